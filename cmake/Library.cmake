@@ -1,0 +1,34 @@
+# One shared library, the only home of the registries. Sources are found, never listed; those without LibTorch compile
+# without it, which keeps them quick to build and lets the sanitizers run over them alone.
+file(GLOB base_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/base/*.cpp)
+file(GLOB prepare_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/data/*.cpp)
+file(GLOB tensor_data_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/data/tensor/*.cpp)
+file(GLOB_RECURSE tensor_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/nn/*.cpp ${PROJECT_SOURCE_DIR}/src/optim/*.cpp
+     ${PROJECT_SOURCE_DIR}/src/core/*.cpp ${PROJECT_SOURCE_DIR}/src/train/*.cpp ${PROJECT_SOURCE_DIR}/src/serve/*.cpp)
+file(GLOB model_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.cpp)
+
+add_library(interplay_flags INTERFACE)
+target_compile_options(interplay_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-restrict)
+target_include_directories(interplay_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                           $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>)
+
+# base and data without tensors
+add_library(interplay_data OBJECT ${base_sources} ${prepare_sources})
+target_include_directories(interplay_data PRIVATE ${PROJECT_SOURCE_DIR}/src ${XXHASH_INCLUDE})
+target_link_libraries(interplay_data PUBLIC interplay_flags interplay_arrow fmt::fmt spdlog::spdlog yaml-cpp
+                      nlohmann_json::nlohmann_json Threads::Threads)
+
+# everything that touches a tensor
+add_library(interplay_tensor OBJECT ${tensor_data_sources} ${tensor_sources} ${model_sources})
+target_include_directories(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(interplay_tensor PUBLIC interplay_flags interplay_torch interplay_arrow fmt::fmt spdlog::spdlog
+                      yaml-cpp nlohmann_json::nlohmann_json Eigen3::Eigen Threads::Threads)
+target_precompile_headers(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
+
+add_library(interplay SHARED $<TARGET_OBJECTS:interplay_data> $<TARGET_OBJECTS:interplay_tensor>)
+add_library(Interplay::interplay ALIAS interplay)
+target_include_directories(interplay PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                           $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_link_libraries(interplay PUBLIC $<BUILD_INTERFACE:interplay_torch> fmt::fmt
+                      PRIVATE $<BUILD_INTERFACE:interplay_arrow> spdlog::spdlog yaml-cpp ${XXHASH_LIBRARY} Threads::Threads
+                      ${CMAKE_DL_LIBS})

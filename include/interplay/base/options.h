@@ -1,0 +1,192 @@
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <interplay/base/config.h>
+
+namespace interplay {
+
+/// Limits that a declaration may carry. They are checked when a config is read and printed by `interplay models NAME`.
+struct Range {
+  double low, high;  ///< both included
+};
+struct OneOf {
+  std::vector<std::string> names;
+};
+
+/// An option struct declares each option once:
+///
+///     struct Options {
+///       int64_t layers = 3;
+///       void visit(auto&& field) { field("layers", layers, "cross layers", Range{1, 64}); }
+///     };
+///
+/// Parser, printer, bundle and documentation all read that declaration. Members may be bool, int64_t, double,
+/// std::string, vectors and optionals of these, std::map<std::string, double>, another option struct, a vector of
+/// option structs, or Config for a part that somebody else reads.
+template <class T>
+concept OptionStruct = requires(T t) { t.visit([](auto&&...) {}); };
+
+template <OptionStruct T>
+void read_options(T& options, const Config& config, const std::string& owner = "");
+
+namespace detail {
+
+INTERPLAY_API void check_range(const Config& at, double value, const Range& range);
+INTERPLAY_API void check_one_of(const Config& at, const std::string& value, const OneOf& one_of);
+INTERPLAY_API void unknown_key(const Config& config, const std::string& key, const std::vector<std::string>& known,
+                               const std::string& owner);
+INTERPLAY_API Config to_config(bool value);
+INTERPLAY_API Config to_config(int64_t value);
+INTERPLAY_API Config to_config(double value);
+INTERPLAY_API Config to_config(const std::string& value);
+
+template <class T>
+struct IsVector : std::false_type {};
+template <class T>
+struct IsVector<std::vector<T>> : std::true_type {};
+template <class T>
+struct IsOptional : std::false_type {};
+template <class T>
+struct IsOptional<std::optional<T>> : std::true_type {};
+
+inline void check(const Config&, const auto&) {}
+inline void check(const Config& at, int64_t value, const Range& range) { check_range(at, double(value), range); }
+inline void check(const Config& at, double value, const Range& range) { check_range(at, value, range); }
+inline void check(const Config& at, const std::string& value, const OneOf& names) { check_one_of(at, value, names); }
+template <class T, class Limit>
+void check(const Config& at, const std::vector<T>& values, const Limit& limit) {
+  for (const auto& v : values) check(at, v, limit);
+}
+template <class T, class Limit>
+void check(const Config& at, const std::optional<T>& value, const Limit& limit) {
+  if (value) check(at, *value, limit);
+}
+
+template <class T>
+void read(T& value, const Config& from) {
+  if constexpr (std::same_as<T, Config>) {
+    value = from;
+  } else if constexpr (OptionStruct<T>) {
+    read_options(value, from);
+  } else if constexpr (IsVector<T>::value) {
+    T items;
+    for (const Config& item : from.items()) read(items.emplace_back(), item);
+    value = std::move(items);
+  } else if constexpr (IsOptional<T>::value) {
+    if (from.is_null()) {
+      value.reset();
+    } else {
+      read(value.emplace(), from);
+    }
+  } else if constexpr (std::same_as<T, std::map<std::string, double>>) {
+    value.clear();
+    for (const auto& key : from.keys()) value[key] = from[key].template as<double>();
+  } else {
+    value = from.template as<T>();
+  }
+}
+
+template <class T>
+Config write(const T& value) {
+  if constexpr (std::same_as<T, Config>) {
+    return value;
+  } else if constexpr (OptionStruct<T>) {
+    Config out;
+    T copy = value;
+    copy.visit([&](const std::string& name, auto& member, auto&&...) { out.set(name, write(member)); });
+    return out;
+  } else if constexpr (IsVector<T>::value) {
+    std::vector<Config> items;
+    for (const auto& item : value) items.push_back(write(item));
+    return Config::sequence(std::move(items));
+  } else if constexpr (IsOptional<T>::value) {
+    return value ? write(*value) : Config::parse("~");
+  } else if constexpr (std::same_as<T, std::map<std::string, double>>) {
+    Config out;
+    for (const auto& [key, number] : value) out.set(key, to_config(number));
+    return out;
+  } else {
+    return to_config(value);
+  }
+}
+
+template <class T>
+std::string type_name() {
+  if constexpr (std::same_as<T, bool>) return "bool";
+  else if constexpr (std::same_as<T, int64_t>) return "int";
+  else if constexpr (std::same_as<T, double>) return "number";
+  else if constexpr (std::same_as<T, std::string>) return "text";
+  else if constexpr (IsVector<T>::value) return "list of " + type_name<typename T::value_type>();
+  else if constexpr (IsOptional<T>::value) return type_name<typename T::value_type>() + " or nothing";
+  else return "map";
+}
+
+}  // namespace detail
+
+/// One declared option, as text.
+struct OptionLine {
+  std::string name, type, value, doc, limits;
+};
+
+/// Fills `options` from a map. Absent keys keep their defaults; an unknown key is an Error that names the nearest
+/// known one. `name` is left to the registries. `owner` is for the message, as in "model 'deepfm'".
+template <OptionStruct T>
+void read_options(T& options, const Config& config, const std::string& owner) {
+  if (config.is_null()) return;
+  if (!config.is_map()) config.fail("expected a map of options");
+  std::vector<std::string> known;
+  options.visit([&](const std::string& name, auto& member, auto&&... rest) {
+    known.push_back(name);
+    const Config value = config[name];
+    if (!value.defined()) return;
+    detail::read(member, value);
+    const auto check_limit = [&](auto&& limit) {
+      using Limit = std::remove_cvref_t<decltype(limit)>;
+      if constexpr (std::same_as<Limit, Range> || std::same_as<Limit, OneOf>) detail::check(value, member, limit);
+    };
+    (check_limit(rest), ...);
+  });
+  for (const auto& key : config.keys()) {
+    if (key != "name" && std::find(known.begin(), known.end(), key) == known.end()) {
+      detail::unknown_key(config, key, known, owner);
+    }
+  }
+}
+
+/// Every option with its present value: what a bundle stores.
+template <OptionStruct T>
+Config write_options(const T& options) {
+  return detail::write(options);
+}
+
+/// One line per option with type, default and documentation: what `interplay models NAME` prints.
+template <OptionStruct T>
+std::vector<OptionLine> describe_options(T options = {}) {
+  std::vector<OptionLine> lines;
+  options.visit([&](const std::string& name, auto& member, const std::string& doc, auto&&... limits) {
+    OptionLine line{name, detail::type_name<std::remove_cvref_t<decltype(member)>>(), "", doc, ""};
+    line.value = detail::write(member).yaml();
+    const auto add_limit = [&](auto&& limit) {
+      using Limit = std::remove_cvref_t<decltype(limit)>;
+      if constexpr (std::same_as<Limit, Range>) {
+        line.limits = fmt::format("{:g} to {:g}", limit.low, limit.high);
+      } else if constexpr (std::same_as<Limit, OneOf>) {
+        line.limits = fmt::format("{}", fmt::join(limit.names, " | "));
+      }
+    };
+    (add_limit(limits), ...);
+    lines.push_back(std::move(line));
+  });
+  return lines;
+}
+
+}  // namespace interplay

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include <interplay/data/encoded.h>
+#include <interplay/data/raw.h>
+#include <interplay/data/reader.h>
+#include <interplay/data/schema.h>
+
+namespace interplay {
+
+/// Raw values to ids and numbers: the same object when data are prepared and when a model is served. Fitted on training
+/// rows only, by prepare(). Immutable: encode() may run from many threads.
+///
+/// Per categorical or sequence field: 0 = padding, 1..n by falling count then by bytes, last = unseen (which is also
+/// what a missing categorical value becomes; in a sequence a missing entry is dropped).
+class INTERPLAY_API Encoder {
+ public:
+  static Encoder load(const std::filesystem::path& directory);   ///< reads schema.yaml and vocabulary/
+  const Schema& schema() const;
+
+  struct Want {
+    bool labels = true;   ///< labels, weight and group; without them raw rows need no such columns
+  };
+  /// Throws Error(data), or tells `bad_rows`, naming file, line, column and value. Rejected rows are absent from the
+  /// result; `kept`, where given, gets the row numbers of those that stayed.
+  EncodedBatch encode(const RawBatch& raw, Want want, BadRows* bad_rows = nullptr,
+                      std::vector<int64_t>* kept = nullptr) const;
+  /// The raw columns that encode() reads.
+  std::vector<std::string> columns(Want want) const;
+  /// The token of an id ("" for padding and unseen; hashed fields have none).
+  std::string token(const std::string& table, int64_t id) const;
+  void save(const std::filesystem::path& directory) const;       ///< schema.yaml and vocabulary/
+
+ private:
+  friend class EncoderBuilder;
+  struct State;
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace interplay

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <interplay/base/api.h>
+
+namespace interplay {
+
+/// A ragged batch of ids: row b owns entries [offsets[b], offsets[b+1]).
+struct Sequence {
+  at::Tensor ids;       ///< i32 [total], local to the field's table
+  at::Tensor offsets;   ///< i64 [B + 1]; the same tensor for sequences that are paired
+  at::Tensor weights;   ///< f32 [total], or undefined
+};
+
+/// What a model may see of a batch: never a label. Plain tensors, indexed by Field::column.
+struct Features {
+  at::Tensor ids;                       ///< i32 [B, F] categorical fields, local to each field's table
+  at::Tensor dense;                     ///< f32 [B, D] numeric fields
+  std::vector<Sequence> sequences;      ///< one a sequence field
+  std::vector<at::Tensor> vectors;      ///< one a vector field, f32 [B, dimension]
+  std::vector<at::Tensor> tokens;       ///< one a text field, i32 [B, T]
+  int64_t rows = 0;                     ///< B
+
+  INTERPLAY_API Features to(at::Device device) const;
+};
+
+struct Batch {
+  Features features;
+  at::Tensor labels;    ///< f32 [B, T]
+  at::Tensor weight;    ///< f32 [B], or undefined
+  at::Tensor group;     ///< i64 [B], or undefined
+  int64_t rows() const { return features.rows; }
+  INTERPLAY_API Batch to(at::Device device) const;
+};
+
+}  // namespace interplay

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <filesystem>
+
+#include <interplay/base/config.h>
+
+namespace interplay {
+
+struct PrepareOptions {
+  int64_t memory_bytes = int64_t(2) << 30;   ///< bound on resident memory; counting spills to disk beyond it
+  int64_t bad_rows = 0;                      ///< tolerated, see BadRows
+  std::filesystem::path vocabulary_from;     ///< prepared data or a bundle whose ids stay valid: new tokens are appended
+};
+
+struct PrepareReport {
+  int64_t train_rows = 0, valid_rows = 0, test_rows = 0, rejected_rows = 0;
+  double seconds = 0;
+};
+
+/// Raw files to a directory of prepared data: reads data.yaml's tree, fits the Encoder on the training rows, writes
+/// every split. `directory` appears whole, under its name, at the end. Its contents depend on the input alone, never on
+/// the memory bound or the threads.
+INTERPLAY_API PrepareReport prepare(const Config& data, const std::filesystem::path& directory,
+                                    const PrepareOptions& options = {});
+
+}  // namespace interplay

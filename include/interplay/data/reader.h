@@ -1,0 +1,60 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <interplay/base/registry.h>
+#include <interplay/data/raw.h>
+
+namespace interplay {
+
+/// What to do with rows that cannot be used, and the count of those met so far. Shared by readers and encoder: a
+/// reader reports rows of a wrong shape, the encoder cells that do not parse.
+///
+/// limit 0 (the default) stops at the first bad row with Error(data) naming file, line, column and value. Otherwise up
+/// to `limit` rows are dropped and written, with the reason, to `rejected` (TSV: file, line, column, value, reason).
+class INTERPLAY_API BadRows {
+ public:
+  explicit BadRows(int64_t limit = 0, std::filesystem::path rejected = {});
+  ~BadRows();
+  BadRows(const BadRows&) = delete;
+  BadRows& operator=(const BadRows&) = delete;
+  /// Throws when the limit is passed. `column` and `value` may be empty.
+  void report(const std::string& file, int64_t line, const std::string& column, std::string_view value,
+              const std::string& reason);
+  void restart();                    ///< a new pass over the same rows: they are neither counted nor written twice
+  int64_t count() const;             ///< distinct rows rejected so far
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// What a reader is asked for.
+struct INTERPLAY_API ReadRequest {
+  std::vector<std::filesystem::path> files;   ///< in order; globs already expanded
+  std::vector<std::string> columns;           ///< wanted, in this order; empty = all
+  std::shared_ptr<BadRows> bad_rows;
+  int64_t batch_rows = 65536;                 ///< at most this many rows a batch
+};
+
+/// Streams raw rows, batch by batch, in file order. One reader is used by one thread. Formats register themselves in
+/// readers(); a new one is a file in src/data and a registration.
+class INTERPLAY_API Reader {
+ public:
+  virtual ~Reader();
+  virtual std::vector<std::string> columns() const = 0;   ///< every column that the source has
+  virtual bool next(RawBatch& batch) = 0;                  ///< false at the end
+  virtual int64_t bytes_total() const = 0;                 ///< size of the files, for progress; 0 = unknown
+  virtual int64_t bytes_done() const = 0;
+};
+
+INTERPLAY_API Registry<Reader, const ReadRequest&>& readers();
+
+/// Files that a pattern names (`*` and `?`), sorted; a plain path is itself. Throws Error(data) where nothing matches.
+INTERPLAY_API std::vector<std::filesystem::path> expand_glob(const std::filesystem::path& pattern);
+
+}  // namespace interplay

@@ -1,0 +1,185 @@
+#include <interplay/base/files.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <interplay/base/error.h>
+
+namespace fs = std::filesystem;
+
+namespace interplay {
+namespace {
+
+constexpr const char* kManifest = "manifest.json";
+
+std::string reason() { return std::strerror(errno); }
+
+}  // namespace
+
+fs::path aside(const fs::path& target) {
+  const fs::path parent = target.has_filename() ? target.parent_path() : target.parent_path().parent_path();
+  const fs::path name = target.has_filename() ? target.filename() : target.parent_path().filename();
+  return parent / ("." + name.string() + ".partial");
+}
+
+void sync_path(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY);
+  INTERPLAY_CHECK_DATA(descriptor >= 0, "{}: cannot be opened to be synced: {}", path.string(), reason());
+  ::fsync(descriptor);
+  ::close(descriptor);
+}
+
+void commit(const fs::path& target) {
+  const fs::path source = aside(target);
+  if (fs::is_directory(source)) {
+    for (const auto& entry : fs::recursive_directory_iterator(source)) {
+      if (entry.is_regular_file()) sync_path(entry.path());
+    }
+    if (fs::is_directory(target)) fs::remove_all(target);
+  }
+  sync_path(source);
+  std::error_code error;
+  fs::rename(source, target, error);
+  INTERPLAY_CHECK_DATA(!error, "{}: cannot be put in place: {}", target.string(), error.message());
+  const fs::path parent = fs::absolute(target).parent_path();
+  sync_path(parent);
+}
+
+void write_file(const fs::path& file, std::string_view bytes) {
+  const fs::path temporary = aside(file);
+  {
+    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+    out.write(bytes.data(), std::streamsize(bytes.size()));
+    out.flush();
+    INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written: {}", file.string(), reason());
+  }
+  commit(file);
+}
+
+std::string read_file(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  INTERPLAY_CHECK_DATA(in.good() && !fs::is_directory(file), "{}: cannot be read: {}", file.string(),
+                       fs::exists(file) ? "not a readable file" : "no such file");
+  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  return bytes;
+}
+
+MappedFile::MappedFile(const fs::path& file) : path_(file) {
+  const int descriptor = ::open(file.c_str(), O_RDONLY);
+  INTERPLAY_CHECK_DATA(descriptor >= 0, "{}: cannot be opened: {}", file.string(), reason());
+  struct stat status{};
+  ::fstat(descriptor, &status);
+  size_ = size_t(status.st_size);
+  if (size_ > 0) {
+    void* const address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor, 0);
+    const std::string why = reason();
+    ::close(descriptor);
+    INTERPLAY_CHECK_DATA(address != MAP_FAILED, "{}: cannot be mapped: {}", file.string(), why);
+    data_ = static_cast<const char*>(address);
+  } else {
+    ::close(descriptor);
+  }
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<char*>(data_), size_);
+}
+
+uint64_t hash64(std::string_view bytes, uint64_t seed) { return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed); }
+
+uint64_t hash64_file(const fs::path& file) {
+  const MappedFile mapped(file);
+  return hash64(mapped.bytes());
+}
+
+Manifest Manifest::describe(const fs::path& directory, std::vector<Entry> known,
+                            const std::function<bool(const std::string&)>& include) {
+  Manifest manifest;
+  for (const auto& item : fs::recursive_directory_iterator(directory)) {
+    if (!item.is_regular_file()) continue;
+    Entry entry;
+    entry.file = fs::relative(item.path(), directory).generic_string();
+    if (entry.file == kManifest || (include && !include(entry.file))) continue;
+    entry.bytes = int64_t(item.file_size());
+    entry.xxh3 = hash64_file(item.path());
+    for (auto& k : known) {
+      if (k.file == entry.file) entry.blocks = std::move(k.blocks);
+    }
+    manifest.entries_.push_back(std::move(entry));
+  }
+  std::sort(manifest.entries_.begin(), manifest.entries_.end(),
+            [](const Entry& a, const Entry& b) { return a.file < b.file; });
+  return manifest;
+}
+
+void Manifest::save(const fs::path& directory) const {
+  auto files = nlohmann::ordered_json::array();
+  for (const auto& entry : entries_) {
+    nlohmann::ordered_json row{{"file", entry.file}, {"bytes", entry.bytes}, {"xxh3", fmt::format("{:016x}", entry.xxh3)}};
+    if (!entry.blocks.empty()) {
+      auto blocks = nlohmann::ordered_json::array();
+      for (const uint64_t b : entry.blocks) blocks.push_back(fmt::format("{:016x}", b));
+      row["blocks"] = std::move(blocks);
+    }
+    files.push_back(std::move(row));
+  }
+  write_file(directory / kManifest, nlohmann::ordered_json{{"format", 1}, {"files", std::move(files)}}.dump(1) + "\n");
+}
+
+Manifest Manifest::load(const fs::path& directory) {
+  const fs::path file = directory / kManifest;
+  Manifest manifest;
+  try {
+    const auto json = nlohmann::json::parse(read_file(file));
+    INTERPLAY_CHECK_DATA(json.at("format").get<int>() == 1,
+                         "{}: format {} is not known; this version of Interplay reads format 1", file.string(),
+                         json.at("format").dump());
+    const auto parse_hash = [](const nlohmann::json& text) { return std::stoull(text.get<std::string>(), nullptr, 16); };
+    for (const auto& row : json.at("files")) {
+      Entry entry{row.at("file").get<std::string>(), row.at("bytes").get<int64_t>(), parse_hash(row.at("xxh3")), {}};
+      if (row.contains("blocks")) {
+        for (const auto& b : row.at("blocks")) entry.blocks.push_back(parse_hash(b));
+      }
+      manifest.entries_.push_back(std::move(entry));
+    }
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& problem) {
+    throw Error(fmt::format("{}: not a manifest ({}); the directory is damaged, make it again", file.string(),
+                            problem.what()),
+                ErrorKind::data);
+  }
+  return manifest;
+}
+
+void Manifest::check(const fs::path& directory, bool contents) const {
+  for (const auto& entry : entries_) {
+    const fs::path file = directory / entry.file;
+    INTERPLAY_CHECK_DATA(fs::is_regular_file(file), "{}: missing, though {} lists it; restore it or make the directory again",
+                         file.string(), kManifest);
+    const auto bytes = int64_t(fs::file_size(file));
+    INTERPLAY_CHECK_DATA(bytes == entry.bytes, "{}: {} bytes, but {} says {}; the file was cut or changed", file.string(),
+                         bytes, kManifest, entry.bytes);
+    INTERPLAY_CHECK_DATA(!contents || hash64_file(file) == entry.xxh3,
+                         "{}: its checksum differs from {}; the file was changed after it was written", file.string(),
+                         kManifest);
+  }
+}
+
+const Manifest::Entry* Manifest::find(const std::string& file) const {
+  for (const auto& entry : entries_) {
+    if (entry.file == file) return &entry;
+  }
+  return nullptr;
+}
+
+}  // namespace interplay

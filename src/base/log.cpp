@@ -1,0 +1,74 @@
+#include <interplay/base/log.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "progress_line.h"
+
+namespace interplay::log {
+namespace {
+
+spdlog::level::level_enum convert(Level level) {
+  switch (level) {
+    case Level::debug: return spdlog::level::debug;
+    case Level::info: return spdlog::level::info;
+    case Level::warning: return spdlog::level::warn;
+    case Level::error: return spdlog::level::err;
+    case Level::off: return spdlog::level::off;
+  }
+  return spdlog::level::info;
+}
+
+struct Sinks {
+  std::mutex mutex;
+  std::shared_ptr<spdlog::sinks::stderr_color_sink_mt> terminal = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+  std::shared_ptr<spdlog::sinks::basic_file_sink_mt> file;
+  Sinks() {
+    terminal->set_pattern("%^%H:%M:%S%$ %v");
+    terminal->set_level(spdlog::level::info);
+  }
+};
+
+Sinks& sinks() {  // leaked: lines may still come while the process ends
+  static auto* const instance = new Sinks;
+  return *instance;
+}
+
+}  // namespace
+
+void write(Level level, std::string_view line) {
+  Sinks& all = sinks();
+  const std::lock_guard lock(all.mutex);
+  const std::string text = level == Level::warning ? fmt::format("warning: {}", line) : std::string(line);
+  const spdlog::details::log_msg message("interplay", convert(level), text);
+  if (all.terminal->should_log(message.level)) {
+    detail::clear_progress_line();
+    all.terminal->log(message);
+    all.terminal->flush();
+  }
+  if (all.file && all.file->should_log(message.level)) {
+    all.file->log(message);
+    all.file->flush();
+  }
+}
+
+void set_level(Level level) { sinks().terminal->set_level(convert(level)); }
+
+File::File(const std::filesystem::path& file) {
+  auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string(), false);
+  sink->set_pattern("%Y-%m-%d %H:%M:%S %v");
+  sink->set_level(spdlog::level::info);
+  const std::lock_guard lock(sinks().mutex);
+  sinks().file = std::move(sink);
+}
+
+File::~File() {
+  const std::lock_guard lock(sinks().mutex);
+  sinks().file.reset();
+}
+
+}  // namespace interplay::log
