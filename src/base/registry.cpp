@@ -2,9 +2,9 @@
 
 #include <dlfcn.h>
 
-namespace interplay {
+const char INTERPLAY_ABI_SYMBOL = 1;  // outside the namespace, where abi.h declares it with C linkage
 
-const char INTERPLAY_ABI_SYMBOL = 1;
+namespace interplay {
 
 namespace detail {
 
