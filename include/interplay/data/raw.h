@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,8 +18,8 @@ struct INTERPLAY_API RawColumn {
   std::string name;
   int64_t rows = 0;
   const char* bytes = nullptr;
-  const int32_t* offsets = nullptr;       ///< cell c is bytes [offsets[c], offsets[c+1])
-  const uint8_t* validity = nullptr;      ///< bit (validity_offset + c) unset = missing; nullptr = none missing
+  const int32_t* offsets = nullptr;   ///< cell c is bytes [offsets[c], offsets[c+1])
+  const uint8_t* validity = nullptr;  ///< bit (validity_offset + c) unset = missing; nullptr = none missing
   int64_t validity_offset = 0;
   const int32_t* list_offsets = nullptr;  ///< list column: row r holds cells [list_offsets[r], list_offsets[r+1])
   std::shared_ptr<const void> owner;
@@ -41,12 +42,16 @@ INTERPLAY_API RawColumn make_raw_list_column(std::string name, const std::vector
 struct INTERPLAY_API RawBatch {
   int64_t rows = 0;
   std::vector<RawColumn> columns;
-  std::string file;                ///< where the rows come from, for messages
-  std::vector<int64_t> lines;      ///< [rows], 1-based line (text) or row (Parquet) in `file`; empty if not from a file
+  std::string file;            ///< where the rows come from, for messages
+  std::vector<int64_t> lines;  ///< [rows], 1-based line (text) or row (Parquet) in `file`; empty if not from a file
 
-  const RawColumn* find(std::string_view name) const;       ///< nullptr where there is none
-  const RawColumn& column(std::string_view name) const;     ///< throws Error(data) naming the columns there are
-  std::string place(int64_t row) const;                     ///< `train.tsv:17`, or `row 17`
+  const RawColumn* find(std::string_view name) const;    ///< nullptr where there is none
+  const RawColumn& column(std::string_view name) const;  ///< throws Error(data) naming the columns there are
+  std::string place(int64_t row) const;                  ///< `train.tsv:17`, or `row 17`
 };
+
+/// These rows of a batch, in this order, with their own memory; -1 gives a row whose cells are all missing (as a list
+/// column: an empty list). Lines follow the rows; that of -1 is 0.
+INTERPLAY_API RawBatch take_rows(const RawBatch& batch, std::span<const int64_t> rows);
 
 }  // namespace interplay

@@ -25,8 +25,8 @@ class INTERPLAY_API BadRows {
   /// Throws when the limit is passed. `column` and `value` may be empty.
   void report(const std::string& file, int64_t line, const std::string& column, std::string_view value,
               const std::string& reason);
-  void restart();                    ///< a new pass over the same rows: they are neither counted nor written twice
-  int64_t count() const;             ///< distinct rows rejected so far
+  void restart();         ///< a new pass over the same rows: they are neither counted nor written twice
+  int64_t count() const;  ///< distinct rows rejected so far
 
  private:
   struct State;
@@ -35,10 +35,10 @@ class INTERPLAY_API BadRows {
 
 /// What a reader is asked for.
 struct INTERPLAY_API ReadRequest {
-  std::vector<std::filesystem::path> files;   ///< in order; globs already expanded
-  std::vector<std::string> columns;           ///< wanted, in this order; empty = all
+  std::vector<std::filesystem::path> files;  ///< in order; globs already expanded
+  std::vector<std::string> columns;          ///< wanted, in this order; empty = all
   std::shared_ptr<BadRows> bad_rows;
-  int64_t batch_rows = 65536;                 ///< at most this many rows a batch
+  int64_t batch_rows = 65536;  ///< at most this many rows a batch
 };
 
 /// Streams raw rows, batch by batch, in file order. One reader is used by one thread. Formats register themselves in
@@ -46,9 +46,9 @@ struct INTERPLAY_API ReadRequest {
 class INTERPLAY_API Reader {
  public:
   virtual ~Reader();
-  virtual std::vector<std::string> columns() const = 0;   ///< every column that the source has
-  virtual bool next(RawBatch& batch) = 0;                  ///< false at the end
-  virtual int64_t bytes_total() const = 0;                 ///< size of the files, for progress; 0 = unknown
+  virtual std::vector<std::string> columns() const = 0;  ///< every column that the source has
+  virtual bool next(RawBatch& batch) = 0;                ///< false at the end
+  virtual int64_t bytes_total() const = 0;               ///< size of the files, for progress; 0 = unknown
   virtual int64_t bytes_done() const = 0;
 };
 

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <optional>
+
+#include <arrow/csv/options.h>
+
+#include "data/line_source.h"
+
+namespace interplay {
+
+/// Options of text formats.
+struct DelimitedOptions {
+  std::string separator = ",";
+  Config header = Config::scalar("true");
+  bool quote = true;
+  std::string encoding = "utf8";
+  std::string compression = "auto";
+  int64_t max_line_bytes = 1 << 20;
+
+  void visit(auto&& field) {
+    field("separator", separator, "text between two values of a row; several bytes, as ::, only without quotes");
+    field("header", header, "true: the first line of every file names the columns; or the list of names");
+    field("quote", quote, "values may be quoted: \"a,b\"; a quote in a quoted value is written twice");
+    field("encoding", encoding, "of the text", OneOf{{"utf8", "latin1"}});
+    field("compression", compression, "auto goes by the file's name, then by its first bytes",
+          OneOf{{"auto", "none", "gz", "zst"}});
+    field("max_line_bytes", max_line_bytes, "a longer line is a bad row", Range{1, 1 << 30});
+  }
+};
+
+/// Rows of delimited text, one a line: blank lines are skipped, \n and \r\n both end a line, and the number of a row is
+/// that of its line in the file, the header counting as one. Values are copied once, column by column.
+class DelimitedReader : public Reader {
+ public:
+  DelimitedReader(const ReadRequest& request, const DelimitedOptions& options);
+  ~DelimitedReader() override;
+  std::vector<std::string> columns() const override { return names_; }
+  bool next(RawBatch& batch) override;
+  int64_t bytes_total() const override { return bytes_total_; }
+  int64_t bytes_done() const override;
+
+ private:
+  std::vector<std::string> read_header(const std::filesystem::path& file) const;
+  void read_headers();
+  bool open_next();
+  bool next_block();
+  void parse(RawBatch& batch);
+  arrow::csv::ParseOptions parse_options(char separator) const;
+
+  ReadRequest request_;
+  LineOptions lines_;
+  std::vector<std::string> names_;
+  std::vector<int> wanted_;
+  bool header_line_ = true;
+  size_t opened_ = 0;  // files opened so far; source_ reads the last of them
+  std::unique_ptr<LineSource> source_;
+  LineBlock block_;
+  bool file_has_rows_ = false;
+  int64_t bytes_total_ = 0, bytes_before_ = 0;
+};
+
+}  // namespace interplay

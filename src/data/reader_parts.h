@@ -1,0 +1,37 @@
+#pragma once
+
+#include <arrow/io/interfaces.h>
+#include <arrow/result.h>
+
+#include <interplay/data/reader.h>
+
+/// What the readers share. Private: Arrow types stay below src/data.
+namespace interplay {
+
+/// A file opened for reading from its start. `raw` counts the bytes taken from disk, `bytes` gives them decompressed.
+struct OpenFile {
+  std::shared_ptr<arrow::io::InputStream> raw, bytes;
+};
+
+/// compression: auto (by extension, then by the first bytes) | none | gz | zst. Throws Error(data) naming the file.
+OpenFile open_file(const std::filesystem::path& file, const std::string& compression = "none");
+
+/// Throws Error(data) naming the file unless `status` is OK.
+void check_arrow(const arrow::Status& status, const std::filesystem::path& file);
+template <class T>
+T check_arrow(arrow::Result<T> result, const std::filesystem::path& file) {
+  check_arrow(result.status(), file);
+  return std::move(result).ValueUnsafe();
+}
+
+/// Places of `wanted` in `available` (all of them where `wanted` is empty). Throws Error(data) naming file and nearest.
+std::vector<int> find_columns(const std::vector<std::string>& available, const std::vector<std::string>& wanted,
+                              const std::filesystem::path& file);
+
+/// Drops the rows that hold bytes that are not UTF-8, telling `bad_rows`.
+void drop_bad_text(RawBatch& batch, BadRows& bad_rows);
+
+/// Throws unless there is at least one file; gives their size on disk.
+int64_t total_bytes(const std::vector<std::filesystem::path>& files);
+
+}  // namespace interplay

@@ -1,0 +1,64 @@
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include <interplay/base/files.h>
+
+#include "reader_support.h"
+
+namespace interplay::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TEST(BadRows, TheFirstStopsWithFileLineColumnValueAndRemedy) {
+  BadRows bad_rows;
+  EXPECT_EQ(error_of([&] { bad_rows.report("train.tsv", 17, "I3", "x1", "is not a number"); }),
+            "train.tsv:17: I3 = 'x1' is not a number; mend the row, or leave such rows out with --bad-rows skip:N");
+}
+
+TEST(BadRows, ARowIsCountedOnceWhateverIsWrongWithItAndHoweverOftenItIsRead) {
+  const TempDir dir;
+  BadRows bad_rows(2, dir / "rejected.tsv");
+  for (int pass = 0; pass < 3; ++pass) {
+    bad_rows.report("a.tsv", 1, "x", "?", "is not a number");
+    bad_rows.report("a.tsv", 1, "y", "?", "is not a number");
+    bad_rows.report("b.tsv", 1, "y", "?", "is not a number");
+    bad_rows.restart();
+  }
+  EXPECT_EQ(bad_rows.count(), 2);
+  EXPECT_EQ(read_file(dir / "rejected.tsv"),
+            "file\tline\tcolumn\tvalue\treason\na.tsv\t1\tx\t?\tis not a number\nb.tsv\t1\ty\t?\tis not a number\n");
+  EXPECT_THAT(error_of([&] { bad_rows.report("b.tsv", 2, "", "", "is empty"); }),
+              AllOf(HasSubstr("b.tsv:2: is empty"), HasSubstr("skip:2 allows")));
+}
+
+TEST(BadRows, MessagesAreOneLineAndCutLongOrBinaryValues) {
+  BadRows bad_rows;
+  const std::string message =
+      error_of([&] { bad_rows.report("a", 1, "c", "tab\there\x01\xff" + std::string(500, 'x'), "is bad"); });
+  EXPECT_THAT(message, AllOf(HasSubstr("tab\\there\\x01\\xffxx"), HasSubstr("... (510 bytes)")));
+  EXPECT_LT(message.size(), 260u);
+}
+
+TEST(BadRows, NothingIsWrittenWhileAllRowsAreGood) {
+  const TempDir dir;
+  { BadRows bad_rows(5, dir / "rejected.tsv"); }
+  EXPECT_FALSE(std::filesystem::exists(dir / "rejected.tsv"));
+}
+
+TEST(BadRows, ThreadsMayReportAtOnce) {
+  BadRows bad_rows(4000);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 1000; ++i) bad_rows.report("a", t * 1000 + i, "c", "v", "is bad");
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(bad_rows.count(), 4000);
+}
+
+}  // namespace
+}  // namespace interplay::testing
