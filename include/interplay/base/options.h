@@ -149,7 +149,7 @@ void read_options(T& options, const Config& config, const std::string& owner) {
     const Config value = config[name];
     if (!value.defined()) return;
     detail::read(member, value);
-    const auto check_limit = [&](auto&& limit) {
+    [[maybe_unused]] const auto check_limit = [&](auto&& limit) {
       using Limit = std::remove_cvref_t<decltype(limit)>;
       if constexpr (std::same_as<Limit, Range> || std::same_as<Limit, OneOf>) detail::check(value, member, limit);
     };
@@ -175,7 +175,7 @@ std::vector<OptionLine> describe_options(T options = {}) {
   options.visit([&](const std::string& name, auto& member, const std::string& doc, auto&&... limits) {
     OptionLine line{name, detail::type_name<std::remove_cvref_t<decltype(member)>>(), "", doc, ""};
     line.value = detail::write(member).yaml();
-    const auto add_limit = [&](auto&& limit) {
+    [[maybe_unused]] const auto add_limit = [&](auto&& limit) {
       using Limit = std::remove_cvref_t<decltype(limit)>;
       if constexpr (std::same_as<Limit, Range>) {
         line.limits = fmt::format("{:g} to {:g}", limit.low, limit.high);

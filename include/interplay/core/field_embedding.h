@@ -1,0 +1,71 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <interplay/data/features.h>
+#include <interplay/data/schema.h>
+#include <interplay/nn/attention.h>
+#include <interplay/nn/embedding.h>
+#include <interplay/nn/field_vectors.h>
+
+namespace interplay {
+
+/// The one way from Features to field vectors. In order: a row for each categorical field, e = x v for each numeric
+/// field, a pooled vector for each sequence, a projection of each vector field. Fields of one table share it, also
+/// between a categorical field and the sequence of its history.
+///
+///     FieldEmbedding fields(schema, 16);
+///     const nn::FieldVectors e = fields(x);                    // [B, F, K]
+///     const auto item = fields->field(x, "item_id");           // [B, K]
+///     const auto history = fields->sequence(x, "hist_item_ids");
+///
+/// Parameter group: embedding. Thread safety: concurrent forward() under NoGradGuard is allowed.
+class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::ParameterGroup {
+ public:
+  /// Rows start from N(0, init_std^2). `leave_out` names fields that forward() skips, because the model reads them its
+  /// own way.
+  FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std = 1e-4, std::vector<std::string> leave_out = {});
+
+  nn::FieldVectors forward(const Features& x);                            ///< f32 [B, F, K]
+  at::Tensor field(const Features& x, const std::string& name);           ///< f32 [B, K], whatever the field's kind
+  /// Not pooled. `pad_to` > 0: every row has exactly that many entries, those past its end zero and not valid.
+  nn::SequenceVectors sequence(const Features& x, const std::string& name, int64_t pad_to = 0);
+
+  int64_t count() const { return int64_t(names_.size()); }                ///< F, fields that forward() returns
+  int64_t width() const { return width_; }                                ///< K
+  int64_t flat_width() const { return count() * width_; }                 ///< W = F K
+  const std::vector<std::string>& names() const { return names_; }        ///< in the order of forward()
+  std::string parameter_group() const override { return "embedding"; }
+
+ private:
+  nn::Embedding table(const Field& field);
+  at::Tensor numeric(const Features& x);
+  Schema schema_;
+  int64_t width_;
+  double init_std_;
+  std::vector<std::string> names_;
+  std::vector<Field> sequences_, vectors_;        // those forward() returns
+  std::vector<int64_t> categorical_, numeric_;    // columns of Features::ids and ::dense that forward() returns
+  std::vector<nn::Embedding> categorical_tables_;
+  at::Tensor numeric_weight_;                     // f32 [D, K], one row a numeric field of the schema
+};
+TORCH_MODULE(FieldEmbedding);
+
+/// First-order twin of FieldEmbedding: sum of one weight a value, plus a bias. Features -> f32 [B]
+class INTERPLAY_API FieldLinearImpl : public torch::nn::Module, public nn::ParameterGroup {
+ public:
+  explicit FieldLinearImpl(const Schema& schema, bool bias = true, double init_std = 1e-4);
+  at::Tensor forward(const Features& x);
+  std::string parameter_group() const override { return "dense"; }
+
+ private:
+  FieldEmbedding weights_;
+  at::Tensor bias_;
+};
+TORCH_MODULE(FieldLinear);
+
+}  // namespace interplay

@@ -1,0 +1,9 @@
+#pragma once
+
+/// Everything a model's author needs.
+#include <interplay/core/field_embedding.h>
+#include <interplay/core/model.h>
+#include <interplay/nn/attention.h>
+#include <interplay/nn/cross.h>
+#include <interplay/nn/fm.h>
+#include <interplay/nn/mlp.h>

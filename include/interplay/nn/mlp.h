@@ -1,0 +1,65 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
+
+#include <interplay/base/api.h>
+
+namespace interplay::nn {
+
+/// A linear layer with the field's usual start: Xavier normal weight, zero bias.
+INTERPLAY_API torch::nn::Linear xavier_linear(int64_t in, int64_t out, bool bias = true);
+
+/// Dice (Zhou et al. 2018, DIN, eq. 3): y = p x + (1 - p) alpha x, p = sigmoid(normalised x), alpha learned from 0.
+/// The normalisation is batch norm without affine, eps 1e-9, momentum 0.01 as in FuxiCTR. f32 [N, H] -> f32 [N, H]
+class INTERPLAY_API DiceImpl : public torch::nn::Module {
+ public:
+  explicit DiceImpl(int64_t width);
+  at::Tensor forward(const at::Tensor& x);
+  at::Tensor alpha;   ///< f32 [H]
+
+ private:
+  torch::nn::BatchNorm1d norm_;
+};
+TORCH_MODULE(Dice);
+
+/// Names that `activation:` options accept.
+INTERPLAY_API std::vector<std::string> activation_names();
+
+struct MlpOptions {
+  std::vector<int64_t> hidden = {400, 400, 400};
+  double dropout = 0;               ///< drop rate after each hidden layer, in [0, 1)
+  std::string norm = "none";        ///< none | batch | layer, between the linear map and the activation
+  std::string activation = "relu";  ///< one of activation_names()
+  int64_t output = 1;               ///< width of a last linear layer; 0 = none: the last hidden layer is the result
+};
+
+/// Linear, norm, activation, dropout per hidden layer, then a linear layer. f32 [N, in] -> f32 [N, output or last hidden]
+class INTERPLAY_API MlpImpl : public torch::nn::Module {
+ public:
+  MlpImpl(int64_t in, MlpOptions options);
+  at::Tensor forward(at::Tensor x);
+  int64_t out() const { return out_; }   ///< width of the result
+
+ private:
+  struct Layer {
+    torch::nn::Linear linear{nullptr};
+    torch::nn::BatchNorm1d batch_norm{nullptr};
+    torch::nn::LayerNorm layer_norm{nullptr};
+    std::function<at::Tensor(const at::Tensor&)> activation;
+  };
+  std::vector<Layer> layers_;
+  torch::nn::Linear output_{nullptr};
+  double dropout_;
+  int64_t out_;
+};
+TORCH_MODULE(Mlp);
+
+}  // namespace interplay::nn

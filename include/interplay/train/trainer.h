@@ -1,0 +1,103 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <interplay/core/loss.h>
+#include <interplay/core/metric.h>
+#include <interplay/core/model.h>
+#include <interplay/data/dataset.h>
+#include <interplay/optim/parameter_groups.h>
+
+namespace interplay {
+
+/// The `train:` part of a configuration.
+struct INTERPLAY_API TrainOptions {
+  int64_t epochs = 10, batch_size = 4096;
+  Config loss = Config::scalar("bce", true);
+  std::vector<std::string> metrics = {"auc", "logloss"};
+  Config monitor = Config::scalar("auc", true);
+  int64_t patience = 2;
+  Config schedule = Config::scalar("constant", true);
+  int64_t warmup_steps = 0;
+  double clip_norm = 0;
+  int64_t eval_every = 0, eval_batch_size = 16384, checkpoint_every = 0;
+  bool shuffle = true;
+  double negative_rate = 1, positive_weight = 1;
+  std::string device = "cpu";
+
+  void visit(auto&& field) {
+    field("epochs", epochs, "passes over the training rows at most", Range{0, 1e9});
+    field("batch_size", batch_size, "rows a step", Range{1, 1e9});
+    field("loss", loss, "bce, or a map with name and options");
+    field("metrics", metrics, "computed at each evaluation");
+    field("monitor", monitor, "what early stopping watches: a metric, or weights as in {auc: 1, logloss: -1}");
+    field("patience", patience, "stop after this many evaluations in a row without improvement; 0 = never", Range{0, 1e9});
+    field("schedule", schedule, "of the learning rates: constant, plateau, cosine, step, or a map with options");
+    field("warmup_steps", warmup_steps, "learning rates rise linearly over these first steps", Range{0, 1e12});
+    field("clip_norm", clip_norm, "global norm that gradients are clipped to; 0 = off", Range{0, 1e12});
+    field("eval_every", eval_every, "steps between evaluations; 0 = once an epoch", Range{0, 1e12});
+    field("eval_batch_size", eval_batch_size, "rows a batch when evaluating", Range{1, 1e9});
+    field("checkpoint_every", checkpoint_every, "steps between checkpoints; 0 = at each evaluation", Range{0, 1e12});
+    field("shuffle", shuffle, "a new order every epoch; false = as stored");
+    field("negative_rate", negative_rate, "share of the negatives trained on; logits are corrected for it", Range{1e-9, 1});
+    field("positive_weight", positive_weight, "weight of positive rows in the loss", Range{1e-9, 1e9});
+    field("device", device, "cpu, cuda or cuda:N");
+  }
+};
+
+/// One evaluation during training.
+struct EpochReport {
+  int64_t epoch = 0;              ///< from 1
+  int64_t step = 0;
+  double train_loss = 0;          ///< mean over the steps since the last evaluation
+  std::vector<MetricValue> metrics;
+  double monitor = 0, lr = 0, rows_per_s = 0, seconds = 0;
+  bool improved = false;
+};
+
+struct FitReport {
+  std::vector<EpochReport> evaluations;
+  int64_t best = -1;              ///< index into evaluations; -1 = none
+  int64_t steps = 0;
+  double seconds = 0, rows_per_s = 0;   ///< of training alone, evaluation left out
+  std::string stopped_by;         ///< in words
+  bool interrupted = false;
+};
+
+/// The training loop. It knows models by their interface alone.
+///
+///     Trainer trainer(*model, config);           // reads train:, optimizer: and seed
+///     trainer.fit(train, valid);                 // leaves the best weights in *model
+///
+/// With a run directory (`run_in`) it keeps metrics.jsonl, the best weights and checkpoints there, and goes on from the
+/// last checkpoint when asked: the end is the same, to the byte, as that of a run that was never stopped.
+/// One thread uses it; stop() may be called from any thread or signal handler.
+class INTERPLAY_API Trainer {
+ public:
+  Trainer(Model& model, const Config& config);
+  ~Trainer();
+
+  static Config resolve(const Config& config);   ///< train:, optimizer: and seed with every default written out
+
+  void run_in(const std::filesystem::path& directory, bool resume);
+  void on_epoch(std::function<void(const EpochReport&)> call);
+  /// Called after each step with the step's number and loss.
+  void on_step(std::function<void(int64_t step, double loss)> call);
+
+  FitReport fit(const Dataset& train, const Dataset& valid);
+  /// One step on one batch: forward, loss, backward, update of `only` (empty = every group). Returns the loss.
+  double step(const Batch& batch, const std::vector<std::string>& only = {});
+  void stop() noexcept;                          ///< fit() writes a checkpoint and returns after the present step
+
+  ParameterGroups& parameters();
+  const TrainOptions& options() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace interplay

@@ -1,0 +1,68 @@
+// DCN-V2 (Wang et al. 2021, arXiv:2008.13535): explicit crossing of the embeddings, alone or with an MLP.
+#include <interplay/model.h>
+
+#include <ATen/ATen.h>
+
+namespace {
+
+class DcnV2 final : public interplay::Model {
+ public:
+  struct Options {
+    int64_t embedding_dim = 16;
+    int64_t cross_layers = 3;
+    std::string structure = "parallel";
+    std::vector<int64_t> hidden = {400, 400, 400};
+    double dropout = 0, init_std = 1e-4;
+    std::string norm = "none", activation = "relu";
+    void visit(auto&& field) {
+      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      field("cross_layers", cross_layers, "cross layers", interplay::Range{1, 64});
+      field("structure", structure, "how cross network and MLP are joined",
+            interplay::OneOf{{"crossnet_only", "stacked", "parallel", "stacked_parallel"}});
+      field("hidden", hidden, "widths of the hidden layers", interplay::Range{1, 1e6});
+      field("dropout", dropout, "drop rate after each hidden layer", interplay::Range{0, 0.99});
+      field("norm", norm, "normalisation of the hidden layers", interplay::OneOf{{"none", "batch", "layer"}});
+      field("activation", activation, "of the hidden layers", interplay::OneOf{interplay::nn::activation_names()});
+      field("init_std", init_std, "embeddings start from N(0, init_std^2)");
+    }
+  };
+
+  DcnV2(const interplay::Schema& schema, const Options& o)
+      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
+        cross_(register_module("cross", interplay::nn::Cross(fields_->flat_width(), o.cross_layers))) {
+    const interplay::nn::MlpOptions mlp{o.hidden, o.dropout, o.norm, o.activation, /*output=*/0};
+    int64_t width = o.structure == "stacked" ? 0 : fields_->flat_width();
+    if (o.structure == "stacked" || o.structure == "stacked_parallel") {
+      stacked_ = register_module("stacked", interplay::nn::Mlp(fields_->flat_width(), mlp));
+      width += stacked_->out();
+    }
+    if (o.structure == "parallel" || o.structure == "stacked_parallel") {
+      parallel_ = register_module("parallel", interplay::nn::Mlp(fields_->flat_width(), mlp));
+      width += parallel_->out();
+    }
+    keep_cross_ = o.structure != "stacked";
+    output_ = register_module("output", interplay::nn::xavier_linear(width, 1));
+  }
+
+  interplay::Output forward(const interplay::Features& x) override {
+    const auto x0 = fields_(x).flat();                      // [B, W]
+    const auto crossed = cross_(x0);                        // [B, W]
+    std::vector<at::Tensor> parts;
+    if (keep_cross_) parts.push_back(crossed);
+    if (stacked_) parts.push_back(stacked_(crossed));       // [B, H]
+    if (parallel_) parts.push_back(parallel_(x0));          // [B, H]
+    const auto joined = parts.size() == 1 ? parts[0] : at::cat(parts, 1);
+    return output_(joined).squeeze(1);                      // [B]
+  }
+
+ private:
+  interplay::FieldEmbedding fields_;
+  interplay::nn::Cross cross_;
+  interplay::nn::Mlp stacked_{nullptr}, parallel_{nullptr};
+  torch::nn::Linear output_{nullptr};
+  bool keep_cross_;
+};
+
+INTERPLAY_REGISTER_MODEL("dcnv2", DcnV2, "cross network v2, alone, stacked on or parallel to an MLP");
+
+}  // namespace

@@ -1,0 +1,42 @@
+// DeepFM (Guo et al. 2017, arXiv:1703.04247): one embedding read by a linear term, an FM and an MLP.
+#include <interplay/model.h>
+
+namespace {
+
+class DeepFm final : public interplay::Model {
+ public:
+  struct Options {
+    int64_t embedding_dim = 16;
+    std::vector<int64_t> hidden = {400, 400, 400};
+    double dropout = 0, init_std = 1e-4;
+    std::string norm = "none", activation = "relu";
+    void visit(auto&& field) {
+      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      field("hidden", hidden, "widths of the hidden layers", interplay::Range{1, 1e6});
+      field("dropout", dropout, "drop rate after each hidden layer", interplay::Range{0, 0.99});
+      field("norm", norm, "normalisation of the hidden layers", interplay::OneOf{{"none", "batch", "layer"}});
+      field("activation", activation, "of the hidden layers", interplay::OneOf{interplay::nn::activation_names()});
+      field("init_std", init_std, "embeddings start from N(0, init_std^2)");
+    }
+  };
+
+  DeepFm(const interplay::Schema& schema, const Options& o)
+      : linear_(register_module("linear", interplay::FieldLinear(schema))),
+        fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
+        mlp_(register_module("mlp", interplay::nn::Mlp(fields_->flat_width(), interplay::nn::MlpOptions{o.hidden, o.dropout, o.norm, o.activation}))) {}
+
+  interplay::Output forward(const interplay::Features& x) override {
+    const auto e = fields_(x);                              // [B, F, K]
+    const auto deep = mlp_(e.flat()).squeeze(1);            // [B]
+    return linear_(x) + interplay::nn::fm(e) + deep;        // [B]
+  }
+
+ private:
+  interplay::FieldLinear linear_;
+  interplay::FieldEmbedding fields_;
+  interplay::nn::Mlp mlp_;
+};
+
+INTERPLAY_REGISTER_MODEL("deepfm", DeepFm, "linear term + FM + MLP over one shared embedding");
+
+}  // namespace

@@ -1,0 +1,143 @@
+#include <interplay/core/field_embedding.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include <ATen/ATen.h>
+#include <torch/nn/init.h>
+
+#include <interplay/base/error.h>
+
+namespace interplay {
+namespace {
+
+/// Module names may not hold a dot; a field's name may.
+std::string module_name(std::string name) {
+  for (size_t at = 0; (at = name.find('.', at)) != std::string::npos; at += 3) name.replace(at, 1, "%2E");
+  return name;
+}
+
+bool is_every_column(const std::vector<int64_t>& columns, int64_t size) {
+  return int64_t(columns.size()) == size;   // columns are distinct and ascending
+}
+
+}  // namespace
+
+FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std,
+                                       std::vector<std::string> leave_out)
+    : schema_(schema), width_(width), init_std_(init_std) {
+  INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
+  for (const auto& name : leave_out) schema_.field(name);   // throws where there is none
+  const auto wanted = [&](const Field* f) {
+    return std::find(leave_out.begin(), leave_out.end(), f->name) == leave_out.end();
+  };
+  for (const Field* f : schema_.of(FieldKind::categorical)) {
+    const auto t = table(*f);
+    if (!wanted(f)) continue;
+    names_.push_back(f->name);
+    categorical_.push_back(f->column);
+    categorical_tables_.push_back(t);
+  }
+  const auto numeric_fields = schema_.of(FieldKind::numeric);
+  if (!numeric_fields.empty()) {
+    numeric_weight_ = register_parameter("numeric", at::empty({int64_t(numeric_fields.size()), width_}));
+    torch::nn::init::normal_(numeric_weight_, 0, init_std_);
+  }
+  for (const Field* f : numeric_fields) {
+    if (!wanted(f)) continue;
+    names_.push_back(f->name);
+    numeric_.push_back(f->column);
+  }
+  for (const Field* f : schema_.of(FieldKind::sequence)) {
+    table(*f);
+    if (!wanted(f)) continue;
+    names_.push_back(f->name);
+    sequences_.push_back(*f);
+  }
+  for (const Field* f : schema_.of(FieldKind::vector)) {
+    register_module(module_name(f->name) + "_projection", nn::xavier_linear(f->dimension, width_, false));
+    if (!wanted(f)) continue;
+    names_.push_back(f->name);
+    vectors_.push_back(*f);
+  }
+  INTERPLAY_CHECK(schema_.count(FieldKind::text) == 0, "text fields have no vector of their own; leave them out with fields.drop");
+}
+
+nn::Embedding FieldEmbeddingImpl::table(const Field& field) {
+  const std::string name = module_name(field.table);
+  if (const auto* const known = named_children().find(name)) return nn::Embedding(std::dynamic_pointer_cast<nn::EmbeddingImpl>(*known));
+  return register_module(name, nn::Embedding(field.rows, width_, init_std_));
+}
+
+at::Tensor FieldEmbeddingImpl::numeric(const Features& x) {
+  auto v = numeric_weight_;
+  auto values = x.dense;
+  if (!is_every_column(numeric_, v.size(0))) {
+    const auto columns = at::tensor(numeric_, at::TensorOptions().dtype(at::kLong).device(v.device()));
+    v = v.index_select(0, columns);
+    values = values.index_select(1, columns);
+  }
+  return values.unsqueeze(2) * v;   // [B, D, K]
+}
+
+nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
+  std::vector<at::Tensor> parts;
+  if (!categorical_.empty()) {
+    auto ids = x.ids;
+    if (!is_every_column(categorical_, ids.size(1))) {
+      ids = ids.index_select(1, at::tensor(categorical_, at::TensorOptions().dtype(at::kLong).device(ids.device())));
+    }
+    parts.push_back(nn::gather_fields(ids, categorical_tables_));   // [B, F, K]
+  }
+  if (!numeric_.empty()) parts.push_back(numeric(x));
+  for (const auto& f : sequences_) parts.push_back(field(x, f.name).unsqueeze(1));
+  for (const auto& f : vectors_) parts.push_back(field(x, f.name).unsqueeze(1));
+  INTERPLAY_CHECK(!parts.empty(), "the model has no field to read; check fields.keep and fields.drop");
+  return nn::FieldVectors(parts.size() == 1 ? parts.front() : at::cat(parts, 1));
+}
+
+at::Tensor FieldEmbeddingImpl::field(const Features& x, const std::string& name) {
+  const Field& f = schema_.field(name);
+  switch (f.kind) {
+    case FieldKind::categorical: return table(f)(x.ids.select(1, f.column));
+    case FieldKind::numeric: return x.dense.select(1, f.column).unsqueeze(1) * numeric_weight_[f.column];
+    case FieldKind::sequence: return nn::pool(sequence(x, name), f.pooling);
+    case FieldKind::vector:
+      return named_children()[module_name(name) + "_projection"]->as<torch::nn::LinearImpl>()->forward(x.vectors[size_t(f.column)]);
+    case FieldKind::text: break;
+  }
+  throw Error(fmt::format("field '{}' of kind {} has no vector", name, to_string(f.kind)));
+}
+
+nn::SequenceVectors FieldEmbeddingImpl::sequence(const Features& x, const std::string& name, int64_t pad_to) {
+  const Field& f = schema_.field(name);
+  INTERPLAY_CHECK(f.kind == FieldKind::sequence, "field '{}' is {}, not a sequence", name, to_string(f.kind));
+  const Sequence& s = x.sequences[size_t(f.column)];
+  const auto lengths = s.offsets.diff();                                                // [B]
+  const int64_t batch = lengths.size(0);
+  const auto rows = at::arange(batch, s.offsets.options());
+  if (pad_to <= 0) {
+    return {table(f)(s.ids), rows.repeat_interleave(lengths, 0, s.ids.size(0)), s.offsets, {}, s.weights};
+  }
+  const auto place = at::arange(pad_to, s.offsets.options());                           // [L]
+  const auto valid = place.unsqueeze(0) < lengths.unsqueeze(1);                         // [B, L]
+  const auto from = (s.offsets.narrow(0, 0, batch).unsqueeze(1) + place).masked_select(valid);
+  auto ids = at::zeros({batch, pad_to}, s.ids.options());
+  ids.masked_scatter_(valid, s.ids.index_select(0, from));
+  at::Tensor weights;
+  if (s.weights.defined()) weights = at::zeros({batch, pad_to}, s.weights.options()).masked_scatter(valid, s.weights.index_select(0, from)).flatten();
+  return {table(f)(ids.flatten()), rows.repeat_interleave(pad_to), at::arange(batch + 1, s.offsets.options()) * pad_to,
+          valid.flatten(), weights};
+}
+
+FieldLinearImpl::FieldLinearImpl(const Schema& schema, bool bias, double init_std)
+    : weights_(register_module("weights", FieldEmbedding(schema, 1, init_std))) {
+  if (bias) bias_ = register_parameter("bias", at::zeros({}));
+}
+
+at::Tensor FieldLinearImpl::forward(const Features& x) {
+  const auto sum = weights_(x).tensor().sum({1, 2});   // [B]
+  return bias_.defined() ? sum + bias_ : sum;
+}
+
+}  // namespace interplay

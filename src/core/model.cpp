@@ -1,0 +1,56 @@
+#include <interplay/core/model.h>
+
+#include <ATen/ATen.h>
+
+#include <interplay/nn/embedding.h>
+
+namespace interplay {
+
+Model::~Model() = default;
+
+Registry<Model, const Schema&>& models() {
+  static auto* const registry = new Registry<Model, const Schema&>("model");
+  return *registry;
+}
+
+std::shared_ptr<Model> make_model(const Config& config, const Schema& schema, uint64_t seed) {
+  at::manual_seed(seed);
+  return models().make(schema, config);
+}
+
+int64_t parameter_count(const torch::nn::Module& model) {
+  int64_t count = 0;
+  for (const auto& p : model.parameters()) count += p.numel();
+  for (const auto& t : nn::tables_of(model)) count += t.table->rows() * t.table->width();
+  return count;
+}
+
+std::map<std::string, at::Tensor> weights_of(const torch::nn::Module& model) {
+  std::map<std::string, at::Tensor> weights;
+  for (const auto& p : model.named_parameters()) weights[p.key()] = p.value().detach();
+  for (const auto& b : model.named_buffers()) weights[b.key()] = b.value();
+  for (const auto& t : nn::tables_of(model)) weights[t.name + ".weight"] = t.table->table().weight();
+  return weights;
+}
+
+void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights, const std::string& from) {
+  const at::NoGradGuard no_grad;
+  auto own = weights_of(model);
+  for (const auto& [name, given] : weights) {
+    INTERPLAY_CHECK_DATA(own.contains(name), "{}: entry '{}' is unknown to this model; the file belongs to another", from, name);
+  }
+  for (auto& [name, weight] : own) {
+    const auto it = weights.find(name);
+    INTERPLAY_CHECK_DATA(it != weights.end(), "{}: entry '{}' is missing; the file belongs to another model", from, name);
+    INTERPLAY_CHECK_DATA(it->second.sizes() == weight.sizes(), "{}: entry '{}' has shape [{}], this model needs [{}]", from, name,
+                         fmt::join(it->second.sizes(), ", "), fmt::join(weight.sizes(), ", "));
+    weight.copy_(it->second);
+  }
+}
+
+void move_model(torch::nn::Module& model, at::Device device) {
+  model.to(device);
+  for (const auto& t : nn::tables_of(model)) t.table->table().to(device);
+}
+
+}  // namespace interplay

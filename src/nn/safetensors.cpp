@@ -1,0 +1,144 @@
+#include <interplay/nn/safetensors.h>
+
+#include <array>
+#include <cstring>
+#include <fstream>
+#include <limits>
+
+#include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
+
+#include <interplay/base/error.h>
+#include <interplay/base/files.h>
+
+namespace interplay::nn {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Type {
+  const char* name;
+  at::ScalarType scalar;
+};
+constexpr std::array<Type, 10> kTypes{{{"F64", at::kDouble},
+                                       {"F32", at::kFloat},
+                                       {"F16", at::kHalf},
+                                       {"BF16", at::kBFloat16},
+                                       {"I64", at::kLong},
+                                       {"I32", at::kInt},
+                                       {"I16", at::kShort},
+                                       {"I8", at::kChar},
+                                       {"U8", at::kByte},
+                                       {"BOOL", at::kBool}}};
+constexpr size_t kAlign = 64;                      // of the data section, so that mapped rows may be read by wide loads
+constexpr uint64_t kMaxHeader = 100'000'000;       // bytes; the format's own limit
+
+at::ScalarType scalar_of(const std::string& name, const std::string& place) {
+  for (const auto& t : kTypes) {
+    if (name == t.name) return t.scalar;
+  }
+  throw Error(fmt::format("{}: number type '{}' is not known", place, name), ErrorKind::data);
+}
+
+const char* name_of(at::ScalarType scalar) {
+  for (const auto& t : kTypes) {
+    if (scalar == t.scalar) return t.name;
+  }
+  throw Error("safetensors: a tensor of this number type cannot be saved");
+}
+
+}  // namespace
+
+void save_safetensors(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& tensors,
+                      const std::map<std::string, std::string>& metadata) {
+  Json header = Json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  uint64_t offset = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const uint64_t bytes = uint64_t(tensor.numel()) * tensor.element_size();
+    header[name] = Json{{"dtype", name_of(tensor.scalar_type())},
+                        {"shape", tensor.sizes().vec()},
+                        {"data_offsets", {offset, offset + bytes}}};
+    offset += bytes;
+  }
+  std::string text = header.dump();
+  text.append((kAlign - (text.size() + 8) % kAlign) % kAlign, ' ');
+  const auto temporary = aside(file);
+  {
+    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+    const uint64_t size = text.size();
+    out.write(reinterpret_cast<const char*>(&size), 8);
+    out.write(text.data(), std::streamsize(text.size()));
+    for (const auto& [name, tensor] : tensors) {
+      const int64_t rows = tensor.dim() > 0 ? tensor.size(0) : 1;
+      const int64_t row_bytes = rows > 0 ? tensor.numel() / rows * int64_t(tensor.element_size()) : 0;
+      const int64_t step = std::max<int64_t>(1, (int64_t(64) << 20) / std::max<int64_t>(1, row_bytes));
+      for (int64_t first = 0; first < rows && row_bytes > 0; first += step) {   // in parts: a table may exceed memory twice over
+        const int64_t count = std::min(step, rows - first);
+        const auto part = (tensor.dim() > 0 ? tensor.narrow(0, first, count) : tensor).detach().cpu().contiguous();
+        out.write(static_cast<const char*>(part.const_data_ptr()), std::streamsize(count * row_bytes));
+      }
+    }
+    out.flush();
+    INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written; is the disk full?", file.string());
+  }
+  commit(file);
+}
+
+Safetensors::Safetensors(const std::filesystem::path& file) : file_(file) {
+  const auto mapped = std::make_shared<const MappedFile>(file);
+  const auto bytes = mapped->bytes();
+  uint64_t header_bytes = 0;
+  INTERPLAY_CHECK_DATA(bytes.size() >= 8, "{}: {} bytes are too few for a safetensors file; it was cut", file.string(), bytes.size());
+  std::memcpy(&header_bytes, bytes.data(), 8);
+  INTERPLAY_CHECK_DATA(header_bytes <= kMaxHeader && header_bytes <= bytes.size() - 8,
+                       "{}: its header claims {} bytes of a file of {}; it is damaged or not a safetensors file",
+                       file.string(), header_bytes, bytes.size());
+  const uint64_t data_bytes = bytes.size() - 8 - header_bytes;
+  const char* const data = bytes.data() + 8 + header_bytes;
+  try {
+    const auto header = nlohmann::json::parse(bytes.substr(8, header_bytes));
+    INTERPLAY_CHECK_DATA(header.is_object(), "{}: its header is not a map; the file is damaged", file.string());
+    for (const auto& [name, entry] : header.items()) {
+      if (name == "__metadata__") {
+        metadata_ = entry.get<std::map<std::string, std::string>>();
+        continue;
+      }
+      const std::string place = fmt::format("{}: entry '{}'", file.string(), name);
+      const auto scalar = scalar_of(entry.at("dtype").get<std::string>(), place);
+      const auto shape = entry.at("shape").get<std::vector<int64_t>>();
+      const auto span = entry.at("data_offsets").get<std::vector<uint64_t>>();
+      INTERPLAY_CHECK_DATA(span.size() == 2 && span[0] <= span[1] && span[1] <= data_bytes,
+                           "{}: its data lie outside the file; it was cut or changed", place);
+      uint64_t count = c10::elementSize(scalar);
+      for (const int64_t s : shape) {
+        INTERPLAY_CHECK_DATA(s >= 0 && (s == 0 || count <= std::numeric_limits<uint64_t>::max() / uint64_t(s)),
+                             "{}: impossible shape; the file is damaged", place);
+        count *= uint64_t(s);
+      }
+      INTERPLAY_CHECK_DATA(count == span[1] - span[0], "{}: its shape needs {} bytes, the file has {}", place, count, span[1] - span[0]);
+      char* const begin = const_cast<char*>(data + span[0]);   // the mapping is read-only: writing would fault
+      const bool aligned = reinterpret_cast<uintptr_t>(begin) % c10::elementSize(scalar) == 0;
+      auto view = at::from_blob(begin, shape, [mapped](void*) {}, at::TensorOptions().dtype(aligned ? scalar : at::kByte));
+      if (!aligned) {
+        auto copy = at::empty(shape, at::TensorOptions().dtype(scalar));
+        std::memcpy(copy.mutable_data_ptr(), begin, size_t(count));
+        view = copy;
+      }
+      tensors_.emplace(name, view);
+    }
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& problem) {
+    throw Error(fmt::format("{}: its header cannot be read ({}); the file is damaged", file.string(), problem.what()),
+                ErrorKind::data);
+  }
+}
+
+const at::Tensor& Safetensors::at(const std::string& name) const {
+  const auto it = tensors_.find(name);
+  INTERPLAY_CHECK_DATA(it != tensors_.end(), "{}: has no entry '{}'; it belongs to another model", file_.string(), name);
+  return it->second;
+}
+
+}  // namespace interplay::nn

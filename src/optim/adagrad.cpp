@@ -1,0 +1,82 @@
+#include <cmath>
+
+#include <ATen/ATen.h>
+
+#include "rule.h"
+
+namespace interplay {
+namespace {
+
+struct AdagradOptions {
+  double initial = 0, eps = 1e-10;
+  void visit(auto&& field) {
+    field("initial", initial, "start of the accumulator", Range{0, 1e9});
+    field("eps", eps, "added to the root of the accumulator", Range{0, 1});
+  }
+};
+
+struct AdagradConstants {
+  float lr, eps;
+};
+
+/// Adagrad (Duchi et al. 2011) as torch.optim.Adagrad: a += g^2, w -= lr g / (sqrt(a) + eps).
+class Adagrad final : public RowRule<Adagrad> {
+ public:
+  using Options = AdagradOptions;
+  explicit Adagrad(const Options& options) : options_(options) {}
+
+  int64_t state_width(int64_t width) const override { return width; }
+  void start(const at::Tensor&, at::Tensor state) const override { state.fill_(options_.initial); }
+  AdagradConstants constants(const StepInfo& step) const { return {float(step.lr), float(options_.eps)}; }
+
+  void row(float* w, const float* g, float* s, int64_t width, const AdagradConstants& c) const {
+    for (int64_t k = 0; k < width; ++k) {
+      s[k] += g[k] * g[k];
+      w[k] -= c.lr * g[k] / (std::sqrt(s[k]) + c.eps);
+    }
+  }
+
+  using RowRule::update;
+  void update(at::Tensor w, const at::Tensor& g, at::Tensor s, const StepInfo& step) const override {
+    s.addcmul_(g, g);
+    w.addcdiv_(g, s.sqrt().add_(options_.eps), -step.lr);
+  }
+
+ private:
+  Options options_;
+};
+
+/// Adagrad with one accumulator a row, the mean of the squared gradient over the row: a += mean(g^2) (the row-wise
+/// Adagrad of DLRM's embedding kernels). A row costs 4 bytes of state.
+class RowwiseAdagrad final : public RowRule<RowwiseAdagrad> {
+ public:
+  using Options = AdagradOptions;
+  explicit RowwiseAdagrad(const Options& options) : options_(options) {}
+
+  int64_t state_width(int64_t) const override { return 1; }
+  void start(const at::Tensor&, at::Tensor state) const override { state.fill_(options_.initial); }
+  AdagradConstants constants(const StepInfo& step) const { return {float(step.lr), float(options_.eps)}; }
+
+  void row(float* w, const float* g, float* s, int64_t width, const AdagradConstants& c) const {
+    float square = 0;
+    for (int64_t k = 0; k < width; ++k) square += g[k] * g[k];
+    s[0] += square / float(width);
+    const float scale = c.lr / (std::sqrt(s[0]) + c.eps);
+    for (int64_t k = 0; k < width; ++k) w[k] -= scale * g[k];
+  }
+
+  using RowRule::update;
+  void update(at::Tensor w, const at::Tensor& g, at::Tensor s, const StepInfo& step) const override {
+    s.add_((g * g).mean(1, true));
+    w.sub_(g / s.sqrt().add(options_.eps), step.lr);
+  }
+
+ private:
+  Options options_;
+};
+
+INTERPLAY_REGISTER(optimizers(), "adagrad", Adagrad, "Adagrad, an accumulator a weight");
+INTERPLAY_REGISTER(optimizers(), "rowwise_adagrad", RowwiseAdagrad, "Adagrad, one accumulator an embedding row");
+
+}  // namespace
+}  // namespace interplay
