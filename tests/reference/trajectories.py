@@ -1,0 +1,204 @@
+"""Trajectories: 200 training steps of LR, FM, DeepFM, DCNv2 and DIN from fixed weights on fixed batches.
+
+    python -m venv venv && venv/bin/pip install torch==2.15.0 fuxictr==2.3.10 safetensors
+    venv/bin/python tests/reference/trajectories.py          (one thread, deterministic, about two minutes)
+
+WHAT IS STORED (data/; float32 and int32)
+trajectory_data.safetensors, shared by all runs: ids [3200, 5], dense [3200, 2], labels [3200], and the history of the
+    item_id field, ragged: history.ids [total], history.offsets [3201]. 0 is padding, 1..n tokens, the last row unseen.
+    Step s (from 0) trains on rows 64 (s mod 50) .. 64 (s mod 50) + 63: four passes over the data, never shuffled.
+trajectory_<run>.safetensors, one a run:
+    weight/<name>          before the first step
+    gradient/<name>        first step, of the mean binary cross-entropy alone (dense, tables too)
+    gradient_total/<name>  first step, of cross-entropy + regulariser, before clipping
+    logit                  [64], first batch, before the first step, in training mode
+    loss, loss_bce         [200]: with and without the regulariser, before the step's update
+    norm                   [200]: 2-norm of all gradients together, before clipping
+    final/<name>           after step 200; also Dice's running_mean, running_var
+    final_logit            [64], first batch, after step 200, in evaluation mode
+trajectories.json: fields, options and provenance of each run; how far it is from fp64 (loss_vs_fp64, gradient_vs_fp64,
+    the latter against the largest entry of each gradient) and from the plain twin, and how much fp64 losses move when
+    each initial weight is off by 1e-7 (sensitivity). All are below 2e-6, so 1e-5 tells a fault from rounding.
+
+NAMES OF WEIGHTS
+    embedding.<table> [rows, 8]   linear.<table> [rows, 1]   numeric_embedding [2, 8]   numeric_linear [2]   bias [1]
+    mlp.<i>.weight [out, in], mlp.<i>.bias: hidden layers in order, then (but for dcnv2) the linear layer to one logit
+    cross.<l>.weight [W, W], cross.<l>.bias [W]   output.weight [1, W + H], output.bias [1]: of dcnv2, over [cross; mlp]
+    attention.mlp.<i>.weight|bias, attention.dice.<i>.alpha|running_mean|running_var
+Flat field vectors are categorical fields, numeric fields, pooled history, each in the order of trajectories.json. The
+history reads item_id's table.
+
+HOW THE LOSS IS DEFINED, as FuxiCTR does
+    loss = mean BCE + l2 / 2 * sum of squares over whole tables, padding row included: embedding.*, linear.* and both
+    numeric_* (its numeric embedding is a Linear in the same dictionary); bias, mlp, cross, attention are free of it. The
+    padding row is zero and its gradient is zero, so whether it is counted makes no difference. A shared table counts
+    once. Then the gradients are clipped to a global norm (clip_grad_norm_, over all parameters, regulariser included),
+    then Adam 1e-3 (0.9, 0.999, eps 1e-8) updates every row of every table.
+
+WHERE IT COMES FROM
+lr, fm, deepfm*, dcnv2: FuxiCTR's BaseModel, embeddings and layers, put together as its model zoo does (the wheel has no
+    class for these four). din_padded: FuxiCTR's own DIN class. It sends padded positions through the attention network,
+    so Dice's batch statistics depend on how far a batch is padded. din is the same in plain PyTorch with statistics over
+    the real entries alone. deepfm_lazy*: plain PyTorch, tables by torch.optim.SparseAdam on the rows of the batch (l2: on
+    those rows only, added to their summed gradient, and on all of numeric_*), the rest by Adam, no clipping; their
+    loss has no regulariser in it and gradient_total no table's.
+Every FuxiCTR run is checked here against the plain PyTorch twin below.
+"""
+
+import copy
+
+from common import save_json, save_tensors
+
+import numpy as np
+import torch
+from fuxictr_models import Fuxi
+from plain_models import (ATTENTION, BATCH, CROSS, HIDDEN, K, LEARNING_RATE, MAX_LENGTH, NUMERIC, REGULARISED, ROWS, STEPS,
+                          TABLES, Plain, Rows, make_data, make_weights)
+from torch import nn
+
+
+def as_dense(grad):
+    return grad.to_dense() if grad.is_sparse else grad
+
+
+def run_fuxi(model, weights, data, l2, clip):
+    net = Fuxi(model, weights, l2)
+    parameters = list(net.parameters.values())
+    read = lambda what: net.gather(weights, what)
+    return train(net, net.net, parameters, [net.optimizer], read, data, torch.float32, clip)
+
+
+def run_plain(model, weights, data, l2, clip, dtype=torch.float32, lazy=False, padded=False):
+    net = Plain(model, weights, dtype, l2, lazy, padded)
+    tables = [v for n, v in net.w.items() if lazy and n.startswith(("embedding.", "linear."))]
+    others = [v for n, v in net.w.items() if not any(v is t for t in tables)]
+    optimizers = [torch.optim.Adam(others, lr=LEARNING_RATE)]
+    if lazy:
+        optimizers.append(torch.optim.SparseAdam(tables, lr=LEARNING_RATE))
+    read = lambda what: {name: what(value).detach().clone() for name, value in net.w.items()}
+    decay = {n: v for n, v in net.w.items() if n.startswith(REGULARISED)} if lazy and l2 else {}
+    result = train(net, net, list(net.w.values()), optimizers, read, data, dtype, clip, decay, l2)
+    result.update({f"final/{name}": value for name, value in net.running.items()})
+    return result
+
+
+def add_lazy_l2(parameters, l2):
+    """l2 * w onto the summed gradient of the rows that have one; onto all of what is not a table."""
+    for parameter in parameters.values():
+        if parameter.grad.is_sparse:
+            grad = parameter.grad.coalesce()
+            rows = grad.indices()[0]
+            values = grad.values() + l2 * parameter.detach()[rows]
+            parameter.grad = torch.sparse_coo_tensor(grad.indices(), values, grad.shape, is_coalesced=True,
+                                                     check_invariants=False)
+        else:
+            parameter.grad.add_(parameter.detach(), alpha=l2)
+
+
+def train(net, module, parameters, optimizers, read, data, dtype, clip, decay=None, l2=0.0):
+    module.train()
+    out = {f"weight/{n}": v for n, v in read(lambda p: p).items()}
+    first = Rows(data, 0, dtype)
+    # The forward pass moves Dice's running statistics: look at the first logits on a copy.
+    out["logit"] = copy.deepcopy(net).logit(first).detach()
+    losses, plain, norms = [], [], []
+    for step in range(STEPS):
+        rows = Rows(data, step, dtype)
+        for p in parameters:
+            p.grad = None
+        bce, total = net.losses(rows)
+        if step == 0:
+            bce.backward(retain_graph=True)
+            out.update({f"gradient/{n}": v for n, v in read(lambda p: as_dense(p.grad).clone()).items()})
+            for p in parameters:
+                p.grad = None
+        total.backward()
+        if decay:
+            add_lazy_l2(decay, l2)
+        if step == 0:
+            out.update({f"gradient_total/{n}": v for n, v in read(lambda p: as_dense(p.grad).clone()).items()})
+        norms.append(torch.stack([as_dense(p.grad.detach()).norm() for p in parameters]).norm().item())
+        if clip is not None:
+            nn.utils.clip_grad_norm_(parameters, clip)
+        for optimizer in optimizers:
+            optimizer.step()
+        losses.append(total.item())
+        plain.append(bce.item())
+    out.update({f"final/{n}": v for n, v in read(lambda p: p).items()})
+    module.eval()
+    out["final_logit"] = net.logit(first).detach()
+    out.update({"loss": np.array(losses), "loss_bce": np.array(plain), "norm": np.array(norms)})
+    return {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in out.items()}
+
+
+def sensitivity(model, weights, data, exact, options):
+    """How much the losses move, in fp64, when every initial weight is off by about one rounding of fp32."""
+    worst = 0.0
+    for seed in range(3):
+        g = torch.Generator().manual_seed(seed)
+        moved = {n: w.double() * (1 + 1e-7 * torch.randn(w.shape, generator=g)) for n, w in weights.items()}
+        worst = max(worst, relative(run_plain(model, moved, data, dtype=torch.float64, **options)["loss"], exact["loss"]))
+    return worst
+
+
+def relative(a, b):
+    return float(np.max(np.abs(np.asarray(a) - np.asarray(b)) / np.abs(np.asarray(b))))
+
+
+def gradient_difference(a, b):
+    """Largest difference of a first-step gradient, relative to the largest entry of that gradient."""
+    names = [n for n in a if n.startswith("gradient/")]
+    return max(float((a[n].double() - b[n].double()).abs().max() / b[n].double().abs().max()) for n in names)
+
+
+RUNS = {  # run: (model, FuxiCTR's classes?, options)
+    "lr": ("lr", True, dict(l2=1e-3, clip=10.0)),
+    "fm": ("fm", True, dict(l2=1e-3, clip=10.0)),
+    "deepfm": ("deepfm", True, dict(l2=1e-3, clip=10.0)),
+    "deepfm_no_l2": ("deepfm", True, dict(l2=0.0, clip=10.0)),
+    "deepfm_clipped": ("deepfm", True, dict(l2=1e-3, clip=0.05)),
+    "deepfm_lazy": ("deepfm", False, dict(l2=0.0, clip=None, lazy=True)),
+    "deepfm_lazy_l2": ("deepfm", False, dict(l2=1e-3, clip=None, lazy=True)),
+    "dcnv2": ("dcnv2", True, dict(l2=1e-3, clip=10.0)),
+    "din": ("din", False, dict(l2=1e-3, clip=10.0)),
+    "din_padded": ("din", True, dict(l2=1e-3, clip=10.0, padded=True)),
+}
+
+
+def main():
+    data = make_data()
+    save_tensors("trajectory_data", data)
+    about = {"rows": ROWS, "batch_size": BATCH, "steps": STEPS, "learning_rate": LEARNING_RATE, "embedding_dim": K,
+             "hidden": HIDDEN, "attention_hidden": ATTENTION, "cross_layers": CROSS, "history_max_length": MAX_LENGTH,
+             "fields": [{"name": n, "kind": "categorical", "rows": r} for n, r in TABLES.items()]
+             + [{"name": n, "kind": "numeric"} for n in NUMERIC]
+             + [{"name": "hist_item_ids", "kind": "sequence", "share": "item_id", "models": ["din"]}],
+             "torch": torch.__version__, "fuxictr": "2.3.10", "runs": {}}
+    for name, (model, fuxi, options) in RUNS.items():
+        weights = make_weights(model)
+        exact = run_plain(model, weights, data, dtype=torch.float64, **options)
+        plain = run_plain(model, weights, data, **options)
+        result = plain
+        if fuxi:
+            result = run_fuxi(model, weights, data, options["l2"], options["clip"])
+            if model == "din":
+                result.update({k: v for k, v in plain.items() if "running" in k})
+            assert relative(result["loss"], plain["loss"]) < 5e-6, name
+            assert gradient_difference(result, plain) < 2e-5, name
+        moved = sensitivity(model, weights, data, exact, options)
+        # A ReLU at its kink would make a run that no other fp32 implementation can follow: then choose another seed.
+        assert moved < 2e-6 and relative(result["loss"], exact["loss"]) < 2e-6, (name, moved)
+        save_tensors(f"trajectory_{name}", result)
+        clipped = int((result["norm"] > options["clip"]).sum()) if options["clip"] else 0
+        about["runs"][name] = {
+            "file": f"trajectory_{name}.safetensors", "model": model, "from": "fuxictr" if fuxi else "plain", **options,
+            "first_loss": float(result["loss"][0]), "last_loss": float(result["loss"][-1]), "clipped_steps": clipped,
+            "sensitivity": moved, "loss_vs_fp64": relative(result["loss"], exact["loss"]),
+            "gradient_vs_fp64": gradient_difference(result, exact), "loss_vs_twin": relative(result["loss"], plain["loss"])}
+        print(name, {k: about["runs"][name][k] for k in ("first_loss", "last_loss", "clipped_steps", "sensitivity",
+                                                         "loss_vs_fp64", "gradient_vs_fp64", "loss_vs_twin")})
+    save_json("trajectories", about)
+
+
+if __name__ == "__main__":
+    main()
