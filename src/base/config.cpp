@@ -295,6 +295,7 @@ void Config::erase(std::string_view key) {
 
 std::string Config::path() const { return node_->path; }
 std::string Config::where() const { return node_->place(); }
+std::string Config::source() const { return node_->source ? *node_->source : ""; }
 int Config::line() const noexcept { return node_->line; }
 
 void Config::fail(std::string_view message) const { throw Error(fmt::format("{}: {}", where(), message)); }

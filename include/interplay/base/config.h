@@ -61,6 +61,7 @@ class INTERPLAY_API Config {
 
   std::string path() const;                        ///< `model.hidden`; empty at the root
   std::string where() const;                       ///< `configs/x.yaml:12: model.hidden`
+  std::string source() const;                      ///< the file it was read from; "" where it was not
   int line() const noexcept;                       ///< 1-based; 0 where a value did not come from a file
   std::string yaml() const;                        ///< block style, keys in the order written; parses back equal
   bool operator==(const Config& other) const;      ///< same values; places do not count

@@ -13,6 +13,9 @@ namespace interplay {
 /// Raw values to ids and numbers: the same object when data are prepared and when a model is served. Fitted on training
 /// rows only, by prepare(). Immutable: encode() may run from many threads.
 ///
+///     const auto encoder = Encoder::load("prepared/criteo");
+///     const EncodedBatch batch = encoder.encode(raw, {.labels = false});
+///
 /// Per categorical or sequence field: 0 = padding, 1..n by falling count then by bytes, last = unseen (which is also
 /// what a missing categorical value becomes; in a sequence a missing entry is dropped).
 class INTERPLAY_API Encoder {
@@ -32,9 +35,12 @@ class INTERPLAY_API Encoder {
   /// The token of an id ("" for padding and unseen; hashed fields have none).
   std::string token(const std::string& table, int64_t id) const;
   void save(const std::filesystem::path& directory) const;       ///< schema.yaml and vocabulary/
+  /// The same for some of its fields (Schema::keep): what a model trained on fewer fields is served with.
+  Encoder keep(const Schema& schema) const;
 
  private:
   friend class EncoderBuilder;
+  Encoder() = default;
   struct State;
   std::shared_ptr<const State> state_;
 };

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <interplay/data/encoder.h>
+
+#include "data/data_spec.h"
+#include "data/row_values.h"
+#include "data/vocabulary.h"
+
+namespace interplay {
+
+using Vocabularies = std::map<std::string, std::shared_ptr<const Vocabulary>>;  // by table; hashed tables have none
+
+/// A fitted encoder. Immutable.
+struct Encoder::State {
+  State(Schema fitted, DataSpec data, Vocabularies tables);
+
+  EncodedBatch encode(const RawBatch& raw, const RowValues& values, std::span<const int32_t> rows, bool labels) const;
+
+  Schema schema;
+  DataSpec spec;
+  Vocabularies vocabularies;
+  RowParser parser;
+
+ private:
+  struct FieldIds;
+  void encode_categorical(const RawBatch& raw, const RowValues& values, std::span<const int32_t> rows,
+                          EncodedBatch& out) const;
+  void encode_field(size_t field, const RawBatch& raw, const RowValues& values, std::span<const int32_t> rows,
+                    int32_t* out) const;
+  void encode_buckets(size_t field, const std::vector<double>& numbers, std::span<const int32_t> rows, int32_t* out) const;
+  void encode_dense(const RowValues& values, std::span<const int32_t> rows, EncodedBatch& out) const;
+  void encode_sequence(size_t field, const RowValues& values, std::span<const int32_t> rows,
+                       EncodedBatch::Sequence& out) const;
+  void copy_rest(const RowValues& values, std::span<const int32_t> rows, bool labels, EncodedBatch& out) const;
+  int32_t id(size_t field, std::string_view token) const;
+  int32_t bucket_id(size_t field, int64_t bucket) const;
+
+  // Beside schema.fields():
+  std::vector<const Vocabulary*> vocabulary_;
+  std::vector<uint64_t> buckets_;                // hash_buckets
+  std::vector<std::vector<int32_t>> bucket_ids_; // log_square_bucket: ids of the buckets from kFirstBucket on
+  size_t ids_width_ = 0, dense_width_ = 0;
+};
+
+}  // namespace interplay

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <interplay/data/schema.h>
+
+namespace interplay {
+
+/// How a raw value of one field becomes an id or a number: what Field::encoding holds.
+struct FieldEncoding {
+  /// The part that decides what an id or number means, and so is part of Schema::fingerprint().
+  struct Values {
+    std::string transform = "none";   ///< numeric: none | log1p | standardise | min_max; categorical: none | log_square_bucket
+    std::optional<double> missing;    ///< takes the place of a missing number
+    double shift = 0, scale = 1;      ///< fitted: (x - shift) / scale
+    int64_t hash_buckets = 0;         ///< > 0: id = 1 + hash % buckets, and there is no vocabulary
+    std::string tokens;               ///< fitted: checksum of the table's tokens in the order of their ids
+
+    void visit(auto&& field) {
+      field("transform", transform, "what is done to a number");
+      field("missing", missing, "takes the place of a missing number");
+      field("shift", shift, "subtracted from a number");
+      field("scale", scale, "then divides it");
+      field("hash_buckets", hash_buckets, "ids by hash, this many");
+      field("tokens", tokens, "checksum of the vocabulary");
+    }
+  };
+  std::string column;      ///< the raw column it reads
+  std::string separator;   ///< sequence, vector: between the entries of a plain cell
+  std::string weights;     ///< sequence: the column with a weight an entry
+  bool history = false;    ///< the column is made from earlier events when data are prepared
+  Values values;
+
+  void visit(auto&& field) {
+    field("column", column, "raw column");
+    field("separator", separator, "between entries");
+    field("weights", weights, "column of weights");
+    field("history", history, "made from earlier events");
+    field("values", values, "what decides the meaning of an id or number");
+  }
+
+  bool is_bucket() const { return values.transform == "log_square_bucket"; }
+};
+
+/// FuxiCTR's bucket for Criteo: floor(ln(x)^2) above 2, else the integer part of x.
+inline int64_t log_square_bucket(double x) {
+  if (x <= 2) return int64_t(std::max(x, -0x1p53));
+  const double logarithm = std::log(x);
+  return int64_t(std::floor(logarithm * logarithm));
+}
+
+/// What a finite raw number becomes.
+inline double transformed(const FieldEncoding::Values& values, double x) {
+  if (values.transform == "log1p") x = std::copysign(std::log1p(std::fabs(x)), x);
+  return (x - values.shift) / values.scale;
+}
+
+}  // namespace interplay

@@ -1,0 +1,312 @@
+#include "data/row_values.h"
+
+#include <algorithm>
+#include <cfloat>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "data/token_index.h"
+
+namespace interplay {
+
+bool parse_number(std::string_view cell, double& value) {
+  const char* const end = cell.data() + cell.size();
+  const auto [stop, status] = std::from_chars(cell.data(), end, value);
+  return status == std::errc() && stop == end && std::isfinite(value);
+}
+
+RowParser::RowParser(const Schema& schema, const DataSpec& spec)
+    : schema_(schema),
+      labels_(spec.labels),
+      weight_(spec.options.weight),
+      group_(spec.options.group),
+      time_(spec.options.time),
+      missing_tokens_(spec.options.missing_tokens) {
+  const auto& fields = schema_.fields();
+  for (size_t f = 0; f < fields.size(); ++f) {
+    read_options(encodings_.emplace_back(), fields[f].encoding, fmt::format("the encoding of field '{}'", fields[f].name));
+    leader_.push_back(f);
+  }
+  for (size_t f = 0; f < fields.size(); ++f) {
+    for (size_t g = 0; g < fields.size(); ++g) {
+      if (fields[f].paired_with == fields[g].name) leader_[f] = g;
+    }
+  }
+}
+
+std::vector<std::string> RowParser::columns(bool labels) const {
+  std::vector<std::string> out;
+  const auto add = [&](const std::string& name) {
+    if (!name.empty() && std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
+  };
+  if (labels) {
+    for (const auto& label : labels_) add(label.column);
+    for (const auto& name : {weight_, group_, time_}) add(name);
+  }
+  for (const auto& encoding : encodings_) {
+    add(encoding.column);
+    add(encoding.weights);
+  }
+  return out;
+}
+
+bool RowParser::missing(const RawColumn& column, int64_t cell) const {
+  if (column.missing(cell)) return true;
+  if (missing_tokens_.empty()) return false;
+  const std::string_view text = column.cell(cell);
+  return std::find(missing_tokens_.begin(), missing_tokens_.end(), text) != missing_tokens_.end();
+}
+
+/// One call of parse().
+class RowParser::Batch {
+ public:
+  Batch(const RowParser& parser, const RawBatch& raw) : p_(parser), raw_(raw), bad_(size_t(raw.rows), 0) {}
+
+  RowValues parse(bool labels, BadRows* bad_rows) {
+    const auto& fields = p_.schema_.fields();
+    if (labels) parse_labels();
+    if (labels) parse_beside();
+    out_.numbers.resize(fields.size());
+    out_.lists.resize(fields.size());
+    out_.vectors.resize(fields.size());
+    for (size_t f = 0; f < fields.size(); ++f) {
+      const Field& field = fields[f];
+      if (field.kind == FieldKind::numeric || p_.encodings_[f].is_bucket()) parse_numbers(f);
+      if (field.kind == FieldKind::vector) parse_vector(f);
+      if (field.kind == FieldKind::sequence && p_.leader_[f] == f) parse_sequences(f);
+    }
+    report(bad_rows);
+    out_.rows.reserve(size_t(raw_.rows) - problems_.size());
+    for (int64_t r = 0; r < raw_.rows; ++r) {
+      if (!bad_[size_t(r)]) out_.rows.push_back(int32_t(r));
+    }
+    return std::move(out_);
+  }
+
+ private:
+  struct Problem {
+    int64_t row;
+    std::string column, value, reason;
+  };
+
+  void problem(int64_t row, const std::string& column, std::string_view value, std::string reason) {
+    if (bad_[size_t(row)]) return;
+    bad_[size_t(row)] = 1;
+    problems_.push_back({row, column, std::string(value), std::move(reason)});
+  }
+
+  void report(BadRows* bad_rows) {
+    if (problems_.empty()) return;
+    std::sort(problems_.begin(), problems_.end(), [](const Problem& a, const Problem& b) { return a.row < b.row; });
+    BadRows strict;
+    for (const Problem& p : problems_) {
+      const int64_t line = raw_.lines.empty() ? p.row + 1 : raw_.lines[size_t(p.row)];
+      (bad_rows ? bad_rows : &strict)->report(raw_.file, line, p.column, p.value, p.reason);
+    }
+  }
+
+  const RawColumn& plain(const std::string& name, const std::string& what) {
+    const RawColumn& column = raw_.column(name);
+    INTERPLAY_CHECK_DATA(!column.is_list(), "{}: column '{}' holds lists, but {} reads one value a row; declare it kind: sequence",
+                         raw_.place(0), name, what);
+    return column;
+  }
+
+  void parse_labels() {
+    const size_t T = p_.labels_.size();
+    out_.labels.resize(size_t(raw_.rows) * T);
+    for (size_t t = 0; t < T; ++t) {
+      const LabelOptions& label = p_.labels_[t];
+      const RawColumn& column = plain(label.column, "the label");
+      for (int64_t r = 0; r < raw_.rows; ++r) {
+        const std::string_view cell = column.cell(r);
+        double x = 0;
+        if (p_.missing(column, r)) {
+          problem(r, label.column, cell, "the label is empty");
+        } else if (!parse_number(cell, x)) {
+          problem(r, label.column, cell, "the label is not a number");
+        } else if (label.compares()) {
+          x = label.passes(x) ? 1 : 0;
+        } else if (x != 0 && x != 1) {
+          problem(r, label.column, cell, "the label is not 0 or 1 (a threshold is written {column: NAME, at_least: X})");
+        }
+        out_.labels[size_t(r) * T + t] = float(x);
+      }
+    }
+  }
+
+  void parse_beside() {
+    const size_t rows = size_t(raw_.rows);
+    if (!p_.weight_.empty()) {
+      out_.weight.resize(rows);
+      for_numbers(p_.weight_, "the weight", [&](int64_t r, std::string_view cell, double x) {
+        if (!(x >= 0) || x > FLT_MAX) problem(r, p_.weight_, cell, std::isnan(x) ? "the weight is empty" : "the weight is negative or too large");
+        out_.weight[size_t(r)] = float(x);
+      });
+    }
+    if (!p_.time_.empty()) {
+      out_.time.resize(rows);
+      for_numbers(p_.time_, "the time", [&](int64_t r, std::string_view cell, double x) {
+        if (std::isnan(x)) problem(r, p_.time_, cell, "the time is empty");
+        out_.time[size_t(r)] = x;
+      });
+    }
+    if (!p_.group_.empty()) {
+      const RawColumn& column = plain(p_.group_, "the group");
+      out_.group.resize(rows);
+      for (int64_t r = 0; r < raw_.rows; ++r) out_.group[size_t(r)] = int64_t(token_hash(column.cell(r)));
+    }
+  }
+
+  /// Calls take(row, cell, value) for each row, NaN where the cell is missing; a cell that is no number is a problem.
+  template <class Take>
+  void for_numbers(const std::string& name, const std::string& what, Take&& take) {
+    const RawColumn& column = plain(name, what);
+    for (int64_t r = 0; r < raw_.rows; ++r) {
+      const std::string_view cell = column.cell(r);
+      double x = std::numeric_limits<double>::quiet_NaN();
+      if (!p_.missing(column, r) && !parse_number(cell, x)) {
+        problem(r, name, cell, "not a number");
+        continue;
+      }
+      take(r, cell, x);
+    }
+  }
+
+  void parse_numbers(size_t f) {
+    auto& numbers = out_.numbers[f];
+    numbers.resize(size_t(raw_.rows));
+    const std::string& name = p_.encodings_[f].column;
+    for_numbers(name, "a numeric field", [&](int64_t r, std::string_view cell, double x) {
+      if (std::fabs(x) > FLT_MAX) problem(r, name, cell, "too large a number");
+      numbers[size_t(r)] = x;
+    });
+  }
+
+  /// The entries of one row: of a list column its cells, of a plain one its cell cut at the separator.
+  void entries(const RawColumn& column, int64_t row, const std::string& separator, std::vector<std::string_view>& out) {
+    out.clear();
+    if (column.is_list()) {
+      for (int64_t c = column.list_offsets[row]; c < column.list_offsets[row + 1]; ++c) {
+        out.push_back(p_.missing(column, c) ? std::string_view() : column.cell(c));
+      }
+      return;
+    }
+    if (p_.missing(column, row)) return;
+    std::string_view rest = column.cell(row);
+    for (;;) {
+      const size_t cut = separator.size() == 1 ? rest.find(separator[0]) : rest.find(separator);
+      std::string_view entry = rest.substr(0, cut);
+      if (is_missing_token(entry)) entry = {};
+      out.push_back(entry);
+      if (cut == std::string_view::npos) return;
+      rest.remove_prefix(cut + separator.size());
+    }
+  }
+
+  bool is_missing_token(std::string_view entry) const {
+    return std::find(p_.missing_tokens_.begin(), p_.missing_tokens_.end(), entry) != p_.missing_tokens_.end();
+  }
+
+  const RawColumn& sequence_column(size_t f) {
+    const FieldEncoding& encoding = p_.encodings_[f];
+    INTERPLAY_CHECK_DATA(!encoding.history || raw_.find(encoding.column),
+                         "{}: there is no column '{}'; raw rows carry the history that was made from earlier events, as a "
+                         "list or joined by '{}'",
+                         raw_.place(0), encoding.column, encoding.separator);
+    return raw_.column(encoding.column);
+  }
+
+  /// A sequence and those paired with it: they lose the same entries.
+  void parse_sequences(size_t leader) {
+    std::vector<size_t> group = {leader};
+    for (size_t f = 0; f < p_.leader_.size(); ++f) {
+      if (f != leader && p_.leader_[f] == leader) group.push_back(f);
+    }
+    std::vector<const RawColumn*> columns;
+    for (const size_t f : group) {
+      columns.push_back(&sequence_column(f));
+      out_.lists[f].offsets.reserve(size_t(raw_.rows) + 1);
+      out_.lists[f].offsets.push_back(0);
+    }
+    const std::string& weights = p_.encodings_[leader].weights;
+    const RawColumn* const weight_column = weights.empty() ? nullptr : &raw_.column(weights);
+    std::vector<std::vector<std::string_view>> cells(group.size());
+    std::vector<std::string_view> weight_cells;
+    for (int64_t r = 0; r < raw_.rows; ++r) {
+      for (size_t g = 0; g < group.size(); ++g) {
+        entries(*columns[g], r, p_.encodings_[group[g]].separator, cells[g]);
+        if (cells[g].size() != cells[0].size()) {
+          problem(r, columns[g]->name, columns[g]->is_list() ? "" : columns[g]->cell(r),
+                  fmt::format("{} entries, but {} in '{}' that it is paired with", cells[g].size(), cells[0].size(),
+                              columns[0]->name));
+        }
+      }
+      if (weight_column) entries(*weight_column, r, p_.encodings_[leader].separator, weight_cells);
+      if (weight_column && weight_cells.size() != cells[0].size()) {
+        problem(r, weights, weight_column->is_list() ? "" : weight_column->cell(r),
+                fmt::format("{} weights for {} entries of '{}'", weight_cells.size(), cells[0].size(), columns[0]->name));
+      }
+      if (!bad_[size_t(r)]) append(group, cells, r, weight_column ? &weight_cells : nullptr);
+      for (const size_t f : group) out_.lists[f].offsets.push_back(int64_t(out_.lists[f].tokens.size()));
+    }
+  }
+
+  /// Drops missing entries, keeps the last max_length.
+  void append(const std::vector<size_t>& group, const std::vector<std::vector<std::string_view>>& cells, int64_t row,
+              const std::vector<std::string_view>* weights) {
+    const size_t leader = group[0];
+    const int64_t longest = p_.schema_.fields()[leader].max_length;
+    size_t begin = 0;
+    if (longest > 0) {
+      int64_t left = longest;
+      for (begin = cells[0].size(); begin > 0 && left > 0; --begin) left -= cells[0][begin - 1].empty() ? 0 : 1;
+    }
+    for (size_t i = begin; i < cells[0].size(); ++i) {
+      if (cells[0][i].empty()) continue;
+      for (size_t g = 0; g < group.size(); ++g) out_.lists[group[g]].tokens.push_back(cells[g][i]);
+      if (!weights) continue;
+      double x = 0;
+      if (!parse_number((*weights)[i], x) || std::fabs(x) > FLT_MAX) {
+        problem(row, p_.encodings_[leader].weights, (*weights)[i], "a weight that is not a number");
+      }
+      out_.lists[leader].weights.push_back(float(x));
+    }
+  }
+
+  void parse_vector(size_t f) {
+    const FieldEncoding& encoding = p_.encodings_[f];
+    const RawColumn& column = raw_.column(encoding.column);
+    const size_t width = size_t(p_.schema_.fields()[f].dimension);
+    auto& out = out_.vectors[f];
+    out.assign(size_t(raw_.rows) * width, 0.0f);  // a missing vector is zero
+    std::vector<std::string_view> cells;
+    for (int64_t r = 0; r < raw_.rows; ++r) {
+      entries(column, r, encoding.separator, cells);
+      if (cells.empty()) continue;
+      if (cells.size() != width) {
+        problem(r, column.name, column.is_list() ? "" : column.cell(r),
+                fmt::format("{} numbers; expected {}", cells.size(), width));
+        continue;
+      }
+      for (size_t i = 0; i < width; ++i) {
+        double x = 0;
+        if (!parse_number(cells[i], x) || std::fabs(x) > FLT_MAX) problem(r, column.name, cells[i], "not a number");
+        out[size_t(r) * width + i] = float(x);
+      }
+    }
+  }
+
+  const RowParser& p_;
+  const RawBatch& raw_;
+  RowValues out_;
+  std::vector<uint8_t> bad_;
+  std::vector<Problem> problems_;
+};
+
+RowValues RowParser::parse(const RawBatch& raw, bool labels, BadRows* bad_rows) const {
+  return Batch(*this, raw).parse(labels, bad_rows);
+}
+
+}  // namespace interplay

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <interplay/data/raw.h>
+#include <interplay/data/reader.h>
+
+#include "data/data_spec.h"
+#include "data/field_encoding.h"
+
+namespace interplay {
+
+/// What the cells of a batch say before any vocabulary comes in. Views point into the RawBatch.
+struct RowValues {
+  struct Lists {
+    std::vector<std::string_view> tokens;  ///< [total]; an empty one is a missing entry of a paired sequence
+    std::vector<int64_t> offsets;          ///< [rows + 1]
+    std::vector<float> weights;            ///< [total], or empty
+  };
+  std::vector<int32_t> rows;                 ///< the rows that are usable, ascending; the rest was reported
+  std::vector<float> labels;                 ///< [raw rows, T]
+  std::vector<float> weight;                 ///< [raw rows], or empty
+  std::vector<int64_t> group;                ///< [raw rows], or empty
+  std::vector<double> time;                  ///< [raw rows], or empty
+  std::vector<std::vector<double>> numbers;  ///< one a schema field, NaN = missing; empty for fields that read no number
+  std::vector<Lists> lists;                  ///< one a schema field, for sequences
+  std::vector<std::vector<float>> vectors;   ///< one a schema field, for vectors
+};
+
+/// Reads the cells of raw rows and decides which rows can be used, the same way in every pass and when a model is served.
+class RowParser {
+ public:
+  RowParser(const Schema& schema, const DataSpec& spec);
+
+  /// Unusable rows are told to `bad_rows`, in order; nullptr: the first one throws.
+  RowValues parse(const RawBatch& raw, bool labels, BadRows* bad_rows) const;
+  std::vector<std::string> columns(bool labels) const;  ///< what parse() and the encoder read, each once
+  bool missing(const RawColumn& column, int64_t cell) const;
+  const FieldEncoding& encoding(size_t field) const { return encodings_[field]; }
+  const Schema& schema() const { return schema_; }
+
+ private:
+  class Batch;
+  Schema schema_;
+  std::vector<FieldEncoding> encodings_;   // beside schema_.fields()
+  std::vector<size_t> leader_;             // of a paired sequence, else its own index
+  std::vector<LabelOptions> labels_;
+  std::string weight_, group_, time_;
+  std::vector<std::string> missing_tokens_;
+};
+
+/// Parses a whole cell as a finite number, or says false.
+bool parse_number(std::string_view cell, double& value);
+
+}  // namespace interplay
