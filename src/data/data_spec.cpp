@@ -53,7 +53,8 @@ class FieldParser {
     if (!o.column.empty()) columns.insert(columns.begin(), o.column);
     if (columns.empty() && !o.name.empty()) columns.push_back(o.name);
     if (columns.empty()) at_.fail("names no column; add `column: NAME` or `columns: [NAME, ...]`");
-    if (columns.size() > 1 && !o.name.empty()) at_["name"].fail("one name for several columns; leave it out or split the entry");
+    if (columns.size() > 1 && !o.name.empty())
+      at_["name"].fail("one name for several columns; leave it out or split the entry");
     return columns;
   }
 
@@ -81,7 +82,8 @@ class FieldParser {
       field.weighted = !o.weights.empty();
       encoding.separator = separator_of(o);
       encoding.weights = o.weights;
-      if (field.weighted && !o.paired.empty()) at_["weights"].fail("a paired sequence has its leader's weights; leave it out");
+      if (field.weighted && !o.paired.empty())
+        at_["weights"].fail("a paired sequence has its leader's weights; leave it out");
     }
     push(field, encoding, o);
   }
@@ -124,7 +126,8 @@ class FieldParser {
   void push(Field& field, const FieldEncoding& encoding, const FieldOptions& o) {
     field.encoding = write_options(encoding);
     for (const Field& other : spec_.fields) {
-      if (other.name == field.name) at_.fail(fmt::format("two fields are called '{}'; give one another `name`", field.name));
+      if (other.name == field.name)
+        at_.fail(fmt::format("two fields are called '{}'; give one another `name`", field.name));
     }
     spec_.fields.push_back(std::move(field));
     spec_.field_options.push_back(o);
@@ -232,7 +235,8 @@ void check_sources(const DataOptions& o, const Config& data) {
   }
   if (o.files) {
     if (!o.file.empty()) data["file"].fail("goes with `split`, not with `files`; leave one out");
-    if (o.files->train.empty()) data["files"]["train"].fail("missing; the vocabularies are fitted on the training rows");
+    if (o.files->train.empty())
+      data["files"]["train"].fail("missing; the vocabularies are fitted on the training rows");
     return;
   }
   const Config split = data["split"];
@@ -240,10 +244,13 @@ void check_sources(const DataOptions& o, const Config& data) {
   double sum = 0;
   for (const double r : o.split->ratios) sum += r;
   if (o.split->ratios.size() > 3 || o.split->ratios.empty() || std::abs(sum - 1) > 1e-9) {
-    split["ratios"].fail(fmt::format("expected up to three shares that add up to 1, found [{}]", fmt::join(o.split->ratios, ", ")));
+    split["ratios"].fail(
+        fmt::format("expected up to three shares that add up to 1, found [{}]", fmt::join(o.split->ratios, ", ")));
   }
-  if (o.split->by != "random" && o.split->time.empty() && o.time.empty()) split["time"].fail("missing; which column says when?");
-  if (o.split->by == "user_time" && o.split->user.empty()) split["user"].fail("missing; which column says whose row it is?");
+  if (o.split->by != "random" && o.split->time.empty() && o.time.empty())
+    split["time"].fail("missing; which column says when?");
+  if (o.split->by == "user_time" && o.split->user.empty())
+    split["user"].fail("missing; which column says whose row it is?");
 }
 
 Config merge_reader(const DataOptions& o, const Config& data) {
@@ -263,7 +270,8 @@ Config merge_reader(const DataOptions& o, const Config& data) {
   return reader;
 }
 
-/// `data` with ranges expanded and every default in place. What it says is not changed, nor does a machine's path enter.
+/// `data` with ranges expanded and every default in place. What it says is not changed, nor does a machine's path
+/// enter.
 Config resolve(const DataSpec& spec, const Config& data) {
   Config out = write_options(spec.options);
   if (!data.has("root")) out.erase("root");
@@ -284,10 +292,10 @@ std::vector<std::string> expand_range(const std::string& name) {
   int64_t from = 0, to = -1;
   std::from_chars(first.data() + stem.size(), first.data() + first.size(), from);
   std::from_chars(last.data() + last.size() - last_digits, last.data() + last.size(), to);
-  INTERPLAY_CHECK(first_digits > 0 && last_digits > 0 && last_digits < 10 &&
-                      stem == last.substr(0, last.size() - last_digits) && from <= to && to - from < 1000000,
-                  "'{}' is not a range of columns; expected two names that differ in the number at their end, as I1..I13",
-                  name);
+  INTERPLAY_CHECK(
+      first_digits > 0 && last_digits > 0 && last_digits < 10 && stem == last.substr(0, last.size() - last_digits) &&
+          from <= to && to - from < 1000000,
+      "'{}' is not a range of columns; expected two names that differ in the number at their end, as I1..I13", name);
   const size_t width = first[stem.size()] == '0' ? first_digits : 0;
   std::vector<std::string> out;
   for (int64_t i = from; i <= to; ++i) out.push_back(fmt::format("{}{:0{}}", stem, i, width));

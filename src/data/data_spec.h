@@ -159,11 +159,11 @@ struct DataOptions {
 struct DataSpec {
   DataOptions options;
   std::vector<LabelOptions> labels;
-  std::vector<Field> fields;                  ///< unfitted: rows = 0
-  std::vector<FieldOptions> field_options;    ///< beside `fields`; a side sequence has those of its history
-  std::map<std::string, int64_t> min_count;   ///< of each table
-  Config reader;                              ///< format and its options, for readers()
-  Config resolved;                            ///< the same data.yaml, spelled out: parses to the same DataSpec
+  std::vector<Field> fields;                 ///< unfitted: rows = 0
+  std::vector<FieldOptions> field_options;   ///< beside `fields`; a side sequence has those of its history
+  std::map<std::string, int64_t> min_count;  ///< of each table
+  Config reader;                             ///< format and its options, for readers()
+  Config resolved;                           ///< the same data.yaml, spelled out: parses to the same DataSpec
   std::filesystem::path root;
 
   static DataSpec parse(const Config& data);

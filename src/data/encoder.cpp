@@ -11,8 +11,8 @@
 namespace interplay {
 namespace {
 
-constexpr size_t kBlock = 1024;                             // rows whose ids fit the L2 cache while columns are filled in
-constexpr int64_t kFirstBucket = -64, kLastBucket = 1024;   // buckets looked up once; ln(1e13)^2 is 896
+constexpr size_t kBlock = 1024;  // rows whose ids fit the L2 cache while columns are filled in
+constexpr int64_t kFirstBucket = -64, kLastBucket = 1024;  // buckets looked up once; ln(1e13)^2 is 896
 
 std::string bucket_token(int64_t bucket) { return std::to_string(bucket); }
 
@@ -88,7 +88,8 @@ void Encoder::State::encode_categorical(const RawBatch& raw, const RowValues& va
 void Encoder::State::encode_field(size_t field, const RawBatch& raw, const RowValues&, std::span<const int32_t> rows,
                                   int32_t* out) const {
   const RawColumn& column = raw.column(parser.encoding(field).column);
-  INTERPLAY_CHECK_DATA(!column.is_list(), "{}: column '{}' holds lists, but field '{}' is categorical; declare it kind: sequence",
+  INTERPLAY_CHECK_DATA(!column.is_list(),
+                       "{}: column '{}' holds lists, but field '{}' is categorical; declare it kind: sequence",
                        raw.place(0), column.name, schema.fields()[field].name);
   const Vocabulary* const vocabulary = vocabulary_[field];
   const auto unseen = int32_t(schema.fields()[field].rows - 1);
@@ -174,9 +175,10 @@ EncodedBatch Encoder::encode(const RawBatch& raw, Want want, BadRows* bad_rows, 
 Encoder Encoder::keep(const Schema& schema) const {
   for (const Field& field : schema.fields()) {
     const Field& own = state_->schema.field(field.name);
-    INTERPLAY_CHECK_DATA(own.kind == field.kind && own.rows == field.rows && own.table == field.table,
-                         "field '{}': the encoder has a {} of {} rows, the other schema a {} of {}; they were made from different data",
-                         field.name, to_string(own.kind), own.rows, to_string(field.kind), field.rows);
+    INTERPLAY_CHECK_DATA(
+        own.kind == field.kind && own.rows == field.rows && own.table == field.table,
+        "field '{}': the encoder has a {} of {} rows, the other schema a {} of {}; they were made from different data",
+        field.name, to_string(own.kind), own.rows, to_string(field.kind), field.rows);
   }
   Encoder out;
   out.state_ = std::make_shared<const State>(schema, state_->spec, state_->vocabularies);
@@ -202,12 +204,15 @@ namespace {
 /// An altered file is named before anything in it is believed.
 void check_against_manifest(const std::filesystem::path& directory) {
   if (!std::filesystem::exists(directory / "manifest.json")) return;
-  for (const auto& entry : Manifest::load(directory).entries()) {
+  const Manifest manifest = Manifest::load(directory);
+  for (const auto& entry : manifest.entries()) {
     if (entry.file != "schema.yaml" && !entry.file.starts_with("vocabulary/")) continue;
     const auto file = directory / entry.file;
-    INTERPLAY_CHECK_DATA(std::filesystem::is_regular_file(file), "{}: missing, though manifest.json lists it", file.string());
+    INTERPLAY_CHECK_DATA(std::filesystem::is_regular_file(file), "{}: missing, though manifest.json lists it",
+                         file.string());
     INTERPLAY_CHECK_DATA(int64_t(std::filesystem::file_size(file)) == entry.bytes && hash64_file(file) == entry.xxh3,
-                         "{}: differs from manifest.json; the file was cut or changed after it was written", file.string());
+                         "{}: differs from manifest.json; the file was cut or changed after it was written",
+                         file.string());
   }
 }
 
@@ -215,8 +220,9 @@ DataSpec source_of(const Schema& schema, const std::filesystem::path& file) {
   try {
     return DataSpec::parse(schema.source);
   } catch (const Error& problem) {
-    throw Error(fmt::format("{}: its source is not a data.yaml that can be read again: {}", file.string(), problem.what()),
-                ErrorKind::data);
+    throw Error(
+        fmt::format("{}: its source is not a data.yaml that can be read again: {}", file.string(), problem.what()),
+        ErrorKind::data);
   }
 }
 

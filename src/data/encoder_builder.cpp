@@ -13,7 +13,7 @@ namespace interplay {
 namespace {
 
 constexpr size_t kNone = SIZE_MAX;
-constexpr size_t kBlock = 256;   // cells hashed ahead of their lookup
+constexpr size_t kBlock = 256;  // cells hashed ahead of their lookup
 
 }  // namespace
 
@@ -66,7 +66,8 @@ void EncoderBuilder::count(const RawBatch& raw, const RowValues& values, std::sp
 
 void EncoderBuilder::count_cells(size_t field, const RawBatch& raw, std::span<const int32_t> rows) {
   const RawColumn& column = raw.column(parser_.encoding(field).column);
-  INTERPLAY_CHECK_DATA(!column.is_list(), "{}: column '{}' holds lists, but field '{}' is categorical; declare it kind: sequence",
+  INTERPLAY_CHECK_DATA(!column.is_list(),
+                       "{}: column '{}' holds lists, but field '{}' is categorical; declare it kind: sequence",
                        raw.place(0), column.name, spec_.fields[field].name);
   uint64_t hashes[kBlock];
   for (size_t first = 0; first < rows.size(); first += kBlock) {
@@ -84,7 +85,7 @@ void EncoderBuilder::count_cells(size_t field, const RawBatch& raw, std::span<co
 void EncoderBuilder::count_buckets(size_t field, const std::vector<double>& numbers, std::span<const int32_t> rows) {
   const auto& missing = parser_.encoding(field).values.missing;
   std::map<int64_t, int64_t> found;
-  std::vector<int64_t> common(1024, 0);   // nearly every bucket is below this
+  std::vector<int64_t> common(1024, 0);  // nearly every bucket is below this
   for (const int32_t r : rows) {
     double x = numbers[size_t(r)];
     if (std::isnan(x) && missing) x = *missing;
@@ -135,7 +136,7 @@ Vocabulary EncoderBuilder::build_vocabulary(size_t table, int64_t min_count) {
     }
   });
   std::vector<uint32_t> order(counts.size());
-  std::iota(order.begin(), order.end(), 0u);   // by bytes, as merge() gave them
+  std::iota(order.begin(), order.end(), 0u);  // by bytes, as merge() gave them
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return counts[a] > counts[b]; });
   out.reserve(size_t(out.size()) + order.size(), bytes.size());
   for (const uint32_t i : order) {
@@ -153,7 +154,7 @@ void EncoderBuilder::fit_numbers(FieldEncoding::Values& values, const Statistics
     values.shift = s.low;
     values.scale = s.high - s.low;
   }
-  if (!(values.scale > 0)) values.scale = 1;   // a constant column
+  if (!(values.scale > 0)) values.scale = 1;  // a constant column
 }
 
 Encoder EncoderBuilder::build() {
@@ -177,8 +178,8 @@ Encoder EncoderBuilder::build() {
       FieldEncoding kept;
       read_options(kept, old->encoding);
       INTERPLAY_CHECK(kept.values.transform == encoding.values.transform,
-                      "field '{}': transform {} here, {} in the data whose vocabulary is kept; make them equal", old->name,
-                      encoding.values.transform, kept.values.transform);
+                      "field '{}': transform {} here, {} in the data whose vocabulary is kept; make them equal",
+                      old->name, encoding.values.transform, kept.values.transform);
       encoding.values.shift = kept.values.shift;
       encoding.values.scale = kept.values.scale;
     } else if (fields[f].kind == FieldKind::numeric) {

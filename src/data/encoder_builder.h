@@ -18,9 +18,9 @@ namespace interplay {
 class EncoderBuilder {
  public:
   struct Options {
-    int64_t memory_bytes = int64_t(1) << 30;   ///< for counting
-    std::filesystem::path temporary;           ///< folder for what does not fit
-    std::filesystem::path vocabulary_from;     ///< a directory whose ids and statistics are kept
+    int64_t memory_bytes = int64_t(1) << 30;  ///< for counting
+    std::filesystem::path temporary;          ///< folder for what does not fit
+    std::filesystem::path vocabulary_from;    ///< a directory whose ids and statistics are kept
   };
   EncoderBuilder(const DataSpec& spec, Options options);
 
@@ -32,9 +32,9 @@ class EncoderBuilder {
   static const Encoder::State& state(const Encoder& encoder) { return *encoder.state_; }
 
  private:
-  struct Statistics {   // of a numeric field's values that are there
+  struct Statistics {  // of a numeric field's values that are there
     int64_t n = 0;
-    double mean = 0, squares = 0, low = 0, high = 0;   // squares: sum of squared distances from the mean (Welford 1962)
+    double mean = 0, squares = 0, low = 0, high = 0;  // squares: sum of squared distances from the mean (Welford 1962)
     void add(double x);
   };
   void count_cells(size_t field, const RawBatch& raw, std::span<const int32_t> rows);
@@ -46,9 +46,9 @@ class EncoderBuilder {
 
   DataSpec spec_;
   RowParser parser_;
-  std::vector<std::string> tables_;      // those with a vocabulary
-  std::vector<size_t> table_of_;         // beside the fields: index in tables_, or npos
-  std::vector<Statistics> statistics_;   // beside the fields
+  std::vector<std::string> tables_;     // those with a vocabulary
+  std::vector<size_t> table_of_;        // beside the fields: index in tables_, or npos
+  std::vector<Statistics> statistics_;  // beside the fields
   TokenCounts counts_;
   std::optional<Encoder> base_;
 };

@@ -33,7 +33,8 @@ struct Encoder::State {
                           EncodedBatch& out) const;
   void encode_field(size_t field, const RawBatch& raw, const RowValues& values, std::span<const int32_t> rows,
                     int32_t* out) const;
-  void encode_buckets(size_t field, const std::vector<double>& numbers, std::span<const int32_t> rows, int32_t* out) const;
+  void encode_buckets(size_t field, const std::vector<double>& numbers, std::span<const int32_t> rows,
+                      int32_t* out) const;
   void encode_dense(const RowValues& values, std::span<const int32_t> rows, EncodedBatch& out) const;
   void encode_sequence(size_t field, const RowValues& values, std::span<const int32_t> rows,
                        EncodedBatch::Sequence& out) const;
@@ -43,8 +44,8 @@ struct Encoder::State {
 
   // Beside schema.fields():
   std::vector<const Vocabulary*> vocabulary_;
-  std::vector<uint64_t> buckets_;                // hash_buckets
-  std::vector<std::vector<int32_t>> bucket_ids_; // log_square_bucket: ids of the buckets from kFirstBucket on
+  std::vector<uint64_t> buckets_;                 // hash_buckets
+  std::vector<std::vector<int32_t>> bucket_ids_;  // log_square_bucket: ids of the buckets from kFirstBucket on
   size_t ids_width_ = 0, dense_width_ = 0;
 };
 

@@ -13,11 +13,12 @@ namespace interplay {
 struct FieldEncoding {
   /// The part that decides what an id or number means, and so is part of Schema::fingerprint().
   struct Values {
-    std::string transform = "none";   ///< numeric: none | log1p | standardise | min_max; categorical: none | log_square_bucket
-    std::optional<double> missing;    ///< takes the place of a missing number
-    double shift = 0, scale = 1;      ///< fitted: (x - shift) / scale
-    int64_t hash_buckets = 0;         ///< > 0: id = 1 + hash % buckets, and there is no vocabulary
-    std::string tokens;               ///< fitted: checksum of the table's tokens in the order of their ids
+    std::string transform =
+        "none";  ///< numeric: none | log1p | standardise | min_max; categorical: none | log_square_bucket
+    std::optional<double> missing;  ///< takes the place of a missing number
+    double shift = 0, scale = 1;    ///< fitted: (x - shift) / scale
+    int64_t hash_buckets = 0;       ///< > 0: id = 1 + hash % buckets, and there is no vocabulary
+    std::string tokens;             ///< fitted: checksum of the table's tokens in the order of their ids
 
     void visit(auto&& field) {
       field("transform", transform, "what is done to a number");
@@ -28,10 +29,10 @@ struct FieldEncoding {
       field("tokens", tokens, "checksum of the vocabulary");
     }
   };
-  std::string column;      ///< the raw column it reads
-  std::string separator;   ///< sequence, vector: between the entries of a plain cell
-  std::string weights;     ///< sequence: the column with a weight an entry
-  bool history = false;    ///< the column is made from earlier events when data are prepared
+  std::string column;     ///< the raw column it reads
+  std::string separator;  ///< sequence, vector: between the entries of a plain cell
+  std::string weights;    ///< sequence: the column with a weight an entry
+  bool history = false;   ///< the column is made from earlier events when data are prepared
   Values values;
 
   void visit(auto&& field) {

@@ -25,7 +25,8 @@ RowParser::RowParser(const Schema& schema, const DataSpec& spec)
       missing_tokens_(spec.options.missing_tokens) {
   const auto& fields = schema_.fields();
   for (size_t f = 0; f < fields.size(); ++f) {
-    read_options(encodings_.emplace_back(), fields[f].encoding, fmt::format("the encoding of field '{}'", fields[f].name));
+    read_options(encodings_.emplace_back(), fields[f].encoding,
+                 fmt::format("the encoding of field '{}'", fields[f].name));
     leader_.push_back(f);
   }
   for (size_t f = 0; f < fields.size(); ++f) {
@@ -34,6 +35,18 @@ RowParser::RowParser(const Schema& schema, const DataSpec& spec)
     }
   }
 }
+
+size_t RowParser::require_number(const std::string& column, bool present) {
+  for (size_t i = 0; i < required_numbers_.size(); ++i) {
+    if (required_numbers_[i].column != column) continue;
+    required_numbers_[i].present |= present;
+    return i;
+  }
+  required_numbers_.push_back({column, present});
+  return required_numbers_.size() - 1;
+}
+
+void RowParser::require_present(const std::string& column) { required_cells_.push_back(column); }
 
 std::vector<std::string> RowParser::columns(bool labels) const {
   std::vector<std::string> out;
@@ -48,6 +61,8 @@ std::vector<std::string> RowParser::columns(bool labels) const {
     add(encoding.column);
     add(encoding.weights);
   }
+  for (const auto& required : required_numbers_) add(required.column);
+  for (const auto& name : required_cells_) add(name);
   return out;
 }
 
@@ -67,6 +82,7 @@ class RowParser::Batch {
     const auto& fields = p_.schema_.fields();
     if (labels) parse_labels();
     if (labels) parse_beside();
+    parse_required();
     out_.numbers.resize(fields.size());
     out_.lists.resize(fields.size());
     out_.vectors.resize(fields.size());
@@ -108,7 +124,8 @@ class RowParser::Batch {
 
   const RawColumn& plain(const std::string& name, const std::string& what) {
     const RawColumn& column = raw_.column(name);
-    INTERPLAY_CHECK_DATA(!column.is_list(), "{}: column '{}' holds lists, but {} reads one value a row; declare it kind: sequence",
+    INTERPLAY_CHECK_DATA(!column.is_list(),
+                         "{}: column '{}' holds lists, but {} reads one value a row; declare it kind: sequence",
                          raw_.place(0), name, what);
     return column;
   }
@@ -129,7 +146,8 @@ class RowParser::Batch {
         } else if (label.compares()) {
           x = label.passes(x) ? 1 : 0;
         } else if (x != 0 && x != 1) {
-          problem(r, label.column, cell, "the label is not 0 or 1 (a threshold is written {column: NAME, at_least: X})");
+          problem(r, label.column, cell,
+                  "the label is not 0 or 1 (a threshold is written {column: NAME, at_least: X})");
         }
         out_.labels[size_t(r) * T + t] = float(x);
       }
@@ -141,7 +159,8 @@ class RowParser::Batch {
     if (!p_.weight_.empty()) {
       out_.weight.resize(rows);
       for_numbers(p_.weight_, "the weight", [&](int64_t r, std::string_view cell, double x) {
-        if (!(x >= 0) || x > FLT_MAX) problem(r, p_.weight_, cell, std::isnan(x) ? "the weight is empty" : "the weight is negative or too large");
+        if (!(x >= 0) || x > FLT_MAX)
+          problem(r, p_.weight_, cell, std::isnan(x) ? "the weight is empty" : "the weight is negative or too large");
         out_.weight[size_t(r)] = float(x);
       });
     }
@@ -156,6 +175,23 @@ class RowParser::Batch {
       const RawColumn& column = plain(p_.group_, "the group");
       out_.group.resize(rows);
       for (int64_t r = 0; r < raw_.rows; ++r) out_.group[size_t(r)] = int64_t(token_hash(column.cell(r)));
+    }
+  }
+
+  void parse_required() {
+    for (const auto& required : p_.required_numbers_) {
+      auto& numbers = out_.required.emplace_back(size_t(raw_.rows));
+      for_numbers(required.column, "an order of rows", [&](int64_t r, std::string_view cell, double x) {
+        if (required.present && std::isnan(x))
+          problem(r, required.column, cell, "is empty, but rows are ordered by it");
+        numbers[size_t(r)] = x;
+      });
+    }
+    for (const auto& name : p_.required_cells_) {
+      const RawColumn& column = plain(name, "a split");
+      for (int64_t r = 0; r < raw_.rows; ++r) {
+        if (p_.missing(column, r)) problem(r, name, column.cell(r), "is empty, but rows are split by it");
+      }
     }
   }
 
@@ -211,10 +247,11 @@ class RowParser::Batch {
 
   const RawColumn& sequence_column(size_t f) {
     const FieldEncoding& encoding = p_.encodings_[f];
-    INTERPLAY_CHECK_DATA(!encoding.history || raw_.find(encoding.column),
-                         "{}: there is no column '{}'; raw rows carry the history that was made from earlier events, as a "
-                         "list or joined by '{}'",
-                         raw_.place(0), encoding.column, encoding.separator);
+    INTERPLAY_CHECK_DATA(
+        !encoding.history || raw_.find(encoding.column),
+        "{}: there is no column '{}'; raw rows carry the history that was made from earlier events, as a "
+        "list or joined by '{}'",
+        raw_.place(0), encoding.column, encoding.separator);
     return raw_.column(encoding.column);
   }
 
@@ -245,8 +282,9 @@ class RowParser::Batch {
       }
       if (weight_column) entries(*weight_column, r, p_.encodings_[leader].separator, weight_cells);
       if (weight_column && weight_cells.size() != cells[0].size()) {
-        problem(r, weights, weight_column->is_list() ? "" : weight_column->cell(r),
-                fmt::format("{} weights for {} entries of '{}'", weight_cells.size(), cells[0].size(), columns[0]->name));
+        problem(
+            r, weights, weight_column->is_list() ? "" : weight_column->cell(r),
+            fmt::format("{} weights for {} entries of '{}'", weight_cells.size(), cells[0].size(), columns[0]->name));
       }
       if (!bad_[size_t(r)]) append(group, cells, r, weight_column ? &weight_cells : nullptr);
       for (const size_t f : group) out_.lists[f].offsets.push_back(int64_t(out_.lists[f].tokens.size()));

@@ -20,17 +20,20 @@ struct RowValues {
     std::vector<int64_t> offsets;          ///< [rows + 1]
     std::vector<float> weights;            ///< [total], or empty
   };
-  std::vector<int32_t> rows;                 ///< the rows that are usable, ascending; the rest was reported
-  std::vector<float> labels;                 ///< [raw rows, T]
-  std::vector<float> weight;                 ///< [raw rows], or empty
-  std::vector<int64_t> group;                ///< [raw rows], or empty
-  std::vector<double> time;                  ///< [raw rows], or empty
-  std::vector<std::vector<double>> numbers;  ///< one a schema field, NaN = missing; empty for fields that read no number
-  std::vector<Lists> lists;                  ///< one a schema field, for sequences
-  std::vector<std::vector<float>> vectors;   ///< one a schema field, for vectors
+  std::vector<int32_t> rows;   ///< the rows that are usable, ascending; the rest was reported
+  std::vector<float> labels;   ///< [raw rows, T]
+  std::vector<float> weight;   ///< [raw rows], or empty
+  std::vector<int64_t> group;  ///< [raw rows], or empty
+  std::vector<double> time;    ///< [raw rows], or empty
+  std::vector<std::vector<double>>
+      numbers;                              ///< one a schema field, NaN = missing; empty for fields that read no number
+  std::vector<Lists> lists;                 ///< one a schema field, for sequences
+  std::vector<std::vector<float>> vectors;  ///< one a schema field, for vectors
+  std::vector<std::vector<double>> required;  ///< [raw rows], one a RowParser::require_number, NaN = missing
 };
 
-/// Reads the cells of raw rows and decides which rows can be used, the same way in every pass and when a model is served.
+/// Reads the cells of raw rows and decides which rows can be used, the same way in every pass and when a model is
+/// served.
 class RowParser {
  public:
   RowParser(const Schema& schema, const DataSpec& spec);
@@ -39,17 +42,29 @@ class RowParser {
   RowValues parse(const RawBatch& raw, bool labels, BadRows* bad_rows) const;
   std::vector<std::string> columns(bool labels) const;  ///< what parse() and the encoder read, each once
   bool missing(const RawColumn& column, int64_t cell) const;
+
+  /// From now on a row is usable only if this column holds a number (or, unless `present`, nothing). Returns the place
+  /// of its values in RowValues::required.
+  size_t require_number(const std::string& column, bool present);
+  void require_present(const std::string& column);  ///< ... only if this column holds something
+
   const FieldEncoding& encoding(size_t field) const { return encodings_[field]; }
   const Schema& schema() const { return schema_; }
 
  private:
   class Batch;
   Schema schema_;
-  std::vector<FieldEncoding> encodings_;   // beside schema_.fields()
-  std::vector<size_t> leader_;             // of a paired sequence, else its own index
+  std::vector<FieldEncoding> encodings_;  // beside schema_.fields()
+  std::vector<size_t> leader_;            // of a paired sequence, else its own index
   std::vector<LabelOptions> labels_;
   std::string weight_, group_, time_;
   std::vector<std::string> missing_tokens_;
+  struct Required {
+    std::string column;
+    bool present;
+  };
+  std::vector<Required> required_numbers_;
+  std::vector<std::string> required_cells_;
 };
 
 /// Parses a whole cell as a finite number, or says false.

@@ -10,8 +10,8 @@
 namespace interplay {
 namespace {
 
-constexpr int64_t kFormat = 1;                          // of schema.yaml
-constexpr int64_t kMostRows = (int64_t{1} << 31) - 2;   // ids are int32
+constexpr int64_t kFormat = 1;                         // of schema.yaml
+constexpr int64_t kMostRows = (int64_t{1} << 31) - 2;  // ids are int32
 const std::vector<std::string> kKinds = {"categorical", "numeric", "sequence", "vector", "text"};
 
 bool reads_table(const Field& field) {
@@ -50,9 +50,9 @@ Config to_yaml(const Field& field) {
 }
 
 Field from_yaml(const Config& config) {
-  static const std::vector<std::string> known = {"name",       "kind",    "table",  "rows",        "dimension",
-                                                 "max_length", "pooling", "target", "paired_with", "weighted",
-                                                 "encoding"};
+  static const std::vector<std::string> known = {"name",        "kind",       "table",   "rows",
+                                                 "dimension",   "max_length", "pooling", "target",
+                                                 "paired_with", "weighted",   "encoding"};
   for (const auto& key : config.keys()) {
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       config[key].fail(fmt::format("unknown key of a field (keys: {})", fmt::join(known, ", ")));
@@ -101,18 +101,20 @@ Schema::Schema(std::vector<Field> fields, std::vector<std::string> labels)
     INTERPLAY_CHECK(field.rows >= 0 && field.rows <= kMostRows, "field '{}': {} rows; expected at most {}", field.name,
                     field.rows, kMostRows);
     const auto [it, fresh] = tables.emplace(field.table, &field);
-    INTERPLAY_CHECK(fresh || it->second->rows == field.rows,
-                    "table '{}' has {} rows for field '{}' and {} for field '{}'; fields that share a table share its size",
-                    field.table, it->second->rows, it->second->name, field.rows, field.name);
+    INTERPLAY_CHECK(
+        fresh || it->second->rows == field.rows,
+        "table '{}' has {} rows for field '{}' and {} for field '{}'; fields that share a table share its size",
+        field.table, it->second->rows, it->second->name, field.rows, field.name);
   }
   for (const Field& field : fields_) {
     check_reference(fields_, field, field.target, "target");
     check_reference(fields_, field, field.paired_with, "paired sequence");
     if (field.paired_with.empty()) continue;
     const Field& leader = this->field(field.paired_with);
-    INTERPLAY_CHECK(field.kind == FieldKind::sequence && leader.kind == FieldKind::sequence && leader.paired_with.empty(),
-                    "field '{}': paired with '{}', but only a sequence can be paired, and only with one that leads",
-                    field.name, leader.name);
+    INTERPLAY_CHECK(
+        field.kind == FieldKind::sequence && leader.kind == FieldKind::sequence && leader.paired_with.empty(),
+        "field '{}': paired with '{}', but only a sequence can be paired, and only with one that leads", field.name,
+        leader.name);
   }
 }
 
@@ -196,7 +198,8 @@ Schema Schema::load(const std::filesystem::path& file) {
     const Config config = Config::parse(read_file(file), file.string());
     const auto format = config["format"].as<int64_t>();
     if (format != kFormat) {
-      config["format"].fail(fmt::format("format {} is not known; this version of Interplay reads format {}", format, kFormat));
+      config["format"].fail(
+          fmt::format("format {} is not known; this version of Interplay reads format {}", format, kFormat));
     }
     std::vector<Field> fields;
     for (const Config& item : config["fields"].items()) fields.push_back(from_yaml(item));
@@ -207,8 +210,8 @@ Schema Schema::load(const std::filesystem::path& file) {
     const auto stated = config["fingerprint"].as<std::string>();
     const auto found = fmt::format("{:016x}", schema.fingerprint());
     if (stated != found) {
-      config["fingerprint"].fail(fmt::format("the file says {}, its fields give {}; it was changed after it was written",
-                                             stated, found));
+      config["fingerprint"].fail(
+          fmt::format("the file says {}, its fields give {}; it was changed after it was written", stated, found));
     }
     return schema;
   } catch (const Error& problem) {
@@ -221,13 +224,13 @@ Schema Schema::load(const std::filesystem::path& file) {
 void Schema::save(const std::filesystem::path& file) const {
   Config out;
   out.set("format", number(kFormat));
-  out.set("fingerprint", text(fmt::format("{:016x}", fingerprint())));
   std::vector<Config> labels, fields;
   for (const auto& label : labels_) labels.push_back(text(label));
   for (const Field& field : fields_) fields.push_back(to_yaml(field));
   out.set("labels", Config::sequence(std::move(labels)));
   out.set("fields", Config::sequence(std::move(fields)));
   if (source.size() > 0) out.set("source", source);
+  out.set("fingerprint", text(fmt::format("{:016x}", fingerprint())));  // last, so that a cut file lacks it
   write_file(file, out.yaml());
 }
 

@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 namespace interplay {
 namespace {
 
-constexpr size_t kFanIn = 64;              // runs merged at a time: far below the limit of open files
+constexpr size_t kFanIn = 64;                // runs merged at a time: far below the limit of open files
 constexpr size_t kBuffer = size_t{1} << 16;  // bytes of file buffer a run
 
 /// A run: records of u32 length, i64 count and the token's bytes, ascending by bytes.
@@ -138,7 +138,8 @@ void TokenCounts::reduce_runs(Table& table) {
   while (table.runs.size() > kFanIn) {
     std::vector<fs::path> merged;
     for (size_t i = 0; i < table.runs.size(); i += kFanIn) {
-      const std::vector<fs::path> some(table.runs.begin() + i, table.runs.begin() + std::min(i + kFanIn, table.runs.size()));
+      const std::vector<fs::path> some(table.runs.begin() + i,
+                                       table.runs.begin() + std::min(i + kFanIn, table.runs.size()));
       merged.push_back(new_run());
       RunWriter writer(merged.back());
       merge_runs(some, [&](std::string_view token, int64_t count) { writer.write(token, count); });

@@ -40,8 +40,8 @@ void append(Vocabulary& vocabulary, const arrow::RecordBatch& batch, const fs::p
   for (int64_t i = 0; i < batch.num_rows(); ++i) {
     const bool whole = !tokens.IsNull(i) && !counts.IsNull(i) && !ids.IsNull(i);
     INTERPLAY_CHECK_DATA(whole && ids.Value(i) == vocabulary.size() + 1 && counts.Value(i) >= 0,
-                         "{}: row {} is not the token with id {}; the file was changed after it was written", file.string(),
-                         vocabulary.size() + 1, vocabulary.size() + 1);
+                         "{}: row {} is not the token with id {}; the file was changed after it was written",
+                         file.string(), vocabulary.size() + 1, vocabulary.size() + 1);
     INTERPLAY_CHECK_DATA(!vocabulary.has(tokens.GetView(i)), "{}: the token '{}' is there twice", file.string(),
                          tokens.GetView(i));
     vocabulary.add(tokens.GetView(i), counts.Value(i));
@@ -73,7 +73,8 @@ std::string Vocabulary::checksum() const {
 
 void Vocabulary::save(const fs::path& file) const {
   const auto sink = checked(arrow::io::FileOutputStream::Open(file.string()), file);
-  const auto properties = parquet::WriterProperties::Builder().disable_dictionary()->compression(arrow::Compression::ZSTD)->build();
+  const auto properties =
+      parquet::WriterProperties::Builder().disable_dictionary()->compression(arrow::Compression::ZSTD)->build();
   const auto writer =
       checked(parquet::arrow::FileWriter::Open(*file_schema(), arrow::default_memory_pool(), sink, properties), file);
   for (int64_t first = 1; first <= size(); first += kSlab) {
@@ -86,8 +87,8 @@ void Vocabulary::save(const fs::path& file) const {
       check(counts.Append(count(id)), file);
       check(ids.Append(int32_t(id)), file);
     }
-    const auto table = arrow::Table::Make(file_schema(), {checked(tokens.Finish(), file), checked(counts.Finish(), file),
-                                                          checked(ids.Finish(), file)});
+    const auto table = arrow::Table::Make(
+        file_schema(), {checked(tokens.Finish(), file), checked(counts.Finish(), file), checked(ids.Finish(), file)});
     check(writer->WriteTable(*table, kSlab), file);
   }
   check(writer->Close(), file);
@@ -95,8 +96,8 @@ void Vocabulary::save(const fs::path& file) const {
 }
 
 Vocabulary Vocabulary::load(const fs::path& file) {
-  INTERPLAY_CHECK_DATA(fs::is_regular_file(file), "{}: the vocabulary is missing; restore it or make the directory again",
-                       file.string());
+  INTERPLAY_CHECK_DATA(fs::is_regular_file(file),
+                       "{}: the vocabulary is missing; restore it or make the directory again", file.string());
   try {
     const auto source = checked(arrow::io::ReadableFile::Open(file.string()), file);
     const auto reader = checked(parquet::arrow::OpenFile(source, arrow::default_memory_pool()), file);
@@ -118,15 +119,17 @@ Vocabulary Vocabulary::load(const fs::path& file) {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& problem) {  // Parquet throws its own
-    throw Error(fmt::format("{}: not a readable vocabulary ({}); make the directory again", file.string(), problem.what()),
-                ErrorKind::data);
+    throw Error(
+        fmt::format("{}: not a readable vocabulary ({}); make the directory again", file.string(), problem.what()),
+        ErrorKind::data);
   }
 }
 
 fs::path vocabulary_file(const fs::path& directory, const std::string& table) {
   std::string name;
   for (const char c : table) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || (c == '.' && !name.empty());
+    const bool plain =
+        std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || (c == '.' && !name.empty());
     name += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return directory / "vocabulary" / (name + ".parquet");

@@ -18,7 +18,7 @@ class INTERPLAY_API Vocabulary {
   void add(std::string_view token, int64_t count);  ///< gets the next id; a token that is known already is an error
 
   int64_t size() const { return int64_t(counts_.size()); }
-  int64_t rows() const { return size() + 2; }       ///< of the table: padding, the tokens, unseen
+  int64_t rows() const { return size() + 2; }  ///< of the table: padding, the tokens, unseen
   int32_t id(std::string_view token) const { return id(token, token_hash(token)); }
   int32_t id(std::string_view token, uint64_t hash) const {  ///< that of unseen where it is not
     const uint32_t index = tokens_.find(token, hash);
@@ -26,13 +26,14 @@ class INTERPLAY_API Vocabulary {
   }
   void prefetch(uint64_t hash) const { tokens_.prefetch(hash); }
   bool has(std::string_view token) const { return tokens_.find(token) != TokenIndex::kAbsent; }
-  std::string_view token(int64_t id) const;         ///< "" for padding, unseen and beyond
+  std::string_view token(int64_t id) const;  ///< "" for padding, unseen and beyond
   int64_t count(int64_t id) const { return counts_[size_t(id - 1)]; }
   void count_more(int64_t id, int64_t count) { counts_[size_t(id - 1)] += count; }
-  std::string checksum() const;                     ///< of the tokens in order, 16 hex digits
+  std::string checksum() const;  ///< of the tokens in order, 16 hex digits
 
-  void save(const std::filesystem::path& file) const;          ///< Parquet: token, count, id
-  static Vocabulary load(const std::filesystem::path& file);   ///< throws Error(data) on anything that is not such a file
+  void save(const std::filesystem::path& file) const;  ///< Parquet: token, count, id
+  static Vocabulary load(
+      const std::filesystem::path& file);  ///< throws Error(data) on anything that is not such a file
 
  private:
   TokenIndex tokens_;

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <interplay/data/raw.h>
+
+#include "data/data_spec.h"
+#include "data/event_order.h"
+#include "data/row_values.h"
+
+namespace interplay {
+
+/// The histories of one field of kind history: for each row, its user's last max_length events that lie strictly
+/// earlier in (time, item id as a number) and pass the filter, oldest first. First every row of every split goes
+/// through add(), in order; after finish() append() gives batches the columns that the encoder reads.
+class HistoryIndex {
+ public:
+  HistoryIndex(const FieldOptions& options, RowParser& parser);  ///< tells the parser which cells must be numbers
+
+  std::vector<std::string> columns() const;  ///< raw columns that add() reads
+  void add(const RawBatch& raw, const RowValues& values, const RowParser& parser);
+  void finish();
+  /// Adds the list columns to a batch whose usable rows are `rows`; the first of them is row `first` of all.
+  void append(RawBatch& raw, std::span<const int32_t> rows, int64_t first) const;
+
+ private:
+  struct Side {
+    std::string column, name;
+    TokenIndex tokens;
+    std::vector<uint32_t> of_row;      // until finish()
+    std::vector<uint32_t> remembered;  // beside items_
+  };
+  RawColumn list_column(const std::string& name, const TokenIndex& tokens, const std::vector<uint32_t>& remembered,
+                        const RawBatch& raw, std::span<const int32_t> rows, int64_t first) const;
+
+  FieldOptions options_;
+  size_t time_at_, filter_at_ = 0;  // places in RowValues::required
+  TokenIndex users_;
+  EventOrder order_;             // its ties are the items
+  std::vector<uint8_t> passes_;  // until finish()
+  std::vector<Side> sides_;
+  std::vector<uint32_t> items_;  // remembered events, by user and time
+  std::vector<uint64_t> end_;    // beside the rows: its history is items_[end - length, end)
+  std::vector<uint32_t> length_;
+};
+
+}  // namespace interplay

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <interplay/data/raw.h>
+
+#include "data/data_spec.h"
+#include "data/event_order.h"
+#include "data/row_values.h"
+
+namespace interplay {
+
+/// Which split each row of one source goes to: 0 = train, 1 = valid, 2 = test. By time the cuts lie at
+/// floor(ratio * n) in the order (time, tie as a number, row); at random each row is drawn by (seed, row) alone.
+class SplitPlan {
+ public:
+  SplitPlan(const SplitOptions& options, RowParser& parser);  ///< tells the parser which cells a row must have
+
+  bool needs_order() const { return options_.by != "random"; }  ///< of(), only after add() of every row and finish()
+  std::vector<std::string> columns() const;                     ///< raw columns that add() reads
+  void add(const RawBatch& raw, const RowValues& values, const RowParser& parser);
+  void finish();
+  int of(int64_t row) const;
+
+ private:
+  void cut(const uint32_t* begin, const uint32_t* end);
+  SplitOptions options_;
+  size_t time_at_ = 0;
+  TokenIndex users_;
+  EventOrder order_;
+  std::vector<uint8_t> split_;
+};
+
+}  // namespace interplay
