@@ -9,9 +9,13 @@ import torch
 from fuxictr.features import FeatureMap
 from fuxictr.pytorch.layers import CrossNetV2, FactorizationMachine, FeatureEmbedding, LogisticRegression, MLP_Block
 from fuxictr.pytorch.models import BaseModel
+from model_zoo.LongCTR.DCNv2 import DCNv2
 from model_zoo.LongCTR.DIN import DIN
 from plain_models import ATTENTION, CROSS, HIDDEN, K, LEARNING_RATE, NUMERIC, TABLES
 from torch import nn
+
+
+WITH_HISTORY = ("din", "dcnv2_history")
 
 
 class Zoo(BaseModel):
@@ -30,7 +34,9 @@ class Zoo(BaseModel):
             self.mlp = MLP_Block(input_dim=width, output_dim=1, hidden_units=HIDDEN, hidden_activations="ReLU")
         if model == "dcnv2":
             self.crossnet = CrossNetV2(width, CROSS)
-            self.parallel_dnn = MLP_Block(input_dim=width, output_dim=None, hidden_units=HIDDEN, hidden_activations="ReLU")
+            self.parallel_dnn = MLP_Block(
+                input_dim=width, output_dim=None, hidden_units=HIDDEN, hidden_activations="ReLU"
+            )
             self.fc = nn.Linear(width + HIDDEN[-1], 1)
         self.model = model
         self.compile(kwargs["optimizer"], kwargs["loss"], LEARNING_RATE)
@@ -51,13 +57,19 @@ class Zoo(BaseModel):
 
 
 def feature_map(model):
-    """FuxiCTR's order of fields. Its DIN puts the target behind all other fields, so there item_id comes last."""
-    table = lambda name, **more: {"type": "categorical", "source": "", "vocab_size": TABLES[name], "padding_idx": 0, **more}
+    """FuxiCTR's order of fields. Where there is a history it puts the target, item_id, behind all other fields."""
+    table = lambda name, **more: {
+        "type": "categorical",
+        "source": "",
+        "vocab_size": TABLES[name],
+        "padding_idx": 0,
+        **more,
+    }
     out = FeatureMap("reference", "")
     names = list(TABLES)
-    out.features.update({name: table(name) for name in (names[:-1] if model == "din" else names)})
+    out.features.update({name: table(name) for name in (names[:-1] if model in WITH_HISTORY else names)})
     out.features.update({name: {"type": "numeric", "source": ""} for name in NUMERIC})
-    if model == "din":
+    if model in WITH_HISTORY:
         out.features["item_id"] = table("item_id", source="item")
     out.labels, out.default_emb_dim, out.num_fields = ["label"], K, len(out.features)
     return out
@@ -68,13 +80,35 @@ class Fuxi:
 
     def __init__(self, model, weights, l2):
         folder = tempfile.gettempdir()
-        kwargs = dict(embedding_regularizer=float(l2) if l2 else None, net_regularizer=None, verbose=0, metrics=["AUC"],
-                      model_root=folder, optimizer="adam", loss="binary_crossentropy")
+        kwargs = dict(
+            embedding_regularizer=float(l2) if l2 else None,
+            net_regularizer=None,
+            verbose=0,
+            metrics=["AUC"],
+            model_root=folder,
+            optimizer="adam",
+            loss="binary_crossentropy",
+        )
         fields = feature_map(model)
-        self.din = model == "din"
-        if self.din:
-            self.net = DIN(fields, dnn_hidden_units=HIDDEN, attention_hidden_units=ATTENTION, embedding_dim=K,
-                           learning_rate=LEARNING_RATE, **kwargs)
+        self.history = model in WITH_HISTORY
+        if model == "dcnv2_history":
+            self.net = DCNv2(
+                fields,
+                parallel_dnn_hidden_units=HIDDEN,
+                num_cross_layers=CROSS,
+                embedding_dim=K,
+                learning_rate=LEARNING_RATE,
+                **kwargs,
+            )
+        elif model == "din":
+            self.net = DIN(
+                fields,
+                dnn_hidden_units=HIDDEN,
+                attention_hidden_units=ATTENTION,
+                embedding_dim=K,
+                learning_rate=LEARNING_RATE,
+                **kwargs,
+            )
         else:
             self.net = Zoo(fields, model, **kwargs)
         self.optimizer = self.net.optimizer
@@ -83,37 +117,50 @@ class Fuxi:
             self.write(name, weights)
 
     def places(self, name):
-        """FuxiCTR's name -> (stored name, row of it or None, permutes columns)."""
+        """FuxiCTR's name -> (stored name, the row of it that this is, or None)."""
         for prefix, stored in (("lr_layer.", "linear"), ("fm.lr_layer.", "linear"), ("embedding_layer.", "embedding")):
             if name.startswith(prefix):
                 if name.endswith("bias"):
                     return "bias", None
                 field = name.split(".")[-2]
                 return (f"numeric_{stored}", NUMERIC.index(field)) if field in NUMERIC else (f"{stored}.{field}", None)
-        for prefix, stored in (("mlp.mlp", "mlp"), ("parallel_dnn.mlp", "mlp"), ("dnn.mlp", "mlp"), ("fc", "output"),
-                               ("crossnet.cross_layers", "cross"), ("attention_layers.attention_layer.mlp", "attention.mlp")):
+        for prefix, stored in (
+            ("mlp.mlp", "mlp"),
+            ("parallel_dnn.mlp", "mlp"),
+            ("dnn.mlp", "mlp"),
+            ("fc", "output"),
+            ("crossnet.cross_layers", "cross"),
+            ("attention_layers.attention_layer.mlp", "attention.mlp"),
+        ):
             if name.startswith(prefix + "."):
-                rest = name[len(prefix) + 1:].split(".")
-                if stored in ("mlp", "attention.mlp"):           # nn.Sequential counts the activations in between
+                rest = name[len(prefix) + 1 :].split(".")
+                if stored in ("mlp", "attention.mlp"):  # nn.Sequential counts the activations in between
                     rest[0] = str(int(rest[0]) // 2)
                 if rest[-1] == "alpha":
                     return f"attention.dice.{rest[0]}.alpha", None
                 return ".".join([stored] + rest), None
         raise KeyError(name)
 
-    def columns(self, stored):
-        """Blocks of K input columns of DIN's first layer, stored order -> FuxiCTR's."""
-        if not self.din or stored != "mlp.0.weight":
-            return None
+    def order(self, stored):
+        """Where FuxiCTR's rows and columns of a weight lie in the stored one: blocks of K, its fields being in another
+        order. None: as they are."""
+        if not self.history or not stored.startswith(("mlp.0.weight", "cross.", "output.weight")):
+            return None, None
         canonical = list(TABLES) + NUMERIC + ["pooled"]
         theirs = list(TABLES)[:-1] + NUMERIC + ["item_id", "pooled"]
-        return torch.cat([torch.arange(K) + K * canonical.index(name) for name in theirs])
+        blocks = torch.cat([torch.arange(K) + K * canonical.index(name) for name in theirs])
+        if stored == "output.weight":
+            return None, torch.cat([blocks, torch.arange(HIDDEN[-1]) + len(blocks)])  # [cross; mlp]
+        if stored.startswith("cross."):
+            return blocks, blocks if stored.endswith("weight") else None
+        return None, blocks
 
     def write(self, name, weights):
-        stored, row = self.places(name)
-        value = weights[stored] if row is None else weights[stored][row]
-        order = self.columns(stored)
-        value = value if order is None else value[:, order]
+        stored, part = self.places(name)
+        value = weights[stored] if part is None else weights[stored][part]
+        rows, columns = self.order(stored)
+        value = value if rows is None else value[rows]
+        value = value if columns is None else value[:, columns]
         with torch.no_grad():
             self.parameters[name].copy_(value.reshape(self.parameters[name].shape))
 
@@ -121,11 +168,11 @@ class Fuxi:
         """Stored name -> tensor shaped as in `weights`, from read(parameter)."""
         out = {name: torch.full_like(value, float("nan")) for name, value in weights.items()}
         for name, parameter in self.parameters.items():
-            stored, row = self.places(name)
-            value, order = read(parameter).detach(), self.columns(stored)
-            if order is not None:
-                value = torch.empty_like(value).index_copy_(1, order, value)
-            target = out[stored] if row is None else out[stored][row]
+            stored, part = self.places(name)
+            value, (rows, columns) = read(parameter).detach(), self.order(stored)
+            value = value if rows is None else torch.empty_like(value).index_copy_(0, rows, value)
+            value = value if columns is None else torch.empty_like(value).index_copy_(1, columns, value)
+            target = out[stored] if part is None else out[stored][part]
             target.copy_(value.reshape(target.shape))
         assert not any(value.isnan().any() for value in out.values())
         return out
@@ -134,7 +181,7 @@ class Fuxi:
         x = {name: rows.ids[:, f] for f, name in enumerate(TABLES)}
         x.update({name: rows.dense[:, f] for f, name in enumerate(NUMERIC)})
         x["label"] = rows.labels
-        if not self.din:
+        if not self.history:
             return x
         target = x.pop("item_id")
         return x, {"item_id": torch.cat([rows.padded, target[:, None]], 1).flatten()}, rows.mask

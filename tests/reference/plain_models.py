@@ -7,37 +7,41 @@ from torch import nn
 
 ROWS, BATCH, STEPS, K, HIDDEN, ATTENTION, CROSS = 3200, 64, 200, 8, [16, 16], [16], 3
 LEARNING_RATE = 1e-3
-SEED = 8   # no ReLU near its kink on the way: see sensitivity() in trajectories.py
-TABLES = {"user_id": 60, "city": 30, "device": 32, "hour": 26, "item_id": 50}   # rows, padding and unseen included
+SEED = 8  # no ReLU near its kink on the way: see sensitivity() in trajectories.py
+TABLES = {"user_id": 60, "city": 30, "device": 32, "hour": 26, "item_id": 50}  # rows, padding and unseen included
 NUMERIC = ["price", "age"]
 MAX_LENGTH = 12
 REGULARISED = ("embedding.", "linear.", "numeric_")
 
 
 def make_data():
-    """Labels follow a planted logistic model with first-order, pair and history effects, so there is something to learn."""
+    """Labels follow a planted logistic model with first-order, pair and history effects: something to learn."""
     rng = np.random.default_rng(20211)
     ids, effect = [], np.zeros(ROWS)
     hidden = {name: rng.normal(0, 1, (rows, 3)) for name, rows in TABLES.items()}
     for name, rows in TABLES.items():
-        share = 1 / (1 + np.arange(rows - 1))                       # popular tokens first, then the unseen id
+        share = 1 / (1 + np.arange(rows - 1))  # popular tokens first, then the unseen id
         column = rng.choice(np.arange(1, rows), ROWS, p=share / share.sum())
         if name == "device":
-            column[rng.random(ROWS) < 0.03] = 0                     # an absent value: no vector, no gradient
+            column[rng.random(ROWS) < 0.03] = 0  # an absent value: no vector, no gradient
         ids.append(column)
         effect += 0.6 * rng.normal(0, 1, rows)[column]
     dense = rng.normal(0, 1, (ROWS, len(NUMERIC)))
     lengths = np.where(rng.random(ROWS) < 0.1, 0, rng.integers(1, MAX_LENGTH + 1, ROWS))
     offsets = np.concatenate([[0], lengths.cumsum()])
-    history = rng.integers(1, TABLES["item_id"] - 1, offsets[-1])   # tokens only
+    history = rng.integers(1, TABLES["item_id"] - 1, offsets[-1])  # tokens only
     pair = (hidden["user_id"][ids[0]] * hidden["item_id"][ids[4]]).sum(1)
     liked = np.array([hidden["item_id"][history[a:b]].sum(0) for a, b in zip(offsets, offsets[1:])])
     match = (liked * hidden["item_id"][ids[4]]).sum(1)
     z = -0.7 + effect + 0.6 * pair + 0.15 * match + dense @ [0.5, -0.4]
     labels = rng.random(ROWS) < 1 / (1 + np.exp(-z))
-    return {"ids": torch.tensor(np.stack(ids, 1)), "dense": torch.tensor(dense, dtype=torch.float32),
-            "labels": torch.tensor(labels, dtype=torch.float32), "history.ids": torch.tensor(history),
-            "history.offsets": torch.tensor(offsets)}
+    return {
+        "ids": torch.tensor(np.stack(ids, 1)),
+        "dense": torch.tensor(dense, dtype=torch.float32),
+        "labels": torch.tensor(labels, dtype=torch.float32),
+        "history.ids": torch.tensor(history),
+        "history.offsets": torch.tensor(offsets),
+    }
 
 
 class Rows:
@@ -45,14 +49,14 @@ class Rows:
 
     def __init__(self, data, step, dtype):
         a = BATCH * (step % (ROWS // BATCH))
-        offsets = data["history.offsets"][a:a + BATCH + 1]
-        self.ids = data["ids"][a:a + BATCH]
-        self.dense = data["dense"][a:a + BATCH].to(dtype)
-        self.labels = data["labels"][a:a + BATCH].to(dtype)
-        self.history = data["history.ids"][offsets[0]:offsets[-1]]
+        offsets = data["history.offsets"][a : a + BATCH + 1]
+        self.ids = data["ids"][a : a + BATCH]
+        self.dense = data["dense"][a : a + BATCH].to(dtype)
+        self.labels = data["labels"][a : a + BATCH].to(dtype)
+        self.history = data["history.ids"][offsets[0] : offsets[-1]]
         lengths = offsets.diff()
-        self.row = torch.repeat_interleave(torch.arange(BATCH), lengths)          # of each history entry
-        self.mask = torch.arange(MAX_LENGTH)[None, :] < lengths[:, None]          # [B, L]
+        self.row = torch.repeat_interleave(torch.arange(BATCH), lengths)  # of each history entry
+        self.mask = torch.arange(MAX_LENGTH)[None, :] < lengths[:, None]  # [B, L]
         self.padded = torch.zeros(BATCH, MAX_LENGTH, dtype=torch.int64)
         self.padded[self.mask] = self.history
 
@@ -84,7 +88,8 @@ def make_weights(model, seed=SEED):
         w["numeric_embedding"] = normal(len(NUMERIC), K, std=0.1)
     if model == "deepfm":
         mlp("mlp", [fields * K] + HIDDEN + [1])
-    if model == "dcnv2":
+    if model.startswith("dcnv2"):
+        fields += model == "dcnv2_history"
         mlp("mlp", [fields * K] + HIDDEN)
         for i in range(CROSS):
             linear(f"cross.{i}", fields * K, fields * K)
@@ -98,7 +103,7 @@ def make_weights(model, seed=SEED):
 
 
 class Plain(nn.Module):
-    """The five models by their definitions, on weights under their stored names."""
+    """The models by their definitions, on weights under their stored names."""
 
     def __init__(self, model, weights, dtype, l2, lazy=False, padded=False):
         super().__init__()
@@ -128,13 +133,21 @@ class Plain(nn.Module):
         return p * x + (1 - p) * self.w[f"attention.dice.{i}.alpha"] * x
 
     def attention(self, rows, target):
-        ids, row = (rows.padded.flatten(), torch.arange(BATCH).repeat_interleave(MAX_LENGTH)) if self.padded else (
-            rows.history, rows.row)
+        ids, row = (
+            (rows.padded.flatten(), torch.arange(BATCH).repeat_interleave(MAX_LENGTH))
+            if self.padded
+            else (rows.history, rows.row)
+        )
         h, q = self.look_up("embedding.item_id", ids), target[row]
         score = self.mlp(torch.cat([q, h, q - h, q * h], 1), "attention.mlp", len(ATTENTION) + 1, self.dice, last=True)
         if self.padded:
             score = score * rows.mask.flatten()[:, None]
         return torch.zeros_like(target).index_add(0, row, score * h)
+
+    def mean_history(self, rows):
+        h = self.look_up("embedding.item_id", rows.history)
+        total = torch.zeros(BATCH, K, dtype=h.dtype).index_add(0, rows.row, h)
+        return total / rows.mask.sum(1, keepdim=True).clamp(min=1)
 
     def logit(self, rows):
         z, names = 0, list(TABLES)
@@ -145,14 +158,16 @@ class Plain(nn.Module):
         if self.model == "lr":
             return z
         e = torch.stack([self.look_up(f"embedding.{name}", rows.ids[:, f]) for f, name in enumerate(names)], 1)
-        e = torch.cat([e, rows.dense[:, :, None] * self.w["numeric_embedding"]], 1)         # [B, F, K]
+        e = torch.cat([e, rows.dense[:, :, None] * self.w["numeric_embedding"]], 1)  # [B, F, K]
         x0 = e.flatten(1)
+        if self.model == "dcnv2_history":
+            x0 = torch.cat([x0, self.mean_history(rows)], 1)
         if self.model in ("fm", "deepfm"):
             pairs = e @ e.transpose(1, 2)
             z = z + torch.triu(pairs, diagonal=1).sum((1, 2))
         if self.model == "deepfm":
             z = z + self.mlp(x0, "mlp", 3, relu, last=True)[:, 0]
-        if self.model == "dcnv2":
+        if self.model.startswith("dcnv2"):
             x = x0
             for i in range(CROSS):
                 x = x0 * F.linear(x, self.w[f"cross.{i}.weight"], self.w[f"cross.{i}.bias"]) + x
@@ -167,4 +182,4 @@ class Plain(nn.Module):
         bce = F.binary_cross_entropy_with_logits(self.logit(rows), rows.labels)
         if self.lazy:
             return bce, bce
-        return bce, bce + self.l2 / 2 * sum((v ** 2).sum() for n, v in self.w.items() if n.startswith(REGULARISED))
+        return bce, bce + self.l2 / 2 * sum((v**2).sum() for n, v in self.w.items() if n.startswith(REGULARISED))

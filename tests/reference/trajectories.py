@@ -1,7 +1,7 @@
 """Trajectories: 200 training steps of LR, FM, DeepFM, DCNv2 and DIN from fixed weights on fixed batches.
 
     python -m venv venv && venv/bin/pip install torch==2.15.0 fuxictr==2.3.10 safetensors
-    venv/bin/python tests/reference/trajectories.py          (one thread, deterministic, about two minutes)
+    venv/bin/python tests/reference/trajectories.py      (one thread, about two minutes; on one machine the same bytes)
 
 WHAT IS STORED (data/; float32 and int32)
 trajectory_data.safetensors, shared by all runs: ids [3200, 5], dense [3200, 2], labels [3200], and the history of the
@@ -22,26 +22,27 @@ trajectories.json: fields, options and provenance of each run; how far it is fro
 
 NAMES OF WEIGHTS
     embedding.<table> [rows, 8]   linear.<table> [rows, 1]   numeric_embedding [2, 8]   numeric_linear [2]   bias [1]
-    mlp.<i>.weight [out, in], mlp.<i>.bias: hidden layers in order, then (but for dcnv2) the linear layer to one logit
-    cross.<l>.weight [W, W], cross.<l>.bias [W]   output.weight [1, W + H], output.bias [1]: of dcnv2, over [cross; mlp]
+    mlp.<i>.weight [out, in], mlp.<i>.bias: hidden layers in order, then (not in dcnv2*) the linear layer to one logit
+    cross.<l>.weight [W, W], cross.<l>.bias [W]  output.weight [1, W + H], output.bias [1]: of dcnv2*, over [cross; mlp]
     attention.mlp.<i>.weight|bias, attention.dice.<i>.alpha|running_mean|running_var
 Flat field vectors are categorical fields, numeric fields, pooled history, each in the order of trajectories.json. The
 history reads item_id's table.
 
 HOW THE LOSS IS DEFINED, as FuxiCTR does
     loss = mean BCE + l2 / 2 * sum of squares over whole tables, padding row included: embedding.*, linear.* and both
-    numeric_* (its numeric embedding is a Linear in the same dictionary); bias, mlp, cross, attention are free of it. The
-    padding row is zero and its gradient is zero, so whether it is counted makes no difference. A shared table counts
-    once. Then the gradients are clipped to a global norm (clip_grad_norm_, over all parameters, regulariser included),
-    then Adam 1e-3 (0.9, 0.999, eps 1e-8) updates every row of every table.
+    numeric_* (its numeric embedding is a Linear in the same dictionary); bias, mlp, cross, output and attention are
+    free of it. The padding row is zero and its gradient is zero, so whether it is counted makes no difference. A shared
+    table counts once. Then the gradients are clipped to a global norm (clip_grad_norm_, over all parameters,
+    regulariser included), then Adam 1e-3 (0.9, 0.999, eps 1e-8) updates every row of every table.
 
 WHERE IT COMES FROM
 lr, fm, deepfm*, dcnv2: FuxiCTR's BaseModel, embeddings and layers, put together as its model zoo does (the wheel has no
-    class for these four). din_padded: FuxiCTR's own DIN class. It sends padded positions through the attention network,
-    so Dice's batch statistics depend on how far a batch is padded. din is the same in plain PyTorch with statistics over
-    the real entries alone. deepfm_lazy*: plain PyTorch, tables by torch.optim.SparseAdam on the rows of the batch (l2: on
-    those rows only, added to their summed gradient, and on all of numeric_*), the rest by Adam, no clipping; their
-    loss has no regulariser in it and gradient_total no table's.
+    class for these four). dcnv2_history: FuxiCTR's own DCNv2 class, which adds the history as the mean of its vectors
+    (zero where it is empty). din_padded: FuxiCTR's own DIN class. It sends padded positions through the attention
+    network, so Dice's batch statistics depend on how far a batch is padded (here: to history_max_length). din is the
+    same in plain PyTorch with statistics over the real entries alone. deepfm_lazy*: plain PyTorch, tables by
+    torch.optim.SparseAdam on the rows of the batch (l2: on those rows only, added to their summed gradient, and on all
+    of numeric_*), the rest by Adam, no clipping; `loss` has no regulariser there, gradient_total and norm do.
 Every FuxiCTR run is checked here against the plain PyTorch twin below.
 """
 
@@ -52,8 +53,24 @@ from common import save_json, save_tensors
 import numpy as np
 import torch
 from fuxictr_models import Fuxi
-from plain_models import (ATTENTION, BATCH, CROSS, HIDDEN, K, LEARNING_RATE, MAX_LENGTH, NUMERIC, REGULARISED, ROWS, STEPS,
-                          TABLES, Plain, Rows, make_data, make_weights)
+from plain_models import (
+    ATTENTION,
+    BATCH,
+    CROSS,
+    HIDDEN,
+    K,
+    LEARNING_RATE,
+    MAX_LENGTH,
+    NUMERIC,
+    REGULARISED,
+    ROWS,
+    STEPS,
+    TABLES,
+    Plain,
+    Rows,
+    make_data,
+    make_weights,
+)
 from torch import nn
 
 
@@ -89,8 +106,9 @@ def add_lazy_l2(parameters, l2):
             grad = parameter.grad.coalesce()
             rows = grad.indices()[0]
             values = grad.values() + l2 * parameter.detach()[rows]
-            parameter.grad = torch.sparse_coo_tensor(grad.indices(), values, grad.shape, is_coalesced=True,
-                                                     check_invariants=False)
+            parameter.grad = torch.sparse_coo_tensor(
+                grad.indices(), values, grad.shape, is_coalesced=True, check_invariants=False
+            )
         else:
             parameter.grad.add_(parameter.detach(), alpha=l2)
 
@@ -137,7 +155,9 @@ def sensitivity(model, weights, data, exact, options):
     for seed in range(3):
         g = torch.Generator().manual_seed(seed)
         moved = {n: w.double() * (1 + 1e-7 * torch.randn(w.shape, generator=g)) for n, w in weights.items()}
-        worst = max(worst, relative(run_plain(model, moved, data, dtype=torch.float64, **options)["loss"], exact["loss"]))
+        worst = max(
+            worst, relative(run_plain(model, moved, data, dtype=torch.float64, **options)["loss"], exact["loss"])
+        )
     return worst
 
 
@@ -160,6 +180,7 @@ RUNS = {  # run: (model, FuxiCTR's classes?, options)
     "deepfm_lazy": ("deepfm", False, dict(l2=0.0, clip=None, lazy=True)),
     "deepfm_lazy_l2": ("deepfm", False, dict(l2=1e-3, clip=None, lazy=True)),
     "dcnv2": ("dcnv2", True, dict(l2=1e-3, clip=10.0)),
+    "dcnv2_history": ("dcnv2_history", True, dict(l2=1e-3, clip=10.0)),
     "din": ("din", False, dict(l2=1e-3, clip=10.0)),
     "din_padded": ("din", True, dict(l2=1e-3, clip=10.0, padded=True)),
 }
@@ -168,12 +189,30 @@ RUNS = {  # run: (model, FuxiCTR's classes?, options)
 def main():
     data = make_data()
     save_tensors("trajectory_data", data)
-    about = {"rows": ROWS, "batch_size": BATCH, "steps": STEPS, "learning_rate": LEARNING_RATE, "embedding_dim": K,
-             "hidden": HIDDEN, "attention_hidden": ATTENTION, "cross_layers": CROSS, "history_max_length": MAX_LENGTH,
-             "fields": [{"name": n, "kind": "categorical", "rows": r} for n, r in TABLES.items()]
-             + [{"name": n, "kind": "numeric"} for n in NUMERIC]
-             + [{"name": "hist_item_ids", "kind": "sequence", "share": "item_id", "models": ["din"]}],
-             "torch": torch.__version__, "fuxictr": "2.3.10", "runs": {}}
+    about = {
+        "rows": ROWS,
+        "batch_size": BATCH,
+        "steps": STEPS,
+        "learning_rate": LEARNING_RATE,
+        "embedding_dim": K,
+        "hidden": HIDDEN,
+        "attention_hidden": ATTENTION,
+        "cross_layers": CROSS,
+        "history_max_length": MAX_LENGTH,
+        "fields": [{"name": n, "kind": "categorical", "rows": r} for n, r in TABLES.items()]
+        + [{"name": n, "kind": "numeric"} for n in NUMERIC]
+        + [
+            {
+                "name": "hist_item_ids",
+                "kind": "sequence",
+                "share": "item_id",
+                "runs": ["dcnv2_history", "din", "din_padded"],
+            }
+        ],
+        "torch": torch.__version__,
+        "fuxictr": "2.3.10",
+        "runs": {},
+    }
     for name, (model, fuxi, options) in RUNS.items():
         weights = make_weights(model)
         exact = run_plain(model, weights, data, dtype=torch.float64, **options)
@@ -191,12 +230,33 @@ def main():
         save_tensors(f"trajectory_{name}", result)
         clipped = int((result["norm"] > options["clip"]).sum()) if options["clip"] else 0
         about["runs"][name] = {
-            "file": f"trajectory_{name}.safetensors", "model": model, "from": "fuxictr" if fuxi else "plain", **options,
-            "first_loss": float(result["loss"][0]), "last_loss": float(result["loss"][-1]), "clipped_steps": clipped,
-            "sensitivity": moved, "loss_vs_fp64": relative(result["loss"], exact["loss"]),
-            "gradient_vs_fp64": gradient_difference(result, exact), "loss_vs_twin": relative(result["loss"], plain["loss"])}
-        print(name, {k: about["runs"][name][k] for k in ("first_loss", "last_loss", "clipped_steps", "sensitivity",
-                                                         "loss_vs_fp64", "gradient_vs_fp64", "loss_vs_twin")})
+            "file": f"trajectory_{name}.safetensors",
+            "model": model,
+            "from": "fuxictr" if fuxi else "plain",
+            **options,
+            "first_loss": float(result["loss"][0]),
+            "last_loss": float(result["loss"][-1]),
+            "clipped_steps": clipped,
+            "sensitivity": moved,
+            "loss_vs_fp64": relative(result["loss"], exact["loss"]),
+            "gradient_vs_fp64": gradient_difference(result, exact),
+            "loss_vs_twin": relative(result["loss"], plain["loss"]),
+        }
+        print(
+            name,
+            {
+                k: about["runs"][name][k]
+                for k in (
+                    "first_loss",
+                    "last_loss",
+                    "clipped_steps",
+                    "sensitivity",
+                    "loss_vs_fp64",
+                    "gradient_vs_fp64",
+                    "loss_vs_twin",
+                )
+            },
+        )
     save_json("trajectories", about)
 
 
