@@ -29,7 +29,7 @@ attention_*    target [5, 3], history h [N, 3] with offsets [6], row 2 being emp
                entries
 pool_*         e [N, 3] with offsets [6] and weights [N] (one of them negative, one row summing to zero) -> sum, mean:
                [5, 3]; mean divides by the count or by sum |w|; an empty row, and one whose weights are all zero, give
-               zero
+               zero. Leave d_weights of a zero weight out of the comparison: |w| has no derivative there
 bce_*          logit [10] up to +-60, label, weight -> each [10] unreduced, out [1]: bce: mean; bce_weighted: sum(w l)
                / sum(w); bce_pos_weight: positives count 3 times (mean over rows); bce_weighted_labels: [10, 2]
                logits, weight a row, sum over labels and rows of w l / (2 sum(w)). d_logit is the gradient of out
@@ -249,7 +249,6 @@ def pooling():
             (out * out_grad).sum().backward()
             put(layer, e=e, offsets=OFFSETS, out=out, out_grad=out_grad, d_e=leaves["e"].grad)
             if weighted:
-                # At a weight of zero |w| has no derivative: leave such entries out when you compare.
                 put(layer, weights=w, d_weights=leaves["weights"].grad)
 
 

@@ -5,8 +5,8 @@
 
 WHAT IS STORED (data/optimizers.safetensors, float32 and int32; computed in float64 from float32 inputs)
     table [7, 5]          before the first step; row 0 is padding and zero
-    ids [12, 6]           rows that each step reads, with repetitions; 0 = padding, to be ignored. Row 6 is read in step 9
-                          (from 1) only, row 5 in step 2 only; step 7 reads nothing but padding and row 3
+    ids [12, 6]           rows that each step reads, with repetitions; 0 = padding, to be ignored. Row 6 is read in step
+                          9 (from 1) only, row 5 in step 2 only; step 7 reads nothing but padding and row 3
     gradients [12, 6, 5]  one per read
     summed [12, 7, 5]     the same added up per row, padding left out
     <run> [12, 7, 5]      the table after each step; runs and their options are in optimizers.json
