@@ -25,7 +25,7 @@ struct INTERPLAY_API TrainOptions {
   double clip_norm = 0;
   int64_t eval_every = 0, eval_batch_size = 16384, checkpoint_every = 0;
   bool shuffle = true;
-  double negative_rate = 1, positive_weight = 1;
+  double negative_rate = 1;
   std::string device = "cpu";
 
   void visit(auto&& field) {
@@ -43,7 +43,6 @@ struct INTERPLAY_API TrainOptions {
     field("checkpoint_every", checkpoint_every, "steps between checkpoints; 0 = at each evaluation", Range{0, 1e12});
     field("shuffle", shuffle, "a new order every epoch; false = as stored");
     field("negative_rate", negative_rate, "share of the negatives trained on; logits are corrected for it", Range{1e-9, 1});
-    field("positive_weight", positive_weight, "weight of positive rows in the loss", Range{1e-9, 1e9});
     field("device", device, "cpu, cuda or cuda:N");
   }
 };
@@ -88,6 +87,7 @@ class INTERPLAY_API Trainer {
   void on_step(std::function<void(int64_t step, double loss)> call);
 
   FitReport fit(const Dataset& train, const Dataset& valid);
+  FitReport fit(const Dataset& train);           ///< without validation: every epoch, the last weights
   /// One step on one batch: forward, loss, backward, update of `only` (empty = every group). Returns the loss.
   double step(const Batch& batch, const std::vector<std::string>& only = {});
   void stop() noexcept;                          ///< fit() writes a checkpoint and returns after the present step

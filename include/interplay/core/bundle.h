@@ -1,0 +1,62 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <interplay/core/model.h>
+#include <interplay/data/encoder.h>
+
+namespace interplay {
+
+/// A run directory: config.yaml, schema.yaml, vocabulary/, model.safetensors and what training left beside them
+/// (metrics.jsonl, train.log, report.html, a checkpoint). It can be moved, evaluated and served as it stands.
+///
+///     const auto bundle = Bundle::open("runs/deepfm");
+///     const std::shared_ptr<Model> model = bundle.model();   // in eval mode, with the best weights
+class INTERPLAY_API Bundle {
+ public:
+  /// Checks sizes and checksums against manifest.json, where the run is finished. Throws Error(data) naming the file.
+  static Bundle open(const std::filesystem::path& directory);
+
+  const std::filesystem::path& directory() const { return directory_; }
+  const Config& config() const { return config_; }
+  const Schema& schema() const { return schema_; }    ///< of the fields that the model reads
+  std::shared_ptr<Model> model() const;
+  double logit_offset() const;                        ///< correction for negative sampling; 0 without
+  bool finished() const { return finished_; }
+  /// Throws Error(data) unless ids in this prepared data mean what they meant in training.
+  void check_data(const std::filesystem::path& prepared) const;
+
+  static constexpr const char* kWeights = "model.safetensors";
+  static constexpr const char* kConfig = "config.yaml";
+  static constexpr const char* kSchema = "schema.yaml";
+
+ private:
+  std::filesystem::path directory_;
+  Config config_;
+  Schema schema_;
+  bool finished_ = false;
+};
+
+/// The fields that `config` (keys `keep` and `drop` of an experiment's `fields:`) leaves of a schema.
+INTERPLAY_API Schema select_fields(const Schema& schema, const Config& fields);
+
+/// Writes what a bundle needs to be opened, apart from weights: config, schema, and the vocabularies of `prepared`
+/// that the schema uses (none where `prepared` is empty).
+INTERPLAY_API void start_bundle(const std::filesystem::path& directory, const Config& config, const Schema& schema,
+                                const std::filesystem::path& prepared);
+INTERPLAY_API void save_weights(const std::filesystem::path& file, const torch::nn::Module& model);
+/// manifest.json over every file but logs: the last thing a finished run writes.
+INTERPLAY_API void finish_bundle(const std::filesystem::path& directory);
+
+/// start, weights and finish in one call, for programs that train through the library.
+INTERPLAY_API void save_bundle(const std::filesystem::path& directory, const torch::nn::Module& model, const Config& config,
+                               const Schema& schema, const std::filesystem::path& prepared = {});
+
+/// Copies the weights of an earlier run into `model`, whose tables may have grown: rows of old tokens keep their place,
+/// the unseen row moves to the new end, new tokens start as the unseen row was. `prepared` is the new data. Throws
+/// Error(data) unless its vocabularies begin with the earlier run's (prepare with --vocabulary-from).
+INTERPLAY_API void warm_start(Model& model, const Schema& schema, const std::filesystem::path& prepared, const Bundle& from);
+
+}  // namespace interplay

@@ -1,0 +1,150 @@
+#include <interplay/core/bundle.h>
+
+#include <cmath>
+
+#include <ATen/ATen.h>
+
+#include <interplay/base/files.h>
+#include <interplay/base/options.h>
+#include <interplay/nn/embedding.h>
+#include <interplay/nn/safetensors.h>
+
+namespace fs = std::filesystem;
+
+namespace interplay {
+namespace {
+
+constexpr const char* kVocabulary = "vocabulary";
+
+fs::path vocabulary_file(const fs::path& directory, const std::string& table) {
+  return directory / kVocabulary / (table + ".parquet");
+}
+
+bool is_kept_out_of_manifest(const std::string& file) {   // files that grow after a run, or that people edit
+  return file == "train.log" || file.starts_with(".") || file.find("/.") != std::string::npos;
+}
+
+struct FieldChoice {
+  std::vector<std::string> keep, drop;
+  void visit(auto&& field) {
+    field("keep", keep, "only these fields");
+    field("drop", drop, "all fields but these");
+  }
+};
+
+}  // namespace
+
+Schema select_fields(const Schema& schema, const Config& fields) {
+  FieldChoice choice;
+  read_options(choice, fields);
+  Schema out = choice.keep.empty() ? schema : schema.keep(choice.keep);
+  return choice.drop.empty() ? out : out.drop(choice.drop);
+}
+
+Bundle Bundle::open(const fs::path& directory) {
+  Bundle bundle;
+  bundle.directory_ = directory;
+  INTERPLAY_CHECK_DATA(fs::is_directory(directory), "{}: no such run directory", directory.string());
+  INTERPLAY_CHECK_DATA(fs::exists(directory / kConfig), "{}: has no {}; it is not a run directory", directory.string(), kConfig);
+  INTERPLAY_CHECK_DATA(fs::exists(directory / kWeights), "{}: has no {} yet; training has not come to its first evaluation",
+                       directory.string(), kWeights);
+  bundle.finished_ = fs::exists(directory / "manifest.json");
+  if (bundle.finished_) Manifest::load(directory).check(directory, /*contents=*/true);
+  try {
+    bundle.config_ = Config::load(directory / kConfig);
+    bundle.schema_ = Schema::load(directory / kSchema);
+  } catch (const Error& problem) {
+    throw Error(problem.what(), ErrorKind::data);
+  }
+  return bundle;
+}
+
+std::shared_ptr<Model> Bundle::model() const {
+  auto model = make_model(config_["model"], schema_, 1);
+  const nn::Safetensors weights(directory_ / kWeights);
+  load_weights(*model, weights.tensors(), (directory_ / kWeights).string());
+  model->eval();
+  return model;
+}
+
+double Bundle::logit_offset() const {
+  const Config train = config_["train"];
+  const double rate = train.is_map() ? train.get<double>("negative_rate", 1.0) : 1.0;
+  return rate < 1 ? std::log(rate) : 0;
+}
+
+void Bundle::check_data(const fs::path& prepared) const {
+  for (const auto& table : schema_.tables()) {
+    const fs::path own = vocabulary_file(directory_, table.name), theirs = vocabulary_file(prepared, table.name);
+    if (!fs::exists(own)) continue;   // hashed, or a bundle without vocabularies
+    INTERPLAY_CHECK_DATA(fs::exists(theirs) && hash64_file(own) == hash64_file(theirs),
+                         "{}: its vocabulary '{}' is not the one that {} was trained with, so its ids mean other things; "
+                         "prepare it with --vocabulary-from {}",
+                         prepared.string(), table.name, directory_.string(), directory_.string());
+  }
+}
+
+void start_bundle(const fs::path& directory, const Config& config, const Schema& schema, const fs::path& prepared) {
+  fs::create_directories(directory / kVocabulary);
+  if (!prepared.empty()) {
+    for (const auto& table : schema.tables()) {
+      const fs::path from = vocabulary_file(prepared, table.name);
+      if (!fs::exists(from)) continue;
+      const fs::path to = vocabulary_file(directory, table.name);
+      fs::copy_file(from, aside(to), fs::copy_options::overwrite_existing);
+      commit(to);
+    }
+  }
+  schema.save(directory / Bundle::kSchema);
+  write_file(directory / Bundle::kConfig, config.yaml());
+}
+
+void save_weights(const fs::path& file, const torch::nn::Module& model) { nn::save_safetensors(file, weights_of(model)); }
+
+void finish_bundle(const fs::path& directory) {
+  Manifest::describe(directory, {}, [](const std::string& file) { return !is_kept_out_of_manifest(file); }).save(directory);
+}
+
+void save_bundle(const fs::path& directory, const torch::nn::Module& model, const Config& config, const Schema& schema,
+                 const fs::path& prepared) {
+  start_bundle(directory, config, schema, prepared);
+  save_weights(directory / Bundle::kWeights, model);
+  finish_bundle(directory);
+}
+
+void warm_start(Model& model, const Schema& schema, const fs::path& prepared, const Bundle& from) {
+  const at::NoGradGuard no_grad;
+  const fs::path file = from.directory() / Bundle::kWeights;
+  const nn::Safetensors weights(file);
+  std::map<std::string, at::Tensor> adapted = weights.tensors();
+  const Encoder before = Encoder::load(from.directory()), after = Encoder::load(prepared);
+  for (const auto& old : from.schema().tables()) {
+    for (const auto& table : schema.tables()) {
+      if (table.name != old.name) continue;
+      INTERPLAY_CHECK_DATA(table.rows >= old.rows, "{}: table '{}' has {} rows, {} had {}; it cannot shrink", prepared.string(),
+                           table.name, table.rows, from.directory().string(), old.rows);
+      for (int64_t id = 1; id + 1 < old.rows; ++id) {
+        INTERPLAY_CHECK_DATA(before.token(old.name, id) == after.token(table.name, id),
+                             "{}: id {} of table '{}' is '{}', but '{}' in {}; prepare with --vocabulary-from {}",
+                             prepared.string(), id, table.name, after.token(table.name, id), before.token(old.name, id),
+                             from.directory().string(), from.directory().string());
+      }
+    }
+  }
+  for (const auto& t : nn::tables_of(model)) {
+    const std::string name = t.name + ".weight";
+    const auto old = adapted.find(name);
+    if (old == adapted.end() || old->second.size(0) == t.table->rows()) continue;
+    const int64_t before_rows = old->second.size(0), rows = t.table->rows();
+    INTERPLAY_CHECK_DATA(rows > before_rows && old->second.size(1) == t.table->width(),
+                         "{}: entry '{}' is {} x {}, the model needs {} x {}", file.string(), name, before_rows,
+                         old->second.size(1), rows, t.table->width());
+    auto bigger = at::empty({rows, t.table->width()});
+    bigger.narrow(0, 0, before_rows - 1).copy_(old->second.narrow(0, 0, before_rows - 1));
+    bigger.narrow(0, before_rows - 1, rows - before_rows + 1).copy_(old->second.narrow(0, before_rows - 1, 1).expand({rows - before_rows + 1, -1}));
+    old->second = bigger;
+  }
+  load_weights(model, adapted, file.string());
+}
+
+}  // namespace interplay

@@ -1,0 +1,72 @@
+#include "checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <interplay/base/files.h>
+#include <interplay/base/log.h>
+#include <interplay/core/bundle.h>
+#include <interplay/nn/safetensors.h>
+
+namespace fs = std::filesystem;
+
+namespace interplay {
+namespace {
+
+constexpr const char* kLatest = "LATEST";
+constexpr const char* kRandom = "random_state";
+
+at::Generator generator() { return at::detail::getDefaultCPUGenerator(); }
+
+}  // namespace
+
+void save_checkpoint(const fs::path& run, const Model& model, const ParameterGroups& parameters,
+                     const nlohmann::ordered_json& state) {
+  std::string name = fmt::format("checkpoint-{}", parameters.steps());
+  for (int again = 1; fs::exists(run / name); ++again) {   // the one LATEST names is never touched
+    name = fmt::format("checkpoint-{}.{}", parameters.steps(), again);
+  }
+  const fs::path target = run / name, temporary = aside(target);
+  fs::remove_all(temporary);
+  fs::create_directories(temporary);
+  nn::save_safetensors(temporary / "model.safetensors", weights_of(model));
+  auto optimizer = parameters.state();
+  optimizer[kRandom] = generator().get_state();
+  nn::save_safetensors(temporary / "optimizer.safetensors", optimizer);
+  write_file(temporary / "state.json", state.dump(1) + "\n");
+  Manifest::describe(temporary).save(temporary);
+  commit(target);
+  write_file(run / kLatest, name + "\n");
+  for (const auto& entry : fs::directory_iterator(run)) {
+    const auto other = entry.path().filename().string();
+    if (entry.is_directory() && other != name && (other.starts_with("checkpoint-") || other.starts_with(".checkpoint-"))) {
+      fs::remove_all(entry.path());
+    }
+  }
+}
+
+nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, ParameterGroups& parameters) {
+  if (!fs::exists(run / kLatest)) return nullptr;
+  std::string name = read_file(run / kLatest);
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  const fs::path directory = run / name;
+  INTERPLAY_CHECK_DATA(fs::is_directory(directory), "{}: names {}, which is not there; the run cannot be resumed",
+                       (run / kLatest).string(), directory.string());
+  Manifest::load(directory).check(directory, /*contents=*/true);
+  const nn::Safetensors weights(directory / "model.safetensors"), optimizer(directory / "optimizer.safetensors");
+  load_weights(model, weights.tensors(), (directory / "model.safetensors").string());
+  for (auto& [key, state] : parameters.state()) {
+    const at::Tensor& saved = optimizer.at(key);
+    INTERPLAY_CHECK_DATA(saved.sizes() == state.sizes(), "{}: state of '{}' has another shape; it belongs to another optimizer",
+                         (directory / "optimizer.safetensors").string(), key);
+    const at::NoGradGuard no_grad;
+    state.copy_(saved);
+  }
+  auto random = generator();
+  random.set_state(optimizer.at(kRandom).clone());
+  auto state = nlohmann::ordered_json::parse(read_file(directory / "state.json"));
+  parameters.restore(state.at("step").get<int64_t>());
+  return state;
+}
+
+}  // namespace interplay

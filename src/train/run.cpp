@@ -1,0 +1,193 @@
+#include <interplay/train/run.h>
+
+#include <chrono>
+#include <cmath>
+#include <fstream>
+
+#include <sys/resource.h>
+
+#include <ATen/Parallel.h>
+#include <nlohmann/json.hpp>
+
+#include <interplay/base/files.h>
+#include <interplay/base/log.h>
+#include <interplay/base/progress.h>
+#include <interplay/core/bundle.h>
+#include <interplay/train/evaluator.h>
+#include <interplay/train/report.h>
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+namespace interplay {
+namespace {
+
+const std::vector<std::string> kKeys{"data", "model", "fields", "train", "optimizer", "seed", "threads"};
+
+void check_keys(const Config& experiment) {
+  for (const auto& key : experiment.keys()) {
+    if (std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end()) continue;
+    const std::string close = nearest(key, kKeys);
+    experiment[key].fail(fmt::format("unknown key of an experiment{} (keys: {})",
+                                     close.empty() ? "" : fmt::format("; did you mean {}?", close), fmt::join(kKeys, ", ")));
+  }
+  if (!experiment.has("model")) experiment["model"].fail("missing; expected a model, as in `model: {name: deepfm}`");
+}
+
+/// The first key at which two trees differ, or "".
+std::string first_difference(const Config& a, const Config& b) {
+  if (a.is_map() && b.is_map()) {
+    std::vector<std::string> keys = a.keys();
+    for (const auto& key : b.keys()) {
+      if (!a.has(key)) keys.push_back(key);
+    }
+    for (const auto& key : keys) {
+      if (!a.has(key) || !b.has(key)) return key;
+      if (!(a[key] == b[key])) {
+        const std::string below = a[key].is_map() && b[key].is_map() ? first_difference(a[key], b[key]) : "";
+        return below.empty() ? key : key + "." + below;
+      }
+    }
+  }
+  return "";
+}
+
+void open_directory(const Config& resolved, const RunOptions& options) {
+  const fs::path& out = options.out;
+  const bool exists = fs::exists(out) && !fs::is_empty(out);
+  if (!options.resume) {
+    INTERPLAY_CHECK(!exists, "{}: already holds {}; give another --out, or --resume to go on with it", out.string(),
+                    fs::exists(out / Bundle::kConfig) ? "a run" : "other files");
+    return;
+  }
+  INTERPLAY_CHECK(exists && fs::exists(out / Bundle::kConfig), "{}: there is no run to resume; leave --resume away", out.string());
+  Config before = Config::load(out / Bundle::kConfig), now = resolved;
+  for (Config* c : {&before, &now}) {   // what may change without changing what was learned so far
+    c->erase("threads");
+    c->erase("data");
+    Config train = (*c)["train"];
+    train.erase("epochs");
+    c->set("train", train);
+  }
+  const std::string difference = first_difference(before, now);
+  INTERPLAY_CHECK(difference.empty(), "{}: {} differs from the run's config.yaml; only train.epochs and threads may change on --resume",
+                  out.string(), difference);
+}
+
+
+Json to_json(const std::vector<MetricValue>& values) {
+  Json out = Json::object();
+  for (const auto& v : values) out[v.name] = std::isfinite(v.value) ? Json(v.value) : Json(nullptr);
+  return out;
+}
+
+void write_summary(const fs::path& out, const RunSummary& s) {
+  Json json{{"parameters", s.parameters},
+            {"steps", s.fit.steps},
+            {"best_epoch", s.fit.best >= 0 ? s.fit.evaluations[size_t(s.fit.best)].epoch : -1},
+            {"epochs", s.fit.evaluations.empty() ? 0 : s.fit.evaluations.back().epoch},
+            {"stopped_by", s.fit.stopped_by},
+            {"rows_per_s", std::round(s.fit.rows_per_s)},
+            {"train_seconds", s.fit.seconds},
+            {"seconds", s.seconds},
+            {"peak_bytes", s.peak_bytes},
+            {"valid", to_json(s.valid)},
+            {"test", to_json(s.test)}};
+  write_file(out / "summary.json", json.dump(1) + "\n");
+}
+
+}  // namespace
+
+Config resolve_experiment(const Config& experiment) {
+  check_keys(experiment);
+  Config out;
+  if (experiment.has("data")) out.set("data", experiment["data"]);
+  out.set("model", models().resolve(experiment["model"]));
+  if (experiment.has("fields")) out.set("fields", experiment["fields"]);
+  const Config rest = Trainer::resolve(experiment);
+  for (const auto& key : rest.keys()) out.set(key, rest[key]);
+  if (experiment.has("threads")) out.set("threads", experiment["threads"]);
+  return out;
+}
+
+int64_t peak_memory_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return int64_t(usage.ru_maxrss) * 1024;
+}
+
+RunSummary train_run(const Config& experiment, const RunOptions& options) {
+  const auto begun = std::chrono::steady_clock::now();
+  Config config = resolve_experiment(experiment);
+  config.set("data", Config::scalar(options.data.string(), true));
+  if (config.has("threads")) at::set_num_threads(int(config["threads"].as<int64_t>()));
+  const Schema schema = select_fields(Schema::load(options.data / Bundle::kSchema), config["fields"]);
+  const auto open = [&](const char* split) { return Dataset::open(options.data, split).select(schema); };
+  const Dataset train = open("train");
+  std::optional<Dataset> valid, test;
+  if (Dataset::exists(options.data, "valid")) valid = open("valid");
+  if (Dataset::exists(options.data, "test")) test = open("test");
+
+  auto model = make_model(config["model"], schema, uint64_t(config["seed"].as<int64_t>()));
+  Trainer trainer(*model, config);
+  open_directory(config, options);
+  if (!options.init.empty() && !options.resume) warm_start(*model, schema, options.data, Bundle::open(options.init));
+  start_bundle(options.out, config, schema, options.data);
+  const log::File log_file(options.out / "train.log");
+  RunSummary summary;
+  summary.parameters = parameter_count(*model);
+  log::info("{}: {} fields, {} parameters; {} train rows, {} valid, {} test; {} threads", config["model"]["name"].as<std::string>(),
+            schema.fields().size(), human_count(double(summary.parameters)), train.rows(), valid ? valid->rows() : 0,
+            test ? test->rows() : 0, at::get_num_threads());
+  trainer.run_in(options.out, options.resume);
+  if (options.started) options.started(trainer);
+  summary.fit = valid ? trainer.fit(train, *valid) : trainer.fit(train);
+  if (summary.fit.interrupted) {
+    throw Error(fmt::format("interrupted at step {}; a checkpoint is written, go on with --resume", summary.fit.steps), ErrorKind::interrupted);
+  }
+  log::info("stopped: {}; {} steps, {} rows/s", summary.fit.stopped_by, summary.fit.steps, human_count(summary.fit.rows_per_s));
+
+  const TrainOptions& t = trainer.options();
+  const double offset = t.negative_rate < 1 ? negative_rate_offset(t.negative_rate) : 0;
+  RunReport report;
+  const auto judge = [&](const char* name, const Dataset& dataset) {
+    const Predicted p = predict(*model, dataset, {t.eval_batch_size, at::Device(t.device), offset, name});
+    std::vector<Config> wanted;
+    for (const auto& metric : {"auc", "logloss", "ne", "calibration", "pr_auc", "rmse"}) wanted.push_back(Config::scalar(metric, true));
+    if (!p.group.empty()) wanted.insert(wanted.begin() + 2, Config::scalar("gauc", true));
+    auto values = p.evaluate(Config::sequence(wanted), schema.labels());
+    log::info("{}: {}", name, metrics_line(values));
+    if (p.labels == 1) {
+      report.splits.push_back(report_split(name, Predictions{.logit = p.logit, .label = p.label, .weight = p.weight, .group = p.group}, values));
+    }
+    return values;
+  };
+  if (valid && valid->rows() > 0) summary.valid = judge("valid", *valid);
+  if (test && test->rows() > 0) summary.test = judge("test", *test);
+  summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  summary.peak_bytes = peak_memory_bytes();
+
+  report.title = fmt::format("{} on {}", config["model"]["name"].as<std::string>(), fs::weakly_canonical(options.data).filename().string());
+  report.config = config.yaml();
+  report.monitor = t.monitor.is_scalar() ? t.monitor.as<std::string>() : t.monitor.yaml();
+  report.facts = {{"parameters", human_count(double(summary.parameters))},
+                  {"fields", std::to_string(schema.fields().size())},
+                  {"train rows", std::to_string(train.rows())},
+                  {"training speed", human_count(summary.fit.rows_per_s) + " rows/s"},
+                  {"training time", human_seconds(summary.fit.seconds)},
+                  {"peak memory", human_bytes(double(summary.peak_bytes))},
+                  {"stopped by", summary.fit.stopped_by}};
+  double seconds = 0;
+  for (const auto& e : summary.fit.evaluations) {
+    seconds += e.seconds;
+    report.evaluations.push_back({e.step, double(e.epoch), e.train_loss, e.lr, e.monitor, e.rows_per_s, seconds, e.metrics});
+  }
+  if (summary.fit.best >= 0) report.best_step = summary.fit.evaluations[size_t(summary.fit.best)].step;
+  if (!fs::exists(options.out / Bundle::kWeights) || summary.fit.best < 0) save_weights(options.out / Bundle::kWeights, *model);
+  write_report(options.out / "report.html", report);
+  write_summary(options.out, summary);
+  finish_bundle(options.out);
+  return summary;
+}
+
+}  // namespace interplay

@@ -1,0 +1,334 @@
+#include <interplay/train/trainer.h>
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <limits>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <nlohmann/json.hpp>
+
+#include <interplay/base/files.h>
+#include <interplay/base/log.h>
+#include <interplay/base/progress.h>
+#include <interplay/core/bundle.h>
+#include <interplay/data/loader.h>
+#include <interplay/nn/safetensors.h>
+#include <interplay/optim/schedule.h>
+#include <interplay/train/evaluator.h>
+
+#include "checkpoint.h"
+#include "guard.h"
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+namespace interplay {
+namespace {
+
+constexpr double kImprovement = 1e-6;   // a gain below this is none (FuxiCTR's protocol)
+constexpr const char* kMetricsFile = "metrics.jsonl";
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point begun) { return std::chrono::duration<double>(Clock::now() - begun).count(); }
+
+at::Device parse_device(const std::string& name) {
+  try {
+    const at::Device device(name);
+    INTERPLAY_CHECK(device.is_cpu() || at::hasCUDA(),
+                    "train.device: '{}' asked for, but this LibTorch has no CUDA; build with -DTorch_DIR=<a CUDA LibTorch>, or use cpu", name);
+    return device;
+  } catch (const c10::Error&) {
+    throw Error(fmt::format("train.device: '{}' is not a device; expected cpu, cuda or cuda:N", name));
+  }
+}
+
+/// NaN and infinity have no place in JSON.
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json to_json(const EpochReport& r) {
+  Json metrics = Json::object();
+  for (const auto& m : r.metrics) metrics[m.name] = number(m.value);
+  return {{"epoch", r.epoch},     {"step", r.step},       {"train_loss", number(r.train_loss)},
+          {"valid", metrics},     {"monitor", number(r.monitor)}, {"improved", r.improved},
+          {"lr", r.lr},           {"rows_per_s", std::round(r.rows_per_s)},
+          {"seconds", r.seconds}};
+}
+
+}  // namespace
+
+struct Trainer::State {
+  Model& model;
+  Config config;            // resolved: train, optimizer, seed
+  TrainOptions options;
+  uint64_t seed;
+  at::Device device;
+  ParameterGroups parameters;
+  std::shared_ptr<Loss> loss;
+  std::shared_ptr<Schedule> schedule;
+  std::function<void(const EpochReport&)> on_epoch;
+  std::function<void(int64_t, double)> on_step;
+  fs::path run;
+  bool resume = false;
+  std::atomic<bool> stop_asked{false};
+  Schema schema;
+  int64_t total_steps = 1;
+
+  // Where training is; all of it goes into a checkpoint.
+  int64_t epoch = 0, batch = 0, waited = 0, best = -1, metrics_bytes = 0;
+  double best_score = -std::numeric_limits<double>::infinity(), loss_sum = 0, train_seconds = 0;
+  int64_t loss_steps = 0, rows = 0, rows_at_evaluation = 0;
+  double seconds_at_evaluation = 0;
+  bool done = false;
+  bool changed = true;               // since the last checkpoint
+  std::vector<EpochReport> evaluations;
+  std::map<std::string, at::Tensor> best_weights;   // only without a run directory
+
+  State(Model& m, const Config& c)
+      : model(m),
+        config(Trainer::resolve(c)),
+        seed(uint64_t(config["seed"].as<int64_t>())),
+        device(parse_device(config["train"]["device"].as<std::string>())),
+        parameters((move_model(m, device), m), config["optimizer"]) {
+    read_options(options, config["train"]);
+    loss = losses().make(options.loss);
+    schedule = schedules().make(options.schedule);
+  }
+
+  Config wanted_metrics() const {
+    std::vector<Config> names;
+    std::vector<std::string> seen;
+    const auto add = [&](const std::string& name) {
+      if (std::find(seen.begin(), seen.end(), name) != seen.end()) return;
+      seen.push_back(name);
+      names.push_back(Config::scalar(name, true));
+    };
+    for (const auto& name : options.metrics) add(name);
+    for (const auto& name : monitored_names(options.monitor)) add(name);
+    return Config::sequence(std::move(names));
+  }
+
+  double lr_factor(int64_t step) const {
+    const double warm = options.warmup_steps > 0 ? std::min(1.0, double(step) / double(options.warmup_steps)) : 1.0;
+    return warm * schedule->factor(step, total_steps);
+  }
+
+  double take_step(const Batch& given, const std::vector<std::string>& only) {
+    const Batch b = device.is_cpu() ? given : given.to(device);
+    model.train();
+    const Output out = model.forward(b.features);
+    const auto labels = out.logit.dim() == 1 ? b.labels.squeeze(1) : b.labels;
+    INTERPLAY_CHECK(labels.sizes() == out.logit.sizes(), "the model gives logits [{}] for labels [{}]; a model's logit is [B], or [B, T] for T labels",
+                    fmt::join(out.logit.sizes(), ", "), fmt::join(labels.sizes(), ", "));
+    auto total = loss->forward(out.logit, labels, b.weight);
+    for (const auto& a : out.auxiliary) total = total + a.weight * loss->forward(a.logit, labels, b.weight);
+    if (out.penalty.defined()) total = total + out.penalty;
+    const double value = total.item<double>();
+    if (!std::isfinite(value)) explain_not_finite(model, b, schema, parameters.steps() + 1, value);
+    total.backward();
+    parameters.step({lr_factor(parameters.steps() + 1), options.clip_norm, only});
+    return value;
+  }
+
+  Json checkpoint_state() const {
+    Json reports = Json::array();
+    for (const auto& e : evaluations) reports.push_back(to_json(e));
+    return {{"step", parameters.steps()}, {"epoch", epoch},     {"batch", batch},         {"waited", waited},
+            {"best", best},               {"best_score", number(best_score)},             {"loss_sum", loss_sum},
+            {"loss_steps", loss_steps},   {"rows", rows},       {"rows_at_evaluation", rows_at_evaluation},
+            {"train_seconds", train_seconds}, {"seconds_at_evaluation", seconds_at_evaluation},
+            {"metrics_bytes", metrics_bytes}, {"done", done},   {"schedule", schedule->state().yaml()},
+            {"threads", at::get_num_threads()}, {"kernels", at::get_cpu_capability()}, {"evaluations", reports}};
+  }
+
+  void save() {
+    if (run.empty() || !changed) return;
+    save_checkpoint(run, model, parameters, checkpoint_state());
+    changed = false;
+  }
+
+  bool restore() {
+    const Json s = load_checkpoint(run, model, parameters);
+    if (s.is_null()) return false;
+    epoch = s.at("epoch"), batch = s.at("batch"), waited = s.at("waited"), best = s.at("best");
+    if (!s.at("best_score").is_null()) best_score = s.at("best_score");
+    loss_sum = s.at("loss_sum"), loss_steps = s.at("loss_steps"), rows = s.at("rows"), done = s.at("done");
+    rows_at_evaluation = s.at("rows_at_evaluation"), train_seconds = s.at("train_seconds");
+    seconds_at_evaluation = s.at("seconds_at_evaluation"), metrics_bytes = s.at("metrics_bytes");
+    schedule->restore(Config::parse(s.at("schedule").get<std::string>()));
+    for (const auto& e : s.at("evaluations")) {
+      EpochReport r;
+      r.epoch = e.at("epoch"), r.step = e.at("step"), r.lr = e.at("lr"), r.improved = e.at("improved");
+      r.train_loss = e.at("train_loss").is_null() ? NAN : e.at("train_loss").get<double>();
+      r.monitor = e.at("monitor").is_null() ? NAN : e.at("monitor").get<double>();
+      r.rows_per_s = e.at("rows_per_s"), r.seconds = e.at("seconds");
+      for (const auto& [name, value] : e.at("valid").items()) {
+        MetricValue m;
+        m.name = name, m.value = value.is_null() ? NAN : value.get<double>();
+        const std::string base = name.substr(0, name.find(':'));
+        m.display = metrics().make(Config::scalar(base, true))->display() + name.substr(base.size());
+        r.metrics.push_back(std::move(m));
+      }
+      evaluations.push_back(std::move(r));
+    }
+    if (s.at("threads") != at::get_num_threads() || s.at("kernels") != at::get_cpu_capability()) {
+      log::warning("the run was begun with {} threads and {} kernels, now it is {} and {}: it goes on, but the last digits may differ",
+                   s.at("threads").get<int>(), s.at("kernels").get<std::string>(), at::get_num_threads(), at::get_cpu_capability());
+    }
+    changed = false;
+    log::info("resumed at step {} (epoch {}, batch {})", parameters.steps(), epoch + 1, batch);
+    return true;
+  }
+
+  void write_metrics(const EpochReport& r) {
+    if (run.empty()) return;
+    const std::string line = to_json(r).dump() + "\n";
+    std::ofstream out(run / kMetricsFile, std::ios::binary | std::ios::app);
+    out << line << std::flush;
+    INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written; is the disk full?", (run / kMetricsFile).string());
+    metrics_bytes += int64_t(line.size());
+  }
+
+  void evaluate_now(const Dataset& valid) {
+    changed = true;
+    EpochReport r;
+    r.epoch = batch == 0 ? epoch : epoch + 1;
+    r.step = parameters.steps();
+    r.train_loss = loss_steps > 0 ? loss_sum / double(loss_steps) : NAN;
+    r.lr = parameters.lr("dense") * lr_factor(std::max<int64_t>(1, parameters.steps()));
+    r.seconds = train_seconds - seconds_at_evaluation;
+    r.rows_per_s = r.seconds > 0 ? double(rows - rows_at_evaluation) / r.seconds : 0;
+    loss_sum = 0, loss_steps = 0, rows_at_evaluation = rows, seconds_at_evaluation = train_seconds;
+    const double offset = options.negative_rate < 1 ? negative_rate_offset(options.negative_rate) : 0;
+    const Predicted predicted = predict(model, valid, {options.eval_batch_size, device, offset, "evaluate"});
+    r.metrics = predicted.evaluate(wanted_metrics(), valid.schema().labels());
+    r.monitor = monitor_value(r.metrics, options.monitor);
+    r.improved = r.monitor > best_score + kImprovement;
+    if (r.improved) {
+      best_score = r.monitor;
+      best = int64_t(evaluations.size());
+      waited = 0;
+      keep_best();
+    } else {
+      ++waited;
+    }
+    schedule->observe(r.improved);
+    log::info("epoch {}  step {}  train loss {:.6f}  {}  {} rows/s  {}{}", r.epoch, r.step, r.train_loss, metrics_line(r.metrics),
+              human_count(r.rows_per_s), human_seconds(r.seconds), r.improved ? "  *" : "");
+    evaluations.push_back(r);
+    write_metrics(r);
+    if (options.patience > 0 && waited >= options.patience) done = true;
+    if (on_epoch) on_epoch(r);
+  }
+
+  void keep_best() {
+    if (!run.empty()) return save_weights(run / Bundle::kWeights, model);
+    best_weights.clear();
+    for (const auto& [name, w] : weights_of(model)) best_weights[name] = w.clone();
+  }
+
+  void load_best() {
+    if (best < 0) {
+      keep_best();   // nothing was ever measured: the last weights are the result
+    } else if (!run.empty()) {
+      load_weights(model, nn::Safetensors(run / Bundle::kWeights).tensors(), (run / Bundle::kWeights).string());
+    } else {
+      load_weights(model, best_weights, "the best weights");
+    }
+  }
+
+  FitReport fit(const Dataset& train, const Dataset* valid) {
+    schema = train.schema();
+    if (resume) restore();
+    if (!run.empty()) {
+      std::ofstream(run / kMetricsFile, std::ios::app).flush();
+      fs::resize_file(run / kMetricsFile, uintmax_t(metrics_bytes));   // lines after the checkpoint will be written again
+    }
+    Loader loader(train, {.batch_size = options.batch_size, .shuffle = options.shuffle, .seed = seed,
+                          .negative_rate = options.negative_rate});
+    while (!done && epoch < options.epochs && !stop_asked) {
+      loader.start(epoch, batch);
+      total_steps = loader.batches() * options.epochs;
+      Progress progress(fmt::format("epoch {}/{}", epoch + 1, options.epochs), loader.rows());
+      progress.add(batch * options.batch_size);
+      auto begun = Clock::now();
+      for (Batch b; !done && !stop_asked && loader.next(b);) {
+        const double value = take_step(b, {});
+        changed = true;
+        ++batch;
+        loss_sum += value;
+        ++loss_steps;
+        rows += b.rows();
+        progress.add(b.rows(), fmt::format("loss {:.4f}", value));
+        const int64_t step = parameters.steps();
+        if (on_step) on_step(step, value);
+        const bool last = batch == loader.batches();
+        if (options.eval_every > 0 && step % options.eval_every == 0 && valid && !last) {
+          train_seconds += since(begun);
+          evaluate_now(*valid);
+          if (options.checkpoint_every == 0) save();
+          begun = Clock::now();
+        }
+        if (options.checkpoint_every > 0 && step % options.checkpoint_every == 0 && !last) {
+          train_seconds += since(begun);
+          save();
+          begun = Clock::now();
+        }
+      }
+      train_seconds += since(begun);
+      if (stop_asked && batch < loader.batches()) break;
+      if (done) break;
+      ++epoch;
+      batch = 0;
+      if (valid) evaluate_now(*valid);
+      if (options.checkpoint_every == 0) save();
+    }
+    FitReport report;
+    report.interrupted = stop_asked && !done && epoch < options.epochs;
+    save();
+    if (!report.interrupted) load_best();
+    report.evaluations = evaluations;
+    report.best = best;
+    report.steps = parameters.steps();
+    report.seconds = train_seconds;
+    report.rows_per_s = train_seconds > 0 ? double(rows) / train_seconds : 0;
+    report.stopped_by = report.interrupted ? "interrupted"
+                        : done ? fmt::format("no improvement in {} evaluations", options.patience)
+                               : fmt::format("all {} epochs done", options.epochs);
+    return report;
+  }
+};
+
+Trainer::Trainer(Model& model, const Config& config) : state_(std::make_unique<State>(model, config)) {}
+Trainer::~Trainer() = default;
+
+Config Trainer::resolve(const Config& config) {
+  TrainOptions options;
+  read_options(options, config["train"], "train");
+  options.loss = losses().resolve(options.loss);
+  options.schedule = schedules().resolve(options.schedule);
+  Config out;
+  out.set("train", write_options(options));
+  out.set("optimizer", ParameterGroups::resolve(config["optimizer"]));
+  out.set("seed", detail::to_config(config.get<int64_t>("seed", 1)));
+  return out;
+}
+
+void Trainer::run_in(const fs::path& directory, bool resume) {
+  state_->run = directory;
+  state_->resume = resume;
+}
+
+void Trainer::on_epoch(std::function<void(const EpochReport&)> call) { state_->on_epoch = std::move(call); }
+void Trainer::on_step(std::function<void(int64_t, double)> call) { state_->on_step = std::move(call); }
+FitReport Trainer::fit(const Dataset& train, const Dataset& valid) { return state_->fit(train, &valid); }
+FitReport Trainer::fit(const Dataset& train) { return state_->fit(train, nullptr); }
+double Trainer::step(const Batch& batch, const std::vector<std::string>& only) { return state_->take_step(batch, only); }
+void Trainer::stop() noexcept { state_->stop_asked = true; }
+ParameterGroups& Trainer::parameters() { return state_->parameters; }
+const TrainOptions& Trainer::options() const { return state_->options; }
+
+}  // namespace interplay

@@ -1,0 +1,221 @@
+// interplay eval RUN...: metrics of one run, or a table of several; slices by field; paired comparison.
+#include <cmath>
+#include <fstream>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include <interplay/base/files.h>
+#include <interplay/base/progress.h>
+#include <interplay/core/bootstrap.h>
+#include <interplay/core/bundle.h>
+#include <interplay/data/encoder.h>
+#include <interplay/data/loader.h>
+#include <interplay/train/evaluator.h>
+
+#include "command.h"
+
+namespace interplay::tool {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Arguments {
+  std::vector<std::string> runs, metrics;
+  std::string data, split = "test", by, against;
+  int64_t batch_size = 16384, min_rows = 1;
+  bool json = false, compare = false;
+};
+
+struct Result {
+  std::string run, model;
+  int64_t parameters = 0, rows = 0;
+  double train_rows_per_s = NAN, train_seconds = NAN, seconds = 0;
+  std::vector<MetricValue> metrics;
+  Predicted predicted;
+};
+
+Config wanted(const Arguments& a, bool group) {
+  std::vector<std::string> names = a.metrics;
+  if (names.empty()) {
+    names = {"auc", "logloss"};
+    if (group) names.push_back("gauc");
+    for (const char* more : {"ne", "calibration", "pr_auc", "rmse"}) names.push_back(more);
+  }
+  std::vector<Config> list;
+  for (const auto& n : names) list.push_back(Config::scalar(n, true));
+  return Config::sequence(list);
+}
+
+std::filesystem::path data_of(const Arguments& a, const Bundle& bundle) {
+  if (!a.data.empty()) return a.data;
+  INTERPLAY_CHECK(bundle.config().has("data"), "{}: does not say which data it was trained on; give --data DIR", bundle.directory().string());
+  return bundle.config()["data"].as<std::string>();
+}
+
+Result evaluate_run(const std::string& run, const Arguments& a) {
+  const Bundle bundle = Bundle::open(run);
+  const auto data = data_of(a, bundle);
+  bundle.check_data(data);
+  const Dataset dataset = Dataset::open(data, a.split).select(bundle.schema());
+  const auto model = bundle.model();
+  Result r{run, bundle.config()["model"]["name"].as<std::string>(), parameter_count(*model), dataset.rows()};
+  r.predicted = predict(*model, dataset, {a.batch_size, at::kCPU, bundle.logit_offset(), "evaluate"});
+  r.seconds = r.predicted.seconds;
+  r.metrics = r.predicted.evaluate(wanted(a, !r.predicted.group.empty()), bundle.schema().labels());
+  const auto summary = bundle.directory() / "summary.json";
+  if (std::filesystem::exists(summary)) {
+    const auto json = Json::parse(read_file(summary));
+    r.train_rows_per_s = json.at("rows_per_s").get<double>();
+    r.train_seconds = json.at("seconds").get<double>();
+  }
+  return r;
+}
+
+Json number(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
+
+Json to_json(const std::vector<MetricValue>& values) {
+  Json out = Json::object();
+  for (const auto& v : values) out[v.name] = number(v.value);
+  return out;
+}
+
+std::string six(double v) { return std::isfinite(v) ? fmt::format("{:.6f}", v) : "n/a"; }
+
+void print_table(const std::vector<Result>& results, const Arguments& a) {
+  std::vector<std::vector<std::string>> rows{{"model"}};
+  for (const auto& m : results[0].metrics) rows[0].push_back(m.display);
+  for (const char* head : {"parameters", "train rows/s", "train s", "run"}) rows[0].push_back(head);
+  for (const auto& r : results) {
+    std::vector<std::string> row{r.model};
+    for (const auto& m : results[0].metrics) {
+      const auto same = std::find_if(r.metrics.begin(), r.metrics.end(), [&](const auto& v) { return v.name == m.name; });
+      row.push_back(same == r.metrics.end() ? "n/a" : six(same->value));
+    }
+    row.push_back(std::to_string(r.parameters));
+    row.push_back(std::isfinite(r.train_rows_per_s) ? fmt::format("{:.0f}", r.train_rows_per_s) : "n/a");
+    row.push_back(std::isfinite(r.train_seconds) ? fmt::format("{:.1f}", r.train_seconds) : "n/a");
+    row.push_back(r.run);
+    rows.push_back(std::move(row));
+  }
+  fmt::print("{} split, {} rows\n{}", a.split, results[0].rows, table(rows));
+}
+
+struct Slice {
+  std::string value;
+  std::vector<int64_t> rows;
+};
+
+/// Rows of each value of a field, most rows first.
+std::vector<Slice> slices(const Arguments& a, const Bundle& bundle) {
+  const auto data = data_of(a, bundle);
+  const Dataset dataset = Dataset::open(data, a.split);
+  const Field& field = dataset.schema().field(a.by);
+  INTERPLAY_CHECK(field.kind == FieldKind::categorical, "--by {}: the field is {}; only categorical fields make slices", a.by, to_string(field.kind));
+  const Encoder encoder = Encoder::load(data);
+  std::map<int32_t, Slice> by_id;
+  Loader loader(dataset, LoaderOptions{.batch_size = 65536, .shuffle = false});
+  loader.start(0, 0);
+  int64_t row = 0;
+  for (Batch b; loader.next(b);) {
+    const auto ids = b.features.ids.select(1, field.column).contiguous();
+    for (int64_t i = 0; i < ids.size(0); ++i) by_id[ids.const_data_ptr<int32_t>()[i]].rows.push_back(row++);
+  }
+  std::vector<Slice> out;
+  for (auto& [id, slice] : by_id) {
+    const std::string token = encoder.token(field.table, id);
+    slice.value = token.empty() ? (id + 1 == field.rows ? "(unseen)" : fmt::format("id {}", id)) : token;
+    if (int64_t(slice.rows.size()) >= a.min_rows) out.push_back(std::move(slice));
+  }
+  std::stable_sort(out.begin(), out.end(), [](const Slice& x, const Slice& y) { return x.rows.size() > y.rows.size(); });
+  return out;
+}
+
+Json print_slices(const Result& r, const Arguments& a) {
+  const Bundle bundle = Bundle::open(r.run);
+  std::vector<std::vector<std::string>> rows{{a.by, "rows"}};
+  for (const auto& m : r.metrics) rows[0].push_back(m.display);
+  Json json = Json::array();
+  for (const auto& slice : slices(a, bundle)) {
+    const auto values = r.predicted.pick(slice.rows).evaluate(wanted(a, !r.predicted.group.empty()), bundle.schema().labels());
+    std::vector<std::string> row{slice.value, std::to_string(slice.rows.size())};
+    for (const auto& v : values) row.push_back(six(v.value));
+    rows.push_back(std::move(row));
+    json.push_back({{"value", slice.value}, {"rows", slice.rows.size()}, {"metrics", to_json(values)}});
+  }
+  if (!a.json) fmt::print("\n{}", table(rows));
+  return json;
+}
+
+std::vector<float> read_scores(const std::string& file, size_t rows) {
+  std::vector<float> scores;
+  std::ifstream in(file);
+  INTERPLAY_CHECK_DATA(in.good(), "--against {}: cannot be read", file);
+  for (std::string line; std::getline(in, line);) {
+    char* end = nullptr;
+    scores.push_back(std::strtof(line.c_str(), &end));
+    INTERPLAY_CHECK_DATA(end != line.c_str(), "--against {}:{}: '{}' is not a number; expected one score a line", file, scores.size(), line);
+  }
+  INTERPLAY_CHECK_DATA(scores.size() == rows, "--against {}: {} scores for {} rows", file, scores.size(), rows);
+  return scores;
+}
+
+Json compare(const Result& a, const std::string& name, const std::vector<float>& other, bool quiet) {
+  const auto d = bootstrap_auc_difference(a.predicted.label, a.predicted.logit, other);
+  if (!quiet) {
+    fmt::print("AUC {} - {}: {:+.6f}, 95% interval {:+.6f} to {:+.6f} (paired bootstrap, {} replicates)\n", a.run, name,
+               d.difference, d.low, d.high, d.replicates);
+  }
+  return {{"a", a.run}, {"b", name}, {"difference", d.difference}, {"low", d.low}, {"high", d.high}, {"replicates", d.replicates}};
+}
+
+void evaluate_all(const Arguments& a) {
+  std::vector<Result> results;
+  for (const auto& run : a.runs) results.push_back(evaluate_run(run, a));
+  Json json = Json::array();
+  for (const auto& r : results) {
+    json.push_back({{"run", r.run}, {"model", r.model}, {"split", a.split}, {"rows", r.rows}, {"metrics", to_json(r.metrics)},
+                    {"parameters", r.parameters}, {"train_rows_per_s", number(r.train_rows_per_s)},
+                    {"train_seconds", number(r.train_seconds)}, {"eval_rows_per_s", std::round(double(r.rows) / r.seconds)}});
+  }
+  if (!a.json) {
+    if (results.size() > 1) {
+      print_table(results, a);
+    } else {
+      fmt::print("{}\n{} rows of {} in {}, {} rows/s\n", metrics_line(results[0].metrics), results[0].rows, a.split,
+                 human_seconds(results[0].seconds), human_count(double(results[0].rows) / results[0].seconds));
+    }
+  }
+  if (!a.by.empty()) {
+    for (size_t i = 0; i < results.size(); ++i) json[i]["by"] = {{"field", a.by}, {"slices", print_slices(results[i], a)}};
+  }
+  Json comparisons = Json::array();
+  if (a.compare) {
+    for (size_t i = 1; i < results.size(); ++i) comparisons.push_back(compare(results[0], results[i].run, results[i].predicted.logit, a.json));
+  }
+  if (!a.against.empty()) {
+    comparisons.push_back(compare(results[0], a.against, read_scores(a.against, results[0].predicted.logit.size()), a.json));
+  }
+  if (!comparisons.empty()) json[0]["comparisons"] = comparisons;
+  if (a.json) fmt::print("{}\n", (json.size() == 1 ? json[0] : json).dump(1));
+}
+
+std::function<void()> add(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  app.add_option("RUN", a->runs, "run directories; several make a table")->required();
+  app.add_option("--data", a->data, "prepared data; those the run was trained on by default");
+  app.add_option("--split", a->split, "train, valid or test")->capture_default_str();
+  app.add_option("--metrics", a->metrics, "names, as auc logloss gauc")->delimiter(',');
+  app.add_option("--by", a->by, "metrics for each value of this field, too");
+  app.add_option("--min-rows", a->min_rows, "leave out slices with fewer rows")->capture_default_str();
+  app.add_flag("--compare", a->compare, "paired bootstrap of the AUC: first run against each other one");
+  app.add_option("--against", a->against, "the same against scores from elsewhere, one a line");
+  app.add_option("--batch-size", a->batch_size, "rows a batch")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_flag("--json", a->json, "for machines");
+  return [a] { evaluate_all(*a); };
+}
+
+const AddCommand command("eval", "metrics of a run on prepared data", add);
+
+}  // namespace
+}  // namespace interplay::tool

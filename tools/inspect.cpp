@@ -1,0 +1,62 @@
+// interplay inspect RUN|DIR: what a run or prepared data hold; checks every file against the manifest.
+#include <filesystem>
+
+#include <nlohmann/json.hpp>
+
+#include <interplay/base/files.h>
+#include <interplay/base/progress.h>
+#include <interplay/core/bundle.h>
+#include <interplay/data/dataset.h>
+
+#include "command.h"
+
+namespace interplay::tool {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string field_table(const Schema& schema) {
+  std::vector<std::vector<std::string>> rows{{"field", "kind", "table", "rows", "more"}};
+  for (const auto& f : schema.fields()) {
+    std::string more;
+    if (f.kind == FieldKind::sequence) more = fmt::format("up to {}, {}{}{}", f.max_length, f.pooling, f.target.empty() ? "" : ", history of " + f.target,
+                                                          f.paired_with.empty() ? "" : ", paired with " + f.paired_with);
+    if (f.kind == FieldKind::vector) more = fmt::format("{} numbers", f.dimension);
+    rows.push_back({f.name, to_string(f.kind), f.table, f.rows > 0 ? std::to_string(f.rows) : "-", more});
+  }
+  return table(rows);
+}
+
+void inspect_data(const fs::path& directory) {
+  Manifest::load(directory).check(directory, /*contents=*/true);
+  const Schema schema = Schema::load(directory / Bundle::kSchema);
+  fmt::print("{}: prepared data, fingerprint {:016x}, labels {}\n", directory.string(), schema.fingerprint(), fmt::join(schema.labels(), ", "));
+  for (const char* split : {"train", "valid", "test"}) {
+    if (Dataset::exists(directory, split)) fmt::print("  {}: {} rows\n", split, Dataset::open(directory, split).rows());
+  }
+  fmt::print("{}", field_table(schema));
+}
+
+void inspect_run(const fs::path& directory) {
+  const Bundle bundle = Bundle::open(directory);
+  const auto model = bundle.model();
+  fmt::print("{}: {} run of model {}, {} parameters ({})\n", directory.string(), bundle.finished() ? "finished" : "unfinished",
+             bundle.config()["model"]["name"].as<std::string>(), parameter_count(*model), human_bytes(4.0 * double(parameter_count(*model))));
+  std::vector<std::vector<std::string>> rows{{"weights", "shape", "numbers"}};
+  for (const auto& [name, w] : weights_of(*model)) rows.push_back({name, fmt::format("{}", fmt::join(w.sizes(), " x ")), std::to_string(w.numel())});
+  fmt::print("{}\n{}\n{}", table(rows), field_table(bundle.schema()), bundle.config().yaml());
+}
+
+std::function<void()> add(CLI::App& app) {
+  auto directory = std::make_shared<std::string>();
+  app.add_option("DIRECTORY", *directory, "a run, or prepared data")->required();
+  return [directory] {
+    INTERPLAY_CHECK_DATA(fs::is_directory(*directory), "{}: no such directory", *directory);
+    fs::exists(fs::path(*directory) / Bundle::kConfig) ? inspect_run(*directory) : inspect_data(*directory);
+  };
+}
+
+const AddCommand command("inspect", "what a run or prepared data hold", add);
+
+}  // namespace
+}  // namespace interplay::tool

@@ -1,0 +1,32 @@
+// interplay synth: data with a known signal.
+#include <interplay/data/synth.h>
+
+#include "command.h"
+
+namespace interplay::tool {
+namespace {
+
+std::function<void()> add(CLI::App& app) {
+  struct Arguments {
+    std::string out;
+    std::vector<std::string> sets;
+  };
+  auto a = std::make_shared<Arguments>();
+  auto given = std::make_shared<Config>();
+  app.add_option("--out", a->out, "directory to make")->required();
+  for (const auto& option : describe_options<SynthOptions>()) {   // every option of the generator is a flag
+    const std::string help = option.doc + (option.limits.empty() ? "" : " (" + option.limits + ")") + " [" + option.value + "]";
+    app.add_option_function<std::string>("--" + option.name, [given, name = option.name](const std::string& value) { given->set(name, Config::scalar(value)); }, help);
+  }
+  return [a, given] {
+    SynthOptions options;
+    read_options(options, *given, "synth");
+    synthesize(options, a->out);
+    fmt::print("{}: {} rows of shape {}\n", a->out, options.rows, options.shape);
+  };
+}
+
+const AddCommand command("synth", "make data with a known signal: movielens, criteo or planted", add);
+
+}  // namespace
+}  // namespace interplay::tool
