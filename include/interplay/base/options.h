@@ -35,6 +35,11 @@ struct OneOf {
 template <class T>
 concept OptionStruct = requires(T t) { t.visit([](auto&&...) {}); };
 
+/// For registered classes that have nothing to set.
+struct NoOptions {
+  void visit(auto&&) {}
+};
+
 template <OptionStruct T>
 void read_options(T& options, const Config& config, const std::string& owner = "");
 

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <interplay/base/api.h>
+
+namespace interplay {
+
+struct AucDifference {
+  double auc_a = 0, auc_b = 0;
+  double difference = 0;      ///< auc_a - auc_b on the rows as they are
+  double mean = 0;            ///< of the replicates' differences
+  double standard_error = 0;  ///< their standard deviation
+  double low = 0, high = 0;   ///< their 2.5% and 97.5% points: the 95% interval
+  int64_t replicates = 0;     ///< that had both classes, and so count
+};
+
+/// Is model A better than model B, or lucky? Paired bootstrap of AUC(A) - AUC(B): in each replicate every row counts
+/// Poisson(1) times, the same number of times for both models (for large N this is the multinomial bootstrap without
+/// its shuffling; Chamandy et al. 2012). Rows are ranked once, so a replicate costs O(N). The interval depends on
+/// (data, replicates, seed) alone, not on the number of threads. Throws Error unless both classes occur.
+INTERPLAY_API AucDifference bootstrap_auc_difference(std::span<const float> label, std::span<const float> logit_a,
+                                                     std::span<const float> logit_b, int64_t replicates = 1000,
+                                                     uint64_t seed = 1);
+
+}  // namespace interplay

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <interplay/base/registry.h>
+
+namespace interplay {
+
+/// What a model said about N rows beside what happened. Views: whoever holds the arrays keeps them alive.
+///
+/// Kept in float, so an evaluation costs 8 bytes a row plus 8 while something is being ranked. Metrics rank by logit,
+/// never by probability: a float sigmoid makes ties where the model made none.
+struct Predictions {
+  std::span<const float> logit = {};    ///< [N] before the sigmoid
+  std::span<const float> label = {};    ///< [N] 0 or 1; where a class is needed, 0.5 and above is positive
+  std::span<const float> weight = {};   ///< [N] or empty: every row counts once
+  std::span<const int64_t> group = {};  ///< [N] or empty: whose row it is, for gauc
+
+  int64_t rows() const { return int64_t(logit.size()); }
+  double weight_of(size_t row) const { return weight.empty() ? 1.0 : double(weight[row]); }
+};
+
+/// One number that judges predictions. Sample weights are honoured everywhere: weight 2 equals the row written twice.
+/// A metric that is undefined on the rows at hand (one class only, no group column) is NaN; why_undefined() says why in
+/// plain words, and metrics_line() prints `n/a`. Immutable, so it may be used from any thread.
+///
+/// A new metric is one file:
+///
+///     class Brier final : public interplay::Metric { ... using Options = interplay::NoOptions; ... };
+///     INTERPLAY_REGISTER(interplay::metrics(), "brier", Brier, "mean squared error of the probability");
+class INTERPLAY_API Metric {
+ public:
+  virtual ~Metric();
+  virtual double compute(const Predictions& predictions) const = 0;
+  virtual bool higher_is_better() const = 0;
+  virtual std::string display() const = 0;  ///< as FuxiCTR prints it: `AUC`, `logloss`, `gAUC`
+  virtual std::string why_undefined(const Predictions& predictions) const;  ///< asked only where compute() gave NaN
+  virtual double merit(double value) const;  ///< rises as predictions get better: value, or -value if lower is better
+};
+
+INTERPLAY_API Registry<Metric>& metrics();
+
+struct MetricValue {
+  std::string name = {};     ///< as registered: `auc`
+  std::string display = {};  ///< as printed: `AUC`
+  double value = std::numeric_limits<double>::quiet_NaN();
+  double merit = std::numeric_limits<double>::quiet_NaN();  ///< what early stopping maximises: see Metric::merit
+  std::string reason = {};                                  ///< why `value` is NaN; else empty
+};
+
+/// Computes what `wanted` names, in that order: a list of names or of {name: ..., options}; a name alone is a list of
+/// one. Throws Error(numeric) naming the row of a logit that is not finite, Error(data) for a bad label or weight.
+///
+///     const auto values = evaluate({.logit = logit, .label = label}, Config::parse("[auc, logloss]"));
+///     log::info("{}", metrics_line(values));   // [Metrics] AUC: 0.805664 - logloss: 0.445767
+INTERPLAY_API std::vector<MetricValue> evaluate(const Predictions& predictions, const Config& wanted);
+INTERPLAY_API std::string metrics_line(const std::vector<MetricValue>& values);
+
+/// The number early stopping maximises. `monitor` is a metric's name, whose merit is taken (so `logloss` alone means
+/// the negated logloss), or a map of weights, {auc: 1, logloss: -1}, whose weighted sum of raw values is taken.
+/// Throws Error if a metric named there is not among `values` or is undefined on them.
+INTERPLAY_API double monitor_value(const std::vector<MetricValue>& values, const Config& monitor);
+INTERPLAY_API std::vector<std::string> monitored_names(const Config& monitor);  ///< the metrics a monitor reads
+
+}  // namespace interplay

@@ -1,0 +1,111 @@
+#include <interplay/core/metric.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace interplay {
+
+namespace {
+
+void check_lengths(const Predictions& p) {
+  const auto check = [&](const char* what, size_t size, bool optional) {
+    INTERPLAY_CHECK(size == p.logit.size() || (optional && size == 0),
+                    "evaluate: {} {}s beside {} logits; give one of each a row", size, what, p.logit.size());
+  };
+  check("label", p.label.size(), false);
+  check("weight", p.weight.size(), true);
+  check("group id", p.group.size(), true);
+}
+
+void check_values(const Predictions& p) {
+  for (size_t i = 0; i < p.logit.size(); ++i) {
+    if (!std::isfinite(p.logit[i])) {
+      throw Error(fmt::format("evaluate: the logit of row {} is {}; the model has diverged: lower the learning rate or "
+                              "clip gradients",
+                              i, p.logit[i]),
+                  ErrorKind::numeric);
+    }
+    INTERPLAY_CHECK_DATA(p.label[i] >= 0.0f && p.label[i] <= 1.0f,
+                         "evaluate: the label of row {} is {}; expected 0 or 1", i, p.label[i]);
+  }
+  for (size_t i = 0; i < p.weight.size(); ++i) {
+    INTERPLAY_CHECK_DATA(p.weight[i] >= 0.0f && std::isfinite(p.weight[i]),
+                         "evaluate: the weight of row {} is {}; expected a number >= 0", i, p.weight[i]);
+  }
+}
+
+const MetricValue& find(const std::vector<MetricValue>& values, const std::string& name, const Config& monitor) {
+  const auto it = std::find_if(values.begin(), values.end(), [&](const auto& v) { return v.name == name; });
+  if (it == values.end()) {
+    std::vector<std::string> names;
+    for (const auto& v : values) names.push_back(v.name);
+    monitor.fail(
+        fmt::format("'{}' is not among the metrics evaluated ({}); add it to them", name, fmt::join(names, ", ")));
+  }
+  if (std::isnan(it->value)) {
+    monitor.fail(
+        fmt::format("{} is undefined here: {}; monitor another metric or mend the data", it->display, it->reason));
+  }
+  return *it;
+}
+
+}  // namespace
+
+Metric::~Metric() = default;
+
+std::string Metric::why_undefined(const Predictions& p) const {
+  if (p.rows() == 0) return "there are no rows";
+  if (!p.weight.empty() && std::all_of(p.weight.begin(), p.weight.end(), [](float w) { return w == 0; })) {
+    return "all weights are 0";
+  }
+  return "all labels are of one class";
+}
+
+double Metric::merit(double value) const { return higher_is_better() ? value : -value; }
+
+Registry<Metric>& metrics() {
+  static auto* registry = new Registry<Metric>("metric");  // leaked: registrations may outlive static destruction
+  return *registry;
+}
+
+std::vector<MetricValue> evaluate(const Predictions& predictions, const Config& wanted) {
+  check_lengths(predictions);
+  check_values(predictions);
+  std::vector<MetricValue> values;
+  for (const Config& one : wanted.is_map() ? std::vector{wanted} : wanted.items()) {
+    const auto metric = metrics().make(one);
+    MetricValue v;
+    v.name = one.is_scalar() ? one.as<std::string>() : one["name"].as<std::string>();
+    v.display = metric->display();
+    v.value = metric->compute(predictions);
+    v.merit = metric->merit(v.value);
+    if (std::isnan(v.value)) v.reason = metric->why_undefined(predictions);
+    values.push_back(std::move(v));
+  }
+  return values;
+}
+
+std::string metrics_line(const std::vector<MetricValue>& values) {
+  std::vector<std::string> parts;
+  for (const auto& v : values) {
+    parts.push_back(std::isnan(v.value) ? fmt::format("{}: n/a", v.display)
+                                        : fmt::format("{}: {:.6f}", v.display, v.value));
+  }
+  return fmt::format("[Metrics] {}", fmt::join(parts, " - "));
+}
+
+std::vector<std::string> monitored_names(const Config& monitor) {
+  if (monitor.is_map() && monitor.size() > 0) return monitor.keys();
+  if (!monitor.is_scalar()) monitor.fail("expected a metric's name or a map of weights such as {auc: 1, logloss: -1}");
+  return {monitor.as<std::string>()};
+}
+
+double monitor_value(const std::vector<MetricValue>& values, const Config& monitor) {
+  const auto names = monitored_names(monitor);
+  if (monitor.is_scalar()) return find(values, names[0], monitor).merit;
+  double sum = 0;
+  for (const auto& name : names) sum += monitor[name].as<double>() * find(values, name, monitor).value;
+  return sum;
+}
+
+}  // namespace interplay

@@ -1,0 +1,110 @@
+#include <interplay/core/loss.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <ATen/ATen.h>
+#include <torch/types.h>
+
+namespace interplay {
+namespace {
+
+at::Tensor rows(const std::vector<float>& values) { return at::tensor(values).view({-1, 2}); }
+
+// The rows of tests/reference/metrics_and_losses.py, [B, T] = [3, 2].
+const std::vector<float> kLogit = {-2.0f, 0.5f, 1.5f, 0.0f, 3.0f, -0.25f};
+const std::vector<float> kLabel = {0, 1, 1, 0, 0, 1};
+
+struct Result {
+  double value;
+  at::Tensor gradient;
+};
+
+Result run(const std::string& loss, at::Tensor logit, const at::Tensor& label, const at::Tensor& weight = {}) {
+  logit = logit.clone().set_requires_grad(true);
+  const auto value = losses().make(Config::parse(loss))->forward(logit, label, weight);
+  value.backward();
+  return {value.item<double>(), logit.grad()};
+}
+
+// f32 against PyTorch's f32: a few units in the last place.
+void expect(const Result& result, double value, const std::vector<float>& gradient) {
+  EXPECT_NEAR(result.value, value, 1e-6);
+  EXPECT_TRUE(at::allclose(result.gradient, rows(gradient), 1e-5, 1e-8)) << result.gradient;
+}
+
+TEST(Loss, EqualsPyTorchsCrossEntropy) {
+  expect(run("bce", rows(kLogit), rows(kLabel)), 0.895015299,
+         {0.0198671538f, -0.0629234463f, -0.0304042604f, 0.0833333358f, 0.158762366f, -0.0936960801f});
+}
+
+TEST(Loss, EqualsPyTorchsCrossEntropyWithPositiveWeight) {
+  expect(run("{name: bce, pos_weight: 3}", rows(kLogit), rows(kLabel)), 1.39549196,
+         {0.0198671538f, -0.188770339f, -0.0912127942f, 0.0833333358f, 0.158762366f, -0.281088263f});
+}
+
+TEST(Loss, EqualsPyTorchsSquaredErrorOfTheProbability) {
+  expect(run("mse", rows(kLogit), rows(kLabel)), 0.27724418,
+         {0.00417184737f, -0.0295744874f, -0.00906937663f, 0.0416666679f, 0.0143447043f, -0.046123594f});
+}
+
+TEST(Loss, EqualsTorchvisionsFocalLoss) {
+  expect(run("focal", rows(kLogit), rows(kLabel)), 0.38164255,
+         {0.000608867675f, -0.00574737415f, -0.000709629676f, 0.0372858495f, 0.140843734f, -0.0169268064f});
+  expect(run("{name: focal, gamma: 0.5, alpha: ~}", rows(kLogit), rows(kLabel)), 0.750994444,
+         {0.0100758802f, -0.053772755f, -0.0188471302f, 0.0793476105f, 0.166711226f, -0.0928463191f});
+}
+
+TEST(Loss, DividesByTheSumOfWeights) {
+  expect(run("bce", rows(kLogit), rows(kLabel), at::tensor({1.0f, 2.0f, 0.5f})), 0.618198454,
+         {0.0170289893f, -0.0539343804f, -0.0521215908f, 0.142857149f, 0.0680410117f, -0.0401554629f});
+}
+
+TEST(Loss, RefusesLabelsOfAnotherShape) {
+  EXPECT_THROW(run("bce", rows(kLogit), at::zeros({3})), Error);
+  EXPECT_THROW(run("bce", rows(kLogit), rows(kLabel), at::ones({2})), Error);
+}
+
+class EveryLoss : public testing::TestWithParam<std::string> {};
+std::string loss_name(const testing::TestParamInfo<std::string>& info) { return info.param; }
+INSTANTIATE_TEST_SUITE_P(Every, EveryLoss, testing::ValuesIn(losses().names()), loss_name);
+
+TEST_P(EveryLoss, IsFiniteWithItsGradientAtExtremeLogits) {
+  const auto logit = at::tensor({-1e4f, -100.0f, -20.0f, 20.0f, 100.0f, 1e4f});
+  for (const float y : {0.0f, 1.0f}) {
+    const auto result = run(GetParam(), logit, at::full({6}, y));
+    EXPECT_TRUE(std::isfinite(result.value));
+    EXPECT_TRUE(at::isfinite(result.gradient).all().item<bool>()) << result.gradient;
+  }
+}
+
+TEST_P(EveryLoss, FallsAlongItsGradient) {
+  const auto logit = rows(kLogit), label = rows(kLabel);
+  const auto before = run(GetParam(), logit, label);
+  EXPECT_LT(run(GetParam(), logit - 0.1 * before.gradient, label).value, before.value);
+}
+
+TEST_P(EveryLoss, CountsWeightTwoAsTheRowTwice) {
+  const auto z = at::tensor({0.5f, -1.0f}), y = at::tensor({1.0f, 0.0f});
+  const auto weighted = run(GetParam(), z, y, at::tensor({2.0f, 1.0f}));
+  const auto repeated = run(GetParam(), at::tensor({0.5f, 0.5f, -1.0f}), at::tensor({1.0f, 1.0f, 0.0f}));
+  EXPECT_NEAR(weighted.value, repeated.value, 1e-6);
+}
+
+TEST_P(EveryLoss, IsZeroWithNoGradientWhereAllWeightsAreZero) {
+  const auto result = run(GetParam(), at::tensor({0.5f, -1.0f}), at::tensor({1.0f, 0.0f}), at::zeros({2}));
+  EXPECT_EQ(result.value, 0);
+  EXPECT_TRUE(at::equal(result.gradient, at::zeros({2})));
+}
+
+TEST_P(EveryLoss, TakesOneLabelAsAColumnOrAVector) {
+  const auto z = at::tensor({0.5f, -1.0f}), y = at::tensor({1.0f, 0.0f}), w = at::tensor({0.3f, 0.7f});
+  EXPECT_FLOAT_EQ(float(run(GetParam(), z, y, w).value),
+                  float(run(GetParam(), z.unsqueeze(1), y.unsqueeze(1), w).value));
+}
+
+}  // namespace
+}  // namespace interplay
