@@ -1,0 +1,280 @@
+#include "train/report_page.h"
+
+namespace interplay {
+
+// Plain DOM and SVG. Every text of the run enters through textContent, never as markup.
+const std::string_view kReportScript = R"html(</script>
+<script>
+'use strict';
+const run = JSON.parse(document.getElementById('report-data').textContent);
+const page = document.getElementById('page');
+const SVG = 'http://www.w3.org/2000/svg';
+
+function make(parent, tag, attributes = {}, text = null) {
+  const drawn = parent instanceof SVGElement || tag === 'svg';
+  const e = drawn ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
+  if (text !== null) e.textContent = text;
+  parent.append(e);
+  return e;
+}
+const known = v => typeof v === 'number' && isFinite(v);
+const group = n => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, '\u202f');
+const fixed = digits => v => known(v) ? v.toFixed(digits) : 'n/a';
+const short = v => known(v) ? String(+v.toPrecision(4)) : 'n/a';
+const count = v => known(v) ? group(v) : 'n/a';
+function duration(s) {
+  if (!known(s)) return 'n/a';
+  if (s < 60) return s.toFixed(1) + ' s';
+  if (s < 3600) return Math.floor(s / 60) + ' min ' + Math.round(s % 60) + ' s';
+  return Math.floor(s / 3600) + ' h ' + Math.round(s % 3600 / 60) + ' min';
+}
+
+// Columns: {title, get(row) -> number or text, show(value) -> text}. A click sorts, a second click turns the order.
+function table(parent, columns, rows, best = () => false) {
+  const scroll = make(parent, 'div', {class: 'scroll'});
+  const t = make(scroll, 'table');
+  const head = make(make(t, 'thead'), 'tr');
+  const body = make(t, 'tbody');
+  const fill = () => {
+    body.replaceChildren();
+    for (const row of rows) {
+      const tr = make(body, 'tr', best(row) ? {class: 'best'} : {});
+      for (const c of columns) {
+        const td = make(tr, 'td', {}, c.show ? c.show(c.get(row)) : c.get(row));
+        if (c.why && c.why(row)) td.title = c.why(row);
+      }
+    }
+  };
+  for (const c of columns) {
+    const th = make(head, 'th', {scope: 'col'});
+    make(th, 'button', {type: 'button', title: 'sort'}, c.title).onclick = () => {
+      const down = th.getAttribute('aria-sort') !== 'descending';
+      for (const other of head.children) other.removeAttribute('aria-sort');
+      th.setAttribute('aria-sort', down ? 'descending' : 'ascending');
+      rows = rows.slice().sort((a, b) => {
+        const x = c.get(a), y = c.get(b);
+        if (typeof x === 'string' && typeof y === 'string') return (down ? -1 : 1) * x.localeCompare(y);
+        if (!known(x) || !known(y)) return known(y) - known(x);  // unknown values stay last
+        return down ? y - x : x - y;
+      });
+      fill();
+    };
+  }
+  fill();
+}
+const metric = (row, name) => row.metrics.find(m => m.name === name);
+function metricNames(rows) {
+  const seen = new Map();
+  for (const row of rows) for (const m of row.metrics) seen.set(m.name, m.display);
+  return [...seen];
+}
+const metricColumns = rows => metricNames(rows).map(([name, display]) => ({
+  title: display, get: r => metric(r, name)?.value, show: fixed(6), why: r => metric(r, name)?.reason}));
+
+function ticks(low, high, wanted = 5) {
+  const raw = (high - low) / wanted, power = 10 ** Math.floor(Math.log10(raw));
+  const step = power * [1, 2, 5, 10].find(f => f * power >= raw * 0.999);
+  const out = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) out.push(i * step);
+  return {at: out, show: v => v.toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)))};
+}
+
+// Axes over [x0, x1] x [y0, y1]; returns the drawing and its scales.
+function frame(parent, {x0, x1, y0, y1, x, y, whole = false, height = 270}) {
+  const w = 520, left = 62, right = 14, top = 12, bottom = 44;
+  const svg = make(parent, 'svg', {viewBox: `0 0 ${w} ${height}`, role: 'img', 'aria-label': `${y} over ${x}`});
+  const sx = v => left + (v - x0) / (x1 - x0) * (w - left - right);
+  const sy = v => height - bottom - (v - y0) / (y1 - y0) * (height - top - bottom);
+  const ty = ticks(y0, y1, 7), tx = ticks(x0, x1, whole ? Math.min(8, x1 - x0) : 6);
+  for (const v of ty.at) {
+    make(svg, 'line', {x1: left, x2: w - right, y1: sy(v), y2: sy(v), stroke: 'var(--grid)'});
+    make(svg, 'text', {x: left - 7, y: sy(v) + 4, 'text-anchor': 'end'}, ty.show(v));
+  }
+  for (const v of tx.at) {
+    make(svg, 'line', {x1: sx(v), x2: sx(v), y1: height - bottom, y2: height - bottom + 4, stroke: 'var(--soft)'});
+    make(svg, 'text', {x: sx(v), y: height - bottom + 18, 'text-anchor': 'middle'}, tx.show(v));
+  }
+  make(svg, 'line', {x1: left, x2: w - right, y1: height - bottom, y2: height - bottom, stroke: 'var(--soft)'});
+  make(svg, 'text', {x: (left + w - right) / 2, y: height - 7, 'text-anchor': 'middle'}, x);
+  const mid = (top + height - bottom) / 2;
+  make(svg, 'text', {x: 14, y: mid, 'text-anchor': 'middle', transform: `rotate(-90 14 ${mid})`}, y);
+  return {svg, sx, sy};
+}
+function legend(parent, entries) {
+  const box = make(parent, 'div', {class: 'legend'});
+  for (const [name, color, band] of entries) {
+    const span = make(box, 'span');
+    make(span, 'i', {style: `background:${color}`, class: band ? 'band' : ''});
+    span.append(name);
+  }
+}
+function point(f, x, y, color, tip, r = 3.5) {
+  make(f.svg, 'circle', {cx: f.sx(x), cy: f.sy(y), r, fill: color});
+  make(make(f.svg, 'circle', {cx: f.sx(x), cy: f.sy(y), r: 11, fill: 'transparent'}), 'title', {}, tip);
+}
+function card(parent, title, note) {
+  const c = make(parent, 'div', {class: 'card'});
+  make(c, 'h3', {}, title);
+  if (note) make(c, 'p', {class: 'note'}, note);
+  return c;
+}
+
+// Curves over epochs. series: [{name, color, get(evaluation)}]
+function curves(parent, title, note, axis, series) {
+  const rows = run.evaluations;
+  series = series.filter(s => rows.some(r => known(s.get(r))));
+  if (!series.length) return;
+  const values = rows.flatMap(r => series.map(s => s.get(r))).filter(known);
+  let y0 = Math.min(...values), y1 = Math.max(...values);
+  const pad = (y1 - y0) * 0.08 || Math.abs(y1) * 0.01 || 1;
+  const c = card(parent, title, note);
+  const last = Math.max(1, ...rows.map(r => r.epoch)), first = Math.min(...rows.map(r => r.epoch), 1);
+  const f = frame(c, {x0: first === last ? 0 : first, x1: last, y0: y0 - pad, y1: y1 + pad, x: 'epoch', y: axis, whole: true});
+  const best = rows.find(r => r.step === run.best_step);
+  if (best) {
+    const x = f.sx(best.epoch), end = x > 460;
+    make(f.svg, 'line', {x1: x, x2: x, y1: 12, y2: 226, stroke: 'var(--best)', 'stroke-dasharray': '3 4'});
+    make(f.svg, 'text', {x: x + (end ? -5 : 5), y: 22, 'text-anchor': end ? 'end' : 'start', style: 'fill:var(--best)'}, 'kept');
+  }
+  for (const s of series) {
+    const drawn = rows.filter(r => known(s.get(r)));
+    make(f.svg, 'polyline', {points: drawn.map(r => f.sx(r.epoch) + ',' + f.sy(s.get(r))).join(' '), fill: 'none',
+                             stroke: s.color, 'stroke-width': 2, 'stroke-linejoin': 'round'});
+    for (const r of drawn) {
+      point(f, r.epoch, s.get(r), s.color, `${s.name} ${s.get(r).toFixed(6)}\nepoch ${short(r.epoch)}, step ${group(r.step)}`,
+            drawn.length > 60 ? 1.5 : 3.5);
+    }
+  }
+  if (series.length > 1) legend(c, series.map(s => [s.name, s.color]));
+}
+
+// Wilson's 95% interval of a share seen in n rows.
+function interval(share, n) {
+  const z = 1.96, d = 1 + z * z / n, mid = (share + z * z / (2 * n)) / d;
+  const half = z / d * Math.sqrt(share * (1 - share) / n + z * z / (4 * n * n));
+  return [Math.max(0, mid - half), Math.min(1, mid + half)];
+}
+function reliability(parent, split) {
+  const bins = split.calibration.filter(b => b.weight > 0);
+  if (!bins.length) return;
+  const c = card(parent, `Calibration on ${split.name}`,
+                 `Each point is about ${group(split.rows / split.calibration.length)} rows of like prediction; its bar is the 95% interval of ` +
+                 'what was observed. On the line, predictions are right on average; above it, they are too low.');
+  const top = Math.min(1, 1.05 * Math.max(...bins.map(b => Math.max(b.mean_p, interval(b.observed, b.rows)[1]))));
+  const f = frame(c, {x0: 0, x1: top, y0: 0, y1: top, x: 'predicted probability, mean', y: 'observed rate', height: 330});
+  make(f.svg, 'line', {x1: f.sx(0), y1: f.sy(0), x2: f.sx(top), y2: f.sy(top), stroke: 'var(--soft)', 'stroke-dasharray': '4 4'});
+  for (const b of bins) {
+    const [low, high] = interval(b.observed, b.rows);
+    make(f.svg, 'line', {x1: f.sx(b.mean_p), x2: f.sx(b.mean_p), y1: f.sy(low), y2: f.sy(high), stroke: 'var(--first)', 'stroke-width': 1.5});
+    point(f, b.mean_p, b.observed, 'var(--first)',
+          `predicted ${fixed(4)(b.mean_p)} (${fixed(4)(b.low_p)} to ${fixed(4)(b.high_p)})\nobserved ${fixed(4)(b.observed)}\n${group(b.rows)} rows`);
+  }
+}
+function histogram(parent, split) {
+  const h = split.histogram, sum = a => a.reduce((x, y) => x + y, 0);
+  const n = h.positive.length, all = {positive: sum(h.positive), negative: sum(h.negative)};
+  if (!n || all.positive + all.negative === 0 || h.high <= h.low) return;
+  const c = card(parent, `Predictions on ${split.name}, by class`,
+                 'Share of each class in each bin of predicted probability. The less the two overlap, the higher the AUC.');
+  const share = (side, i) => all[side] ? 100 * h[side][i] / all[side] : 0;
+  const y1 = 1.05 * Math.max(...h.positive.map((_, i) => Math.max(share('positive', i), share('negative', i))));
+  const f = frame(c, {x0: h.low, x1: h.high, y0: 0, y1, x: 'predicted probability', y: '% of the class', height: 330});
+  const edge = i => h.low + (h.high - h.low) * i / n;
+  for (const [side, color] of [['negative', 'var(--second)'], ['positive', 'var(--first)']]) {
+    let path = `M${f.sx(h.low)},${f.sy(0)}`;
+    for (let i = 0; i < n; ++i) path += `V${f.sy(share(side, i))}H${f.sx(edge(i + 1))}`;
+    make(f.svg, 'path', {d: path + `V${f.sy(0)}Z`, fill: color, 'fill-opacity': .28, stroke: color, 'stroke-width': 1.5});
+  }
+  for (let i = 0; i < n; ++i) {
+    const hit = make(f.svg, 'rect', {x: f.sx(edge(i)), width: f.sx(edge(1)) - f.sx(edge(0)), y: 12, height: 274, fill: 'transparent'});
+    make(hit, 'title', {}, `p ${fixed(4)(edge(i))} to ${fixed(4)(edge(i + 1))}\npositives ${count(h.positive[i])}, negatives ${count(h.negative[i])}`);
+  }
+  legend(c, [[`positives (${count(all.positive)})`, 'var(--first)', true], [`negatives (${count(all.negative)})`, 'var(--second)', true]]);
+}
+
+function summary() {
+  make(page, 'h1', {}, run.title);
+  const shown = run.splits[run.splits.length - 1];
+  if (shown) {
+    const tiles = make(page, 'div', {class: 'tiles'});
+    for (const m of shown.metrics) {
+      const tile = make(tiles, 'div', {class: 'tile', title: m.reason || ''});
+      make(tile, 'span', {}, `${m.display} on ${shown.name}`);
+      make(tile, 'b', {}, fixed(5)(m.value));
+    }
+  }
+  if (!run.facts.length) return;
+  make(page, 'h2', {}, 'The run');
+  const list = make(make(page, 'div', {class: 'card'}), 'dl');
+  for (const [name, value] of run.facts) {
+    const item = make(list, 'div');
+    make(item, 'dt', {}, name);
+    make(item, 'dd', {}, value);
+  }
+}
+function training() {
+  if (!run.evaluations.length) return;
+  make(page, 'h2', {}, 'Training');
+  const grid = make(page, 'div', {class: 'grid'});
+  curves(grid, 'Loss', 'Training: the mean since the evaluation before. Where validation rises while training falls, the model overfits.', 'loss',
+         [{name: 'training loss', color: 'var(--first)', get: r => r.train_loss},
+          {name: 'validation logloss', color: 'var(--second)', get: r => metric(r, 'logloss')?.value}]);
+  const names = metricNames(run.evaluations);
+  const watched = name => name === run.monitor ? 'Early stopping watches this one.' : '';
+  for (const [name, display] of names) {
+    if (name === 'logloss') continue;
+    curves(grid, `${display} on validation`, watched(name), display, [{name: display, color: 'var(--first)', get: r => metric(r, name)?.value}]);
+  }
+  if (run.monitor && !names.some(([name]) => name === run.monitor)) {
+    curves(grid, `Monitor: ${run.monitor}`, 'What early stopping maximises.', 'monitor', [{name: 'monitor', color: 'var(--first)', get: r => r.monitored}]);
+  }
+  make(page, 'h2', {}, 'Evaluations');
+  table(make(page, 'div', {class: 'card'}), [
+    {title: 'epoch', get: r => r.epoch, show: short}, {title: 'step', get: r => r.step, show: count},
+    {title: 'training loss', get: r => r.train_loss, show: fixed(6)}, ...metricColumns(run.evaluations),
+    {title: 'learning rate', get: r => r.learning_rate, show: short}, {title: 'rows/s', get: r => r.rows_per_s, show: count},
+    {title: 'time', get: r => r.seconds, show: duration}], run.evaluations, r => r.step === run.best_step);
+}
+function results() {
+  if (!run.splits.length) return;
+  make(page, 'h2', {}, 'The kept model');
+  const c = make(page, 'div', {class: 'card'});
+  table(c, [{title: 'split', get: r => r.name}, {title: 'rows', get: r => r.rows, show: count}, ...metricColumns(run.splits)], run.splits);
+  const reasons = new Map();
+  for (const s of run.splits) {
+    for (const m of s.metrics.filter(m => m.reason)) {
+      const text = `${m.display} is n/a: ${m.reason}`;
+      reasons.set(text, [...(reasons.get(text) ?? []), s.name]);
+    }
+  }
+  for (const [text, splits] of reasons) make(c, 'p', {class: 'note'}, `${text} (${splits.join(', ')}).`);
+  const grid = make(page, 'div', {class: 'grid', style: 'margin-top:16px'});
+  for (const split of run.splits) {
+    reliability(grid, split);
+    histogram(grid, split);
+  }
+}
+function slices() {
+  for (const s of run.slices) {
+    make(page, 'h2', {}, `By ${s.field}` + (s.split ? `, on ${s.split}` : ''));
+    table(make(page, 'div', {class: 'card'}), [{title: s.field, get: r => r.value}, {title: 'rows', get: r => r.rows, show: count},
+          ...metricColumns(s.slices)], s.slices.slice().sort((a, b) => b.rows - a.rows));
+  }
+}
+summary();
+results();
+training();
+slices();
+if (run.config) {
+  make(page, 'h2', {}, 'Configuration');
+  const details = make(make(page, 'div', {class: 'card'}), 'details');
+  make(details, 'summary', {}, 'every option as resolved');
+  make(details, 'pre', {}, run.config);
+}
+</script>
+</body>
+</html>
+)html";
+
+}  // namespace interplay

@@ -1,0 +1,96 @@
+#include <interplay/train/report.h>
+
+#include <unistd.h>
+#include <filesystem>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <interplay/base/files.h>
+
+namespace interplay {
+namespace {
+
+using Json = nlohmann::json;
+
+Json data_of(const std::string& page) {
+  const std::string open = "id=\"report-data\">";
+  const auto begin = page.find(open) + open.size();
+  return Json::parse(page.substr(begin, page.find("</script>", begin) - begin));
+}
+
+RunReport small() {
+  static const std::vector<float> logit = {-1, 0, 1, 2}, label = {0, 1, 0, 1};
+  RunReport report;
+  report.title = "lr on <toys> & games";
+  report.config = "model:\n  name: lr\n";
+  report.monitor = "auc";
+  report.best_step = 20;
+  report.facts = {{"parameters", "1.2 k"}};
+  const MetricValue auc{.name = "auc", .display = "AUC", .value = 0.75};
+  const MetricValue gauc{.name = "gauc", .display = "gAUC", .reason = "the data has no group column"};
+  report.evaluations = {{.step = 10, .epoch = 1, .train_loss = 0.6, .metrics = {auc}},
+                        {.step = 20, .epoch = 2, .train_loss = 0.5, .metrics = {auc}}};
+  report.splits = {report_split("test", {.logit = logit, .label = label}, {auc, gauc})};
+  report.slices = {{.field = "city", .split = "test", .slices = {{.value = "</script>", .rows = 2, .metrics = {auc}}}}};
+  return report;
+}
+
+TEST(Report, CarriesItsNumbersAsJson) {
+  const Json data = data_of(report_html(small()));
+  EXPECT_EQ(data["monitor"], "auc");
+  EXPECT_EQ(data["best_step"], 20);
+  EXPECT_EQ(data["facts"][0][1], "1.2 k");
+  ASSERT_EQ(data["evaluations"].size(), 2u);
+  EXPECT_EQ(data["evaluations"][1]["train_loss"], 0.5);
+  EXPECT_EQ(data["evaluations"][1]["metrics"][0]["value"], 0.75);
+  EXPECT_EQ(data["splits"][0]["rows"], 4);
+  EXPECT_EQ(data["splits"][0]["calibration"].size(), 4u);
+  EXPECT_EQ(data["splits"][0]["histogram"]["positive"].size(), 50u);
+}
+
+TEST(Report, WritesAnUndefinedMetricAsNullWithItsReason) {
+  const Json gauc = data_of(report_html(small()))["splits"][0]["metrics"][1];
+  EXPECT_TRUE(gauc["value"].is_null());
+  EXPECT_EQ(gauc["reason"], "the data has no group column");
+}
+
+TEST(Report, LetsNoTextOfTheRunBecomeMarkup) {
+  const std::string page = report_html(small());
+  EXPECT_NE(page.find("<title>lr on &lt;toys> &amp; games</title>"), std::string::npos);
+  EXPECT_EQ(data_of(page)["slices"][0]["slices"][0]["value"], "</script>");
+  EXPECT_EQ(page.find("innerHTML"), std::string::npos);
+}
+
+TEST(Report, LoadsNothingFromAnywhere) {
+  std::string page = report_html(small());
+  const std::string name_space = "http://www.w3.org/2000/svg";  // a name, never fetched
+  page.erase(page.find(name_space), name_space.size());
+  for (const auto* address : {"http://", "https://", "src=", "<link", "@import", "url(", "fetch("}) {
+    EXPECT_EQ(page.find(address), std::string::npos) << address;
+  }
+}
+
+TEST(Report, ReplacesBytesThatAreNotUtf8) {
+  RunReport report = small();
+  report.slices[0].slices[0].value = "caf\xe9";
+  EXPECT_EQ(data_of(report_html(report))["slices"][0]["slices"][0]["value"], "caf\xEF\xBF\xBD");
+}
+
+TEST(Report, OfAnEmptyRunIsStillAPage) {
+  const std::string page = report_html({});
+  EXPECT_TRUE(data_of(page)["evaluations"].empty());
+  EXPECT_NE(page.find("</html>"), std::string::npos);
+}
+
+TEST(Report, IsWrittenAsOneFile) {
+  const auto folder = std::filesystem::temp_directory_path() / ("interplay_report_" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  write_report(folder / "report.html", small());
+  EXPECT_EQ(read_file(folder / "report.html"), report_html(small()));
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace interplay
