@@ -1,0 +1,185 @@
+#include "data/dataset_writer.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <arrow/array.h>
+#include <arrow/buffer.h>
+#include <arrow/io/file.h>
+#include <arrow/ipc/writer.h>
+#include <arrow/record_batch.h>
+#include <arrow/type.h>
+
+#include "data/arrow_file.h"
+
+namespace fs = std::filesystem;
+
+namespace interplay {
+namespace {
+
+template <class ArrayType, class T>
+std::shared_ptr<arrow::Array> flat(const std::vector<T>& values) {
+  return std::make_shared<ArrayType>(int64_t(values.size()), arrow::Buffer::Wrap(values));
+}
+
+template <class ArrayType, class T>
+std::shared_ptr<arrow::Array> rows_of(const std::vector<T>& values, const arrow::Field& column, int64_t rows) {
+  return std::make_shared<arrow::FixedSizeListArray>(column.type(), rows, flat<ArrayType>(values));
+}
+
+/// Appends rows [from, from + count) of `block` to `to`, which has the same columns.
+void append(EncodedBatch& to, const RowBlock& block, const Schema& schema, int64_t from, int64_t count) {
+  const auto copy = [&](auto& into, const auto* values, int64_t width) {
+    if (values) into.insert(into.end(), values + from * width, values + (from + count) * width);
+  };
+  copy(to.ids, block.ids, schema.count(FieldKind::categorical));
+  copy(to.dense, block.dense, schema.count(FieldKind::numeric));
+  for (const Field* field : schema.of(FieldKind::vector)) {
+    copy(to.vectors[size_t(field->column)], block.vectors[size_t(field->column)], field->dimension);
+  }
+  copy(to.labels, block.labels, int64_t(schema.labels().size()));
+  copy(to.weight, block.weight, 1);
+  copy(to.group, block.group, 1);
+  copy(to.time, block.time, 1);
+  for (size_t i = 0; i < block.sequences.size(); ++i) {
+    const auto& sequence = block.sequences[i];
+    auto& into = to.sequences[i];
+    const int64_t first = sequence.offsets[from], last = sequence.offsets[from + count];
+    const int64_t shift = into.offsets.back() - first;
+    for (int64_t row = from; row < from + count; ++row) into.offsets.push_back(sequence.offsets[row + 1] + shift);
+    into.ids.insert(into.ids.end(), sequence.ids + first, sequence.ids + last);
+    if (sequence.weights) into.weights.insert(into.weights.end(), sequence.weights + first, sequence.weights + last);
+  }
+  to.rows += count;
+}
+
+EncodedBatch empty_batch(const Schema& schema) {
+  EncodedBatch batch;
+  batch.vectors.resize(size_t(schema.count(FieldKind::vector)));
+  batch.sequences.resize(size_t(schema.count(FieldKind::sequence)));
+  for (auto& sequence : batch.sequences) sequence.offsets.push_back(0);
+  return batch;
+}
+
+}  // namespace
+
+struct DatasetWriter::State {
+  fs::path directory;
+  std::string split;
+  Schema schema;
+  RowColumns columns;
+  std::shared_ptr<arrow::Schema> layout;
+  EncodedBatch pending;
+  int64_t rows = 0, file_rows = 0;
+  std::shared_ptr<arrow::io::FileOutputStream> sink;
+  std::shared_ptr<arrow::ipc::RecordBatchWriter> writer;
+  std::vector<Manifest::Entry> entries;
+
+  std::string file_name() const { return split_file_name(split, entries.size()); }
+  std::string place() const { return (directory / file_name()).string(); }
+  void open_file();
+  void close_file();
+  void flush();
+  std::vector<std::shared_ptr<arrow::Array>> arrays(const arrow::BufferVector& offsets) const;
+};
+
+void DatasetWriter::State::open_file() {
+  auto opened = arrow::io::FileOutputStream::Open(place());
+  check_arrow(opened.status(), place());
+  sink = *opened;
+  auto made = arrow::ipc::MakeFileWriter(sink, layout);
+  check_arrow(made.status(), place());
+  writer = *made;
+}
+
+void DatasetWriter::State::close_file() {
+  check_arrow(writer->Close(), place());
+  check_arrow(sink->Close(), place());
+  writer.reset();
+  sink.reset();
+  const fs::path file = directory / file_name();
+  Manifest::Entry entry{file_name(), int64_t(fs::file_size(file)), 0, block_checksums(file)};
+  entries.push_back(std::move(entry));
+  file_rows = 0;
+}
+
+/// `offsets`: one 32-bit offset buffer a sequence.
+std::vector<std::shared_ptr<arrow::Array>> DatasetWriter::State::arrays(const arrow::BufferVector& offsets) const {
+  std::vector<std::shared_ptr<arrow::Array>> out;
+  const auto column = [&]() -> const arrow::Field& { return *layout->field(int(out.size())); };
+  const EncodedBatch& batch = pending;
+  const int64_t rows = batch.rows;
+  if (!batch.ids.empty()) out.push_back(rows_of<arrow::Int32Array>(batch.ids, column(), rows));
+  if (!batch.dense.empty()) out.push_back(rows_of<arrow::FloatArray>(batch.dense, column(), rows));
+  for (const Field* field : schema.of(FieldKind::sequence)) {
+    const auto& sequence = batch.sequences[size_t(field->column)];
+    const auto& bounds = offsets[size_t(field->column)];
+    out.push_back(
+        std::make_shared<arrow::ListArray>(column().type(), rows, bounds, flat<arrow::Int32Array>(sequence.ids)));
+    if (!field->weighted) continue;
+    out.push_back(
+        std::make_shared<arrow::ListArray>(column().type(), rows, bounds, flat<arrow::FloatArray>(sequence.weights)));
+  }
+  for (const auto& values : batch.vectors) out.push_back(rows_of<arrow::FloatArray>(values, column(), rows));
+  if (columns.labels) out.push_back(rows_of<arrow::FloatArray>(batch.labels, column(), rows));
+  if (columns.weight) out.push_back(flat<arrow::FloatArray>(batch.weight));
+  if (columns.group) out.push_back(flat<arrow::Int64Array>(batch.group));
+  if (columns.time) out.push_back(flat<arrow::DoubleArray>(batch.time));
+  return out;
+}
+
+/// Writes the pending rows as one record batch.
+void DatasetWriter::State::flush() {
+  if (!writer) open_file();
+  arrow::BufferVector offsets;
+  for (const auto& sequence : pending.sequences) {
+    INTERPLAY_CHECK_DATA(sequence.offsets.back() <= std::numeric_limits<int32_t>::max(),
+                         "{}: {} sequence entries in {} rows are more than a record batch holds; lower max_length",
+                         place(), sequence.offsets.back(), pending.rows);
+    std::vector<int32_t> narrow(sequence.offsets.begin(), sequence.offsets.end());
+    offsets.push_back(arrow::Buffer::FromVector(std::move(narrow)));
+  }
+  check_arrow(writer->WriteRecordBatch(*arrow::RecordBatch::Make(layout, pending.rows, arrays(offsets))), place());
+  rows += pending.rows;
+  file_rows += pending.rows;
+  pending = empty_batch(schema);
+  if (file_rows >= kFileRows) close_file();
+}
+
+DatasetWriter::DatasetWriter(fs::path directory, std::string split, const Schema& schema, bool weight, bool group,
+                             bool time)
+    : state_(std::make_unique<State>()) {
+  state_->directory = std::move(directory);
+  state_->split = std::move(split);
+  state_->schema = schema;
+  state_->columns = {.labels = !schema.labels().empty(), .weight = weight, .group = group, .time = time};
+  state_->layout = arrow_schema(schema, state_->columns);
+  state_->pending = empty_batch(schema);
+}
+
+DatasetWriter::~DatasetWriter() = default;
+
+void DatasetWriter::write(EncodedBatch batch) {
+  State& s = *state_;
+  const std::string place = fmt::format("{}: rows from {}", s.place(), s.rows + s.pending.rows);
+  check_sizes(batch, s.schema, s.columns, place);
+  const RowBlock block = block_of(std::move(batch), s.schema, place);
+  for (int64_t from = 0; from < block.rows;) {
+    const int64_t count = std::min(block.rows - from, kBlockRows - s.pending.rows);
+    append(s.pending, block, s.schema, from, count);
+    from += count;
+    if (s.pending.rows == kBlockRows) s.flush();
+  }
+}
+
+int64_t DatasetWriter::finish() {
+  State& s = *state_;
+  if (s.pending.rows > 0) s.flush();
+  if (!s.writer && s.entries.empty()) s.open_file();
+  if (s.writer) s.close_file();
+  return s.rows;
+}
+
+std::vector<Manifest::Entry> DatasetWriter::entries() const { return state_->entries; }
+
+}  // namespace interplay
