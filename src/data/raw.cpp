@@ -33,21 +33,26 @@ RawColumn to_column(std::string name, int64_t rows, Cells&& cells) {
   return column;
 }
 
-RawColumn take(const RawColumn& from, std::span<const int64_t> rows) {
-  Cells cells;
-  if (from.is_list()) cells.list_offsets.push_back(0);
-  for (const int64_t row : rows) {
-    if (from.is_list()) {
-      if (row >= 0) {
-        for (int32_t c = from.list_offsets[row]; c < from.list_offsets[row + 1]; ++c) {
-          cells.add(from.missing(c) ? std::string_view() : from.cell(c));
-        }
-      }
-      cells.end_list();
-    } else {
-      cells.add(row < 0 || from.missing(row) ? std::string_view() : from.cell(row));
-    }
+void add_row(Cells& cells, const RawColumn& from, int64_t row) {
+  if (!from.is_list()) {
+    cells.add(row < 0 || from.missing(row) ? std::string_view() : from.cell(row));
+    return;
   }
+  for (int32_t c = row < 0 ? 0 : from.list_offsets[row]; row >= 0 && c < from.list_offsets[row + 1]; ++c) {
+    cells.add(from.missing(c) ? std::string_view() : from.cell(c));
+  }
+  cells.end_list();
+}
+
+Cells cells_like(const RawColumn& column) {
+  Cells cells;
+  if (column.is_list()) cells.list_offsets.push_back(0);
+  return cells;
+}
+
+RawColumn take(const RawColumn& from, std::span<const int64_t> rows) {
+  Cells cells = cells_like(from);
+  for (const int64_t row : rows) add_row(cells, from, row);
   return to_column(from.name, int64_t(rows.size()), std::move(cells));
 }
 
@@ -78,6 +83,27 @@ RawBatch take_rows(const RawBatch& batch, std::span<const int64_t> rows) {
     for (const int64_t row : rows) taken.lines.push_back(row < 0 ? 0 : batch.lines[size_t(row)]);
   }
   return taken;
+}
+
+RawBatch concatenate(std::span<const RawBatch> batches) {
+  RawBatch all;
+  if (batches.empty()) return all;
+  all.file = batches.front().file;
+  for (const auto& batch : batches) {
+    all.rows += batch.rows;
+    all.lines.insert(all.lines.end(), batch.lines.begin(), batch.lines.end());
+  }
+  for (size_t c = 0; c < batches.front().columns.size(); ++c) {
+    const RawColumn& first = batches.front().columns[c];
+    Cells cells = cells_like(first);
+    for (const auto& batch : batches) {
+      const RawColumn& part = batch.columns.at(c);
+      INTERPLAY_ASSERT(part.name == first.name && part.is_list() == first.is_list());
+      for (int64_t row = 0; row < batch.rows; ++row) add_row(cells, part, row);
+    }
+    all.columns.push_back(to_column(first.name, all.rows, std::move(cells)));
+  }
+  return all;
 }
 
 const RawColumn* RawBatch::find(std::string_view name) const {

@@ -53,5 +53,8 @@ struct INTERPLAY_API RawBatch {
 /// These rows of a batch, in this order, with their own memory; -1 gives a row whose cells are all missing (as a list
 /// column: an empty list). Lines follow the rows; that of -1 is 0.
 INTERPLAY_API RawBatch take_rows(const RawBatch& batch, std::span<const int64_t> rows);
+/// The rows of all batches, one after another, with their own memory. The batches must have the same columns, as those
+/// of one reader have; `file` becomes that of the first.
+INTERPLAY_API RawBatch concatenate(std::span<const RawBatch> batches);
 
 }  // namespace interplay

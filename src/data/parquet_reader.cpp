@@ -1,0 +1,161 @@
+#include <arrow/record_batch.h>
+#include <parquet/arrow/reader.h>
+#include <parquet/arrow/schema.h>
+
+#include <interplay/base/error.h>
+
+#include "data/arrow_cells.h"
+#include "data/reader_parts.h"
+
+namespace fs = std::filesystem;
+
+namespace interplay {
+namespace {
+
+/// Runs `work`, turning what Arrow and Parquet throw on damaged files into an Error(data) that names the file.
+template <class Work>
+auto guarded(const fs::path& file, Work&& work) {
+  try {
+    return work();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& problem) {
+    throw Error(fmt::format("{}: cannot be read: {}; the file is damaged or cut", file.string(), problem.what()),
+                ErrorKind::data);
+  }
+}
+
+std::unique_ptr<parquet::arrow::FileReader> open_parquet(const fs::path& file, int64_t batch_rows) {
+  open_file(file);  // its messages about absent files and directories are better than Parquet's
+  INTERPLAY_CHECK_DATA(fs::file_size(file) > 0, "{}: is empty", file.string());
+  return guarded(file, [&] {
+    parquet::ReaderProperties buffered = parquet::default_reader_properties();
+    buffered.enable_buffered_stream();
+    parquet::ArrowReaderProperties properties;
+    properties.set_batch_size(batch_rows);
+    properties.set_pre_buffer(false);  // else a whole row group is held in memory
+    parquet::arrow::FileReaderBuilder builder;
+    check_arrow(builder.OpenFile(file.string(), false, buffered), file);
+    std::unique_ptr<parquet::arrow::FileReader> reader;
+    check_arrow(builder.properties(properties)->Build(&reader), file);
+    return reader;
+  });
+}
+
+std::vector<std::string> column_names(const parquet::arrow::FileReader& reader) {
+  std::vector<std::string> names;
+  for (const auto& field : reader.manifest().schema_fields) names.push_back(field.field->name());
+  return names;
+}
+
+/// Parquet numbers the leaves of nested columns; `places` counts top-level columns.
+void add_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& leaves) {
+  if (field.is_leaf()) leaves.push_back(field.column_index);
+  for (const auto& child : field.children) add_leaves(child, leaves);
+}
+
+/// Rows of Parquet files, one row group after another; a row's number counts from 1 in its file.
+class ParquetReader final : public Reader {
+ public:
+  struct Options {
+    void visit(auto&&) {}
+  };
+
+  ParquetReader(const ReadRequest& request, const Options&)
+      : request_(request), bytes_total_(total_bytes(request.files)) {
+    if (!request_.bad_rows) request_.bad_rows = std::make_shared<BadRows>();
+    INTERPLAY_CHECK(request_.batch_rows > 0, "batch_rows: {} is not a number of rows", request_.batch_rows);
+    for (const auto& file : request_.files) {
+      const auto names = column_names(*open_parquet(file, request_.batch_rows));
+      if (names_.empty()) names_ = names;
+      INTERPLAY_CHECK_DATA(
+          names == names_, "{}: its columns are {}, but those of {} are {}; files of one source must agree",
+          file.string(), fmt::join(names, ", "), request_.files.front().string(), fmt::join(names_, ", "));
+    }
+    wanted_ = find_columns(names_, request_.columns, request_.files.front());
+  }
+
+  std::vector<std::string> columns() const override { return names_; }
+  int64_t bytes_total() const override { return bytes_total_; }
+  int64_t bytes_done() const override {
+    return bytes_before_ +
+           (rows_total_ > 0 ? int64_t(double(file_bytes_) * double(rows_done_) / double(rows_total_)) : 0);
+  }
+
+  bool next(RawBatch& batch) override {
+    while (true) {
+      const auto rows = next_rows();
+      if (!rows) return false;
+      if (rows->num_rows() == 0) continue;
+      fill(batch, *rows);
+      if (batch.rows > 0) return true;
+    }
+  }
+
+ private:
+  const fs::path& file() const { return request_.files[opened_ - 1]; }
+
+  bool open_next() {
+    bytes_before_ += file_bytes_;
+    file_bytes_ = rows_done_ = rows_total_ = 0;
+    if (opened_ == request_.files.size()) return false;
+    ++opened_;
+    reader_ = open_parquet(file(), request_.batch_rows);
+    INTERPLAY_CHECK_DATA(column_names(*reader_) == names_, "{}: was changed while it was read", file().string());
+    leaves_.clear();
+    for (const int place : wanted_) add_leaves(reader_->manifest().schema_fields[size_t(place)], leaves_);
+    group_ = 0;
+    file_bytes_ = int64_t(fs::file_size(file()));
+    rows_total_ = reader_->parquet_reader()->metadata()->num_rows();
+    return true;
+  }
+
+  /// The next record batch of the present row group, or of what follows; nullptr at the end of the last file.
+  std::shared_ptr<arrow::RecordBatch> next_rows() {
+    while (reader_ || open_next()) {
+      auto rows = guarded(file(), [&]() -> std::shared_ptr<arrow::RecordBatch> {
+        if (!rows_ && group_ < reader_->num_row_groups()) {
+          rows_ = check_arrow(reader_->GetRecordBatchReader({group_++}, leaves_), file());
+        }
+        return rows_ ? check_arrow(rows_->Next(), file()) : nullptr;
+      });
+      if (rows) return rows;
+      if (rows_) {
+        rows_.reset();
+      } else {
+        reader_.reset();
+      }
+    }
+    return nullptr;
+  }
+
+  void fill(RawBatch& batch, const arrow::RecordBatch& rows) {
+    batch.rows = rows.num_rows();
+    batch.file = file().string();
+    batch.columns.clear();
+    guarded(file(), [&] {
+      check_arrow(rows.ValidateFull(), file());
+      for (const int place : wanted_) {
+        const auto& name = names_[size_t(place)];
+        batch.columns.push_back(to_raw_column(name, rows.GetColumnByName(name)));
+      }
+    });
+    batch.lines.clear();
+    for (int64_t row = 0; row < batch.rows; ++row) batch.lines.push_back(++rows_done_);
+    drop_bad_text(batch, *request_.bad_rows);
+  }
+
+  ReadRequest request_;
+  std::vector<std::string> names_;
+  std::vector<int> wanted_, leaves_;
+  size_t opened_ = 0;  // files opened so far; reader_ reads the last of them
+  std::unique_ptr<parquet::arrow::FileReader> reader_;
+  std::unique_ptr<arrow::RecordBatchReader> rows_;  // of one row group, before reader_ dies
+  int group_ = 0;
+  int64_t bytes_total_ = 0, bytes_before_ = 0, file_bytes_ = 0, rows_done_ = 0, rows_total_ = 0;
+};
+
+INTERPLAY_REGISTER(readers(), "parquet", ParquetReader, "Apache Parquet; lists are sequences");
+
+}  // namespace
+}  // namespace interplay
