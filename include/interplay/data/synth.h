@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include <interplay/base/options.h>
+
+namespace interplay {
+
+/// What synthesize() makes.
+struct SynthOptions {
+  std::string shape = "movielens";
+  int64_t rows = 100000;
+  int64_t seed = 1;
+  double valid = 0.1;
+  double test = 0.1;
+  int64_t users = 0;
+  int64_t items = 0;
+  int64_t fields = 6;
+  int64_t categories = 60;
+  std::string pairs = "0-1,2-5,3-4";
+  double linear = 0.5;
+  double noise = 0.5;
+
+  void visit(auto&& field) {
+    field("shape", shape, "what the data look like", OneOf{{"movielens", "criteo", "planted"}});
+    field("rows", rows, "rows of all splits together", Range{1, 1e12});
+    field("seed", seed, "the same seed gives the same bytes");
+    field("valid", valid, "criteo, planted: share of the rows in valid; with 0 there is no such file", Range{0, 0.9});
+    field("test", test, "criteo, planted: share of the rows in test", Range{0, 0.9});
+    field("users", users, "movielens: users; 0 = one for every 106 rows", Range{0, 1e9});
+    field("items", items, "movielens: items; 0 = one for every 60 rows, at most 60000", Range{0, 1e9});
+    field("fields", fields, "planted: categorical fields", Range{2, 1000});
+    field("categories", categories, "planted: categories of all fields together", Range{4, 1e9});
+    field("pairs", pairs, "planted: pairs of fields whose interaction decides, as 0-1,2-5");
+    field("linear", linear, "planted: spread of a single category's effect; that of a planted pair's is 1",
+          Range{0, 1e6});
+    field("noise", noise, "planted: spread of the noise", Range{0, 1e6});
+  }
+};
+
+/// Writes data with a known signal below `directory`, which appears whole at the end and must not exist before.
+///
+/// - `movielens`: RecBole atomic files `<name>.inter|.user|.item`, <name> being the directory's, with the columns of
+///   ml-100k. A rating follows biases and the match of a user's drifting taste with the item's genres and hidden
+///   factors, so recent history tells more than the user's id.
+/// - `criteo`: `train|valid|test.txt` as Criteo's log (label, I1..I13, C1..C26; tab-separated, no header), Zipf-like
+///   tokens up to millions a field, gaps, planted pairs; rows are independent. Written in a stream: any number of rows.
+/// - `planted`: `train|valid|test.csv` with header label,f0..: label = [linear terms + planted pairs + noise > median].
+///
+/// criteo and planted come with a `data.yaml` that prepare() takes.
+INTERPLAY_API void synthesize(const SynthOptions& options, const std::filesystem::path& directory);
+
+}  // namespace interplay

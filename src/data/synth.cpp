@@ -1,0 +1,104 @@
+#include <interplay/data/synth.h>
+
+#include <interplay/base/error.h>
+#include <interplay/base/files.h>
+#include <interplay/base/progress.h>
+
+#include "data/synth_shapes.h"
+
+namespace fs = std::filesystem;
+
+namespace interplay {
+namespace synth {
+namespace {
+
+struct Split {
+  const char* name;
+  int64_t rows;
+};
+
+std::vector<Split> splits(const SynthOptions& options) {
+  INTERPLAY_CHECK(options.valid + options.test < 1, "valid: {} and test: {} leave no row for training", options.valid,
+                  options.test);
+  const auto valid = int64_t(double(options.rows) * options.valid), test = int64_t(double(options.rows) * options.test);
+  std::vector<Split> all = {{"train", options.rows - valid - test}};
+  if (valid > 0) all.push_back({"valid", valid});
+  if (test > 0) all.push_back({"test", test});
+  return all;
+}
+
+}  // namespace
+
+TextFile::TextFile(const fs::path& file) : file_(file), out_(file, std::ios::binary | std::ios::trunc) { flush(); }
+
+void TextFile::flush() {
+  out_.write(buffer_.data(), std::streamsize(buffer_.size()));
+  buffer_.clear();
+  INTERPLAY_CHECK_DATA(out_.good(), "{}: cannot be written; is the disk full?", file_.string());
+}
+
+void TextFile::close() {
+  flush();
+  out_.close();
+  INTERPLAY_CHECK_DATA(!out_.fail(), "{}: cannot be written; is the disk full?", file_.string());
+}
+
+void write_splits(const SynthOptions& options, const fs::path& directory, const std::string& extension,
+                  const std::string& header, const std::function<void(fmt::memory_buffer&, int64_t)>& append) {
+  constexpr int64_t kStep = 8192;  // rows between two looks at the clock
+  Progress progress("synth", options.rows);
+  int64_t row = 0;
+  for (const auto& [name, rows] : splits(options)) {
+    TextFile file(directory / (name + extension));
+    fmt::format_to(fmt::appender(file.text()), "{}", header);
+    for (const int64_t end = row + rows; row < end; ++row) {
+      append(file.text(), row);
+      file.flush_if_full();
+      if ((row + 1) % kStep == 0) progress.add(kStep);
+    }
+    file.close();
+  }
+}
+
+std::string files_line(const SynthOptions& options, const std::string& extension) {
+  std::vector<std::string> files;
+  for (const auto& [name, rows] : splits(options)) files.push_back(fmt::format("{}: {}{}", name, name, extension));
+  return fmt::format("files: {{{}}}\n", fmt::join(files, ", "));
+}
+
+}  // namespace synth
+
+namespace {
+
+void make_shape(const SynthOptions& options, const fs::path& directory, const std::string& name) {
+  if (options.shape == "criteo") {
+    synth::criteo(options, directory);
+  } else if (options.shape == "planted") {
+    synth::planted(options, directory);
+  } else {
+    INTERPLAY_CHECK(options.shape == "movielens", "shape: '{}' is not one of movielens, criteo, planted",
+                    options.shape);
+    synth::movielens(options, directory, name);
+  }
+}
+
+}  // namespace
+
+void synthesize(const SynthOptions& options, const fs::path& directory) {
+  const fs::path target = directory.has_filename() ? directory : directory.parent_path();
+  INTERPLAY_CHECK_DATA(!fs::exists(target), "{}: exists already; remove it or name another directory", target.string());
+  const fs::path temporary = aside(target);
+  fs::remove_all(temporary);
+  std::error_code failed;
+  fs::create_directories(temporary, failed);
+  INTERPLAY_CHECK_DATA(!failed, "{}: cannot be made: {}", target.string(), failed.message());
+  try {
+    make_shape(options, temporary, target.filename().string());
+  } catch (...) {
+    fs::remove_all(temporary, failed);
+    throw;
+  }
+  commit(target);
+}
+
+}  // namespace interplay

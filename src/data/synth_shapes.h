@@ -1,0 +1,42 @@
+#pragma once
+
+#include <fstream>
+#include <functional>
+
+#include <fmt/format.h>
+
+#include <interplay/base/random.h>
+#include <interplay/data/synth.h>
+
+namespace interplay::synth {
+
+/// Text that goes to a file in large pieces.
+class TextFile {
+ public:
+  explicit TextFile(const std::filesystem::path& file);
+  fmt::memory_buffer& text() { return buffer_; }
+  void flush_if_full() {
+    if (buffer_.size() > (size_t(1) << 20)) flush();
+  }
+  void close();
+
+ private:
+  void flush();
+  std::filesystem::path file_;
+  std::ofstream out_;
+  fmt::memory_buffer buffer_;
+};
+
+/// Rows [0, options.rows) cut into train, valid and test, in this order: append(buffer, row) writes one with its
+/// newline.
+void write_splits(const SynthOptions& options, const std::filesystem::path& directory, const std::string& extension,
+                  const std::string& header, const std::function<void(fmt::memory_buffer&, int64_t)>& append);
+
+/// The `files:` line of data.yaml for what write_splits() made.
+std::string files_line(const SynthOptions& options, const std::string& extension);
+
+void movielens(const SynthOptions& options, const std::filesystem::path& directory, const std::string& name);
+void criteo(const SynthOptions& options, const std::filesystem::path& directory);
+void planted(const SynthOptions& options, const std::filesystem::path& directory);
+
+}  // namespace interplay::synth
