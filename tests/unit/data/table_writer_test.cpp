@@ -96,20 +96,5 @@ TEST(TableWriter, TargetsThatCannotBeWrittenAreRefused) {
   EXPECT_THAT(error_of([&] { TableWriter(dir / "none" / "a.parquet", kColumns); }), HasSubstr("cannot be written"));
 }
 
-TEST(RawBatch, ConcatenatedBatchesAreOneAfterAnother) {
-  RawBatch a, b;
-  a.rows = 2, b.rows = 1;
-  a.file = "a", b.file = "b";
-  a.lines = {2, 3}, b.lines = {7};
-  a.columns = {make_raw_column("x", {"1", ""}), make_raw_list_column("y", {{"p", "q"}, {}})};
-  b.columns = {make_raw_column("x", {"3"}), make_raw_list_column("y", {{"r"}})};
-  const std::vector<RawBatch> parts = {a, b};
-  const RawBatch all = concatenate(parts);
-  EXPECT_EQ(all.rows, 3);
-  EXPECT_THAT(all.lines, ::testing::ElementsAre(2, 3, 7));
-  EXPECT_EQ(show(all.columns[0], 2), "3");
-  EXPECT_EQ(show(all.columns[1], 0) + show(all.columns[1], 1) + show(all.columns[1], 2), "[p,q][][r]");
-}
-
 }  // namespace
 }  // namespace interplay::testing
