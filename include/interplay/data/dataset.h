@@ -4,6 +4,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <interplay/data/encoded.h>
 #include <interplay/data/features.h>
@@ -18,25 +20,30 @@ namespace interplay {
 ///     const Batch batch = train.slice(0, 4096);
 ///
 /// Every record batch is checked against the manifest's checksum, and its ids and offsets against the schema, the
-/// first time it is touched: Error(data) names file and batch.
+/// first time it is touched: Error(data) names file and batch. All other bytes of the files, and schema.yaml, are
+/// checked when they are opened.
 class INTERPLAY_API Dataset {
  public:
   static Dataset open(const std::filesystem::path& directory, const std::string& split);
-  static Dataset from(const Schema& schema, std::vector<EncodedBatch> batches);   ///< in memory: tests, Scorer
+  static Dataset from(const Schema& schema, std::vector<EncodedBatch> batches);  ///< in memory: tests, Scorer
   static bool exists(const std::filesystem::path& directory, const std::string& split);
 
-  Dataset select(const Schema& schema) const;    ///< only these fields; throws Error if one is absent or of other rows
+  Dataset select(
+      const Schema& schema) const;  ///< only these fields and labels; throws Error if one is absent or of other rows
   const Schema& schema() const;
   int64_t rows() const;
+  bool has_labels() const;  ///< rows in memory may have none
   bool has_weight() const;
   bool has_group() const;
-  std::string name() const;                      ///< directory/split, for messages
+  std::string name() const;  ///< directory/split, for messages
 
-  Batch slice(int64_t first, int64_t count) const;        ///< consecutive rows
-  Batch gather(std::span<const int64_t> rows) const;      ///< any rows, in this order
+  Batch slice(int64_t first, int64_t count) const;    ///< consecutive rows
+  Batch gather(std::span<const int64_t> rows) const;  ///< any rows, in this order
+  void verify() const;                                ///< touches every record batch: throws where one is damaged
 
  private:
   struct State;
+  explicit Dataset(std::shared_ptr<const State> state) : state_(std::move(state)) {}
   std::shared_ptr<const State> state_;
 };
 

@@ -11,9 +11,9 @@ struct LoaderOptions {
   int64_t batch_size = 4096;
   bool shuffle = true;
   bool drop_last = false;
-  uint64_t seed = 1;            ///< the order of epoch e is a function of (seed, e) and the number of rows alone
-  double negative_rate = 1.0;   ///< share of negatives kept, drawn by (seed, epoch, row); 1 = all
-  int64_t prefetch = 4;         ///< batches assembled ahead by one thread
+  uint64_t seed = 1;           ///< the order of epoch e is a function of (seed, e) and the number of rows alone
+  double negative_rate = 1.0;  ///< share of negatives kept, drawn by (seed, epoch, row); 1 = all
+  int64_t prefetch = 4;        ///< batches assembled ahead by one thread
 };
 
 /// Hands out the batches of one epoch after another, assembled ahead of the caller. One thread calls it.
@@ -25,10 +25,10 @@ class INTERPLAY_API Loader {
  public:
   Loader(Dataset dataset, LoaderOptions options);
   ~Loader();
-  void start(int64_t epoch, int64_t first_batch);   ///< first_batch > 0: go on where a stopped run was
-  bool next(Batch& batch);                          ///< false at the end of the epoch; rethrows the reader's Error
-  int64_t batches() const;                          ///< of the started epoch
-  int64_t rows() const;                             ///< of the started epoch, after negative sampling
+  void start(int64_t epoch, int64_t first_batch);  ///< first_batch > 0: go on where a stopped run was
+  bool next(Batch& batch);                         ///< false at the end of the epoch; rethrows the reader's Error
+  int64_t batches() const;                         ///< of the started epoch
+  int64_t rows() const;                            ///< of the started epoch, after negative sampling
 
  private:
   struct State;

@@ -1,0 +1,167 @@
+#include <interplay/data/loader.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <vector>
+
+#include <interplay/base/error.h>
+#include <interplay/base/random.h>
+
+namespace interplay {
+namespace {
+
+// Streams of random numbers drawn from one seed.
+constexpr uint64_t kOrderStream = 1, kNegativeStream = 2;
+
+/// The rows of one epoch and their order: a function of seed, epoch and data, never of threads or of what ran before.
+class EpochOrder {
+ public:
+  EpochOrder(const Dataset& dataset, const LoaderOptions& options, int64_t epoch) : rows_(dataset.rows()) {
+    if (options.negative_rate < 1.0) {
+      draw(dataset, options, epoch);
+      rows_ = int64_t(kept_->size());
+    }
+    if (options.shuffle) {
+      permutation_.emplace(uint64_t(rows_), random_bits(options.seed, kOrderStream, uint64_t(epoch)));
+    }
+  }
+
+  int64_t rows() const { return rows_; }
+  bool consecutive() const { return !permutation_ && !kept_; }
+  int64_t at(int64_t position) const {
+    const int64_t row = permutation_ ? int64_t(permutation_->at(uint64_t(position))) : position;
+    return kept_ ? (*kept_)[size_t(row)] : row;
+  }
+
+ private:
+  /// All rows whose first label is positive, and a share of the others.
+  void draw(const Dataset& dataset, const LoaderOptions& options, int64_t epoch) {
+    constexpr int64_t kRows = 65536;
+    const Dataset labelled = dataset.select(Schema({}, {dataset.schema().labels().front()}));
+    const uint64_t seed = random_bits(options.seed, kNegativeStream, uint64_t(epoch));
+    auto& kept = kept_.emplace();
+    for (int64_t first = 0; first < labelled.rows(); first += kRows) {
+      const Batch batch = labelled.slice(first, std::min(kRows, labelled.rows() - first));
+      const float* const labels = batch.labels.const_data_ptr<float>();
+      for (int64_t i = 0; i < batch.rows(); ++i) {
+        const bool positive = labels[i] > 0.5f;
+        if (positive || random_unit(seed, 0, uint64_t(first + i)) < options.negative_rate) kept.push_back(first + i);
+      }
+    }
+  }
+
+  int64_t rows_;
+  std::optional<std::vector<int64_t>> kept_;  // rows that stay, rising; none = all
+  std::optional<Permutation> permutation_;
+};
+
+}  // namespace
+
+struct Loader::State {
+  State(Dataset data, const LoaderOptions& given) : dataset(std::move(data)), options(given) {}
+  ~State() { stop(); }
+
+  Dataset dataset;
+  LoaderOptions options;
+  std::optional<EpochOrder> order;
+  int64_t batches = 0;
+
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::deque<Batch> ready;  // guarded by mutex, as the three below
+  std::exception_ptr problem;
+  bool finished = true;
+  std::jthread thread;
+
+  Batch assemble(int64_t index) const;
+  void run(const std::stop_token& stop, int64_t first_batch);
+  void stop();
+};
+
+Batch Loader::State::assemble(int64_t index) const {
+  const int64_t first = index * options.batch_size;
+  const int64_t count = std::min(options.batch_size, order->rows() - first);
+  if (order->consecutive()) return dataset.slice(first, count);
+  std::vector<int64_t> rows(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) rows[size_t(i)] = order->at(first + i);
+  return dataset.gather(rows);
+}
+
+/// The prefetch thread: fills the queue and waits while it is full.
+void Loader::State::run(const std::stop_token& stop, int64_t first_batch) {
+  const auto room = size_t(std::max<int64_t>(options.prefetch, 1));
+  try {
+    for (int64_t index = first_batch; index < batches && !stop.stop_requested(); ++index) {
+      Batch batch = assemble(index);
+      std::unique_lock lock(mutex);
+      if (!changed.wait(lock, stop, [&] { return ready.size() < room; })) return;
+      ready.push_back(std::move(batch));
+      changed.notify_all();
+    }
+  } catch (...) {
+    const std::lock_guard lock(mutex);
+    problem = std::current_exception();
+  }
+  const std::lock_guard lock(mutex);
+  finished = true;
+  changed.notify_all();
+}
+
+void Loader::State::stop() {
+  if (!thread.joinable()) return;
+  thread.request_stop();
+  thread.join();
+}
+
+Loader::Loader(Dataset dataset, LoaderOptions options) {
+  INTERPLAY_CHECK(options.batch_size >= 1, "batch_size: {}, expected 1 or more", options.batch_size);
+  INTERPLAY_CHECK(options.negative_rate > 0.0 && options.negative_rate <= 1.0,
+                  "negative_rate: {}, expected above 0 and at most 1 (1 keeps every row)", options.negative_rate);
+  INTERPLAY_CHECK(options.negative_rate == 1.0 || (dataset.has_labels() && !dataset.schema().labels().empty()),
+                  "negative_rate: {}, but {} has no labels to tell negatives by", options.negative_rate,
+                  dataset.name());
+  state_ = std::make_unique<State>(std::move(dataset), options);
+}
+
+Loader::~Loader() = default;
+
+void Loader::start(int64_t epoch, int64_t first_batch) {
+  State& s = *state_;
+  s.stop();
+  s.ready.clear();
+  s.problem = nullptr;
+  s.finished = true;
+  s.order.emplace(s.dataset, s.options, epoch);
+  const int64_t rows = s.order->rows(), size = s.options.batch_size;
+  s.batches = s.options.drop_last ? rows / size : (rows + size - 1) / size;
+  INTERPLAY_CHECK(first_batch >= 0 && first_batch <= s.batches,
+                  "{}: epoch {} was asked to go on at batch {}, it has {} batches of {} rows", s.dataset.name(), epoch,
+                  first_batch, s.batches, size);
+  s.finished = false;
+  s.thread = std::jthread([&s, first_batch](const std::stop_token& stop) { s.run(stop, first_batch); });
+}
+
+bool Loader::next(Batch& batch) {
+  State& s = *state_;
+  std::unique_lock lock(s.mutex);
+  s.changed.wait(lock, [&] { return !s.ready.empty() || s.finished; });
+  if (s.ready.empty()) {
+    if (s.problem) std::rethrow_exception(s.problem);
+    return false;
+  }
+  batch = std::move(s.ready.front());
+  s.ready.pop_front();
+  s.changed.notify_all();
+  return true;
+}
+
+int64_t Loader::batches() const { return state_->batches; }
+int64_t Loader::rows() const { return state_->order ? state_->order->rows() : 0; }
+
+}  // namespace interplay
