@@ -148,7 +148,7 @@ Config Config::parse(std::string_view yaml, std::string source) {
   };
   try {
     const YAML::Node root = YAML::Load(std::string(yaml));
-    if (root.IsNull()) return Config();
+    if (root.IsNull() && yaml != "~") return Config();  // an empty file is an empty map; "~" is no value
     return Config(convert(convert, root, "", 1));
   } catch (const YAML::Exception& problem) {
     throw Error(fmt::format("{}:{}: not valid YAML: {}", *shared_source, problem.mark.line + 1, problem.msg));

@@ -123,8 +123,8 @@ class FieldParser {
     }
   }
 
-  void push(Field& field, const FieldEncoding& encoding, const FieldOptions& o) {
-    field.encoding = write_options(encoding);
+  void push(Field field, const FieldEncoding& encoding, const FieldOptions& o) {
+    field.encoding = to_config(encoding);
     for (const Field& other : spec_.fields) {
       if (other.name == field.name)
         at_.fail(fmt::format("two fields are called '{}'; give one another `name`", field.name));
@@ -188,7 +188,9 @@ class FieldParser {
     if (o.kind != "history" && (o.min_count || o.hash_buckets > 0)) {
       places_[i].fail(fmt::format("min_count and hash_buckets belong to '{}', whose table it shares", of.name));
     }
-    spec_.fields[i].encoding.set("values.hash_buckets", of.encoding["values"]["hash_buckets"]);
+    if (spec_.field_options[owner].hash_buckets == 0) return;
+    const auto buckets = std::to_string(spec_.field_options[owner].hash_buckets);
+    spec_.fields[i].encoding.set("values.hash_buckets", Config::scalar(buckets));
   }
 
   void set_min_counts() {

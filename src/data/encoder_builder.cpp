@@ -185,7 +185,7 @@ Encoder EncoderBuilder::build() {
     } else if (fields[f].kind == FieldKind::numeric) {
       fit_numbers(encoding.values, statistics_[f]);
     }
-    fields[f].encoding = write_options(encoding);
+    fields[f].encoding = to_config(encoding);
   }
   Schema schema(std::move(fields), spec_.label_names());
   schema.source = spec_.resolved;

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
 
+#include <interplay/base/options.h>
 #include <interplay/data/schema.h>
 
 namespace interplay {
@@ -45,6 +47,20 @@ struct FieldEncoding {
 
   bool is_bucket() const { return values.transform == "log_square_bucket"; }
 };
+
+/// As Field::encoding holds it: what differs from a plain field's, so that schema.yaml stays short.
+inline Config to_config(const FieldEncoding& encoding) {
+  const Config full = write_options(encoding), plain = write_options(FieldEncoding());
+  Config out;
+  for (const auto& key : full.keys()) {
+    if (key == "values" || full[key] == plain[key]) continue;
+    out.set(key, full[key]);
+  }
+  for (const auto& key : full["values"].keys()) {
+    if (!(full["values"][key] == plain["values"][key])) out.set("values." + key, full["values"][key]);
+  }
+  return out;
+}
 
 /// FuxiCTR's bucket for Criteo: floor(ln(x)^2) above 2, else the integer part of x.
 inline int64_t log_square_bucket(double x) {

@@ -1,0 +1,315 @@
+#include <interplay/data/prepare.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include <arrow/api.h>
+#include <arrow/io/file.h>
+#include <arrow/ipc/reader.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <interplay/base/files.h>
+#include <interplay/base/random.h>
+#include <interplay/data/encoder.h>
+#include <unistd.h>
+
+namespace fs = std::filesystem;
+
+namespace interplay {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class Prepare : public testing::Test {
+ protected:
+  Prepare() : directory_(fs::temp_directory_path() / fmt::format("interplay_prepare_{}", ::getpid())) {
+    fs::remove_all(directory_);
+    fs::create_directories(directory_);
+  }
+  ~Prepare() override { fs::remove_all(directory_); }
+
+  void file(const std::string& name, const std::string& text) {
+    std::ofstream(directory_ / name, std::ios::binary) << text;
+  }
+  Config config(const std::string& yaml) {
+    file("data.yaml", yaml);
+    return Config::load(directory_ / "data.yaml");
+  }
+
+  /// Every file of a directory with its bytes.
+  std::map<std::string, std::string> bytes(const std::string& name) const {
+    std::map<std::string, std::string> out;
+    for (const auto& entry : fs::recursive_directory_iterator(directory_ / name)) {
+      if (entry.is_regular_file())
+        out[fs::relative(entry.path(), directory_ / name).string()] = read_file(entry.path());
+    }
+    return out;
+  }
+
+  /// One split as Arrow's own reader sees it.
+  std::shared_ptr<arrow::Table> table(const std::string& name, const std::string& split) const {
+    const auto source = *arrow::io::ReadableFile::Open((directory_ / name / (split + "-00000.arrow")).string());
+    const auto reader = *arrow::ipc::RecordBatchFileReader::Open(source);
+    std::vector<std::shared_ptr<arrow::RecordBatch>> batches;
+    for (int i = 0; i < reader->num_record_batches(); ++i) batches.push_back(*reader->ReadRecordBatch(i));
+    return *(*arrow::Table::FromRecordBatches(reader->schema(), batches))->CombineChunks();
+  }
+
+  /// The tokens of a sequence field, row by row.
+  std::vector<std::vector<std::string>> tokens(const std::string& name, const std::string& split,
+                                               const std::string& field) const {
+    const Encoder encoder = Encoder::load(directory_ / name);
+    const auto column =
+        std::static_pointer_cast<arrow::ListArray>(table(name, split)->GetColumnByName(field)->chunk(0));
+    const auto ids = std::static_pointer_cast<arrow::Int32Array>(column->values());
+    std::vector<std::vector<std::string>> out;
+    for (int64_t r = 0; r < column->length(); ++r) {
+      out.emplace_back();
+      for (int64_t i = column->value_offset(r); i < column->value_offset(r + 1); ++i) {
+        out.back().push_back(encoder.token(encoder.schema().field(field).table, ids->Value(i)));
+      }
+    }
+    return out;
+  }
+
+  std::vector<std::string> categories(const std::string& name, const std::string& split,
+                                      const std::string& field) const {
+    const Encoder encoder = Encoder::load(directory_ / name);
+    const auto column =
+        std::static_pointer_cast<arrow::FixedSizeListArray>(table(name, split)->GetColumnByName("ids")->chunk(0));
+    const auto ids = std::static_pointer_cast<arrow::Int32Array>(column->values());
+    const Field& f = encoder.schema().field(field);
+    std::vector<std::string> out;
+    for (int64_t r = 0; r < column->length(); ++r) {
+      out.push_back(encoder.token(f.table, ids->Value(r * column->value_length() + f.column)));
+    }
+    return out;
+  }
+
+  std::string complaint(const std::string& yaml, const PrepareOptions& options = {}) {
+    try {
+      prepare(config(yaml), directory_ / "out", options);
+      return "";
+    } catch (const Error& problem) {
+      EXPECT_FALSE(fs::exists(directory_ / "out"));
+      EXPECT_FALSE(fs::exists(aside(directory_ / "out")));
+      return problem.what();
+    }
+  }
+
+  fs::path directory_;
+};
+
+const std::string kThreeFiles =
+    "files: {train: train.csv, valid: valid.csv, test: test.csv}\nlabel: y\nfields: [{columns: [a, b]}]\n";
+
+TEST_F(Prepare, FitsOnTheTrainingFileAlone) {
+  file("train.csv", "y,a,b\n1,p,u\n0,q,u\n0,q,v\n");
+  file("valid.csv", "y,a,b\n1,q,w\n");
+  file("test.csv", "y,a,b\n1,r,v\n0,r,u\n");
+  const auto report = prepare(config(kThreeFiles), directory_ / "out");
+  EXPECT_EQ(report.train_rows, 3);
+  EXPECT_EQ(report.valid_rows, 1);
+  EXPECT_EQ(report.test_rows, 2);
+  EXPECT_THAT(categories("out", "train", "a"), ElementsAre("p", "q", "q"));
+  EXPECT_THAT(categories("out", "valid", "a"), ElementsAre("q"));
+  EXPECT_THAT(categories("out", "valid", "b"), ElementsAre(""));  // w is unseen
+  EXPECT_THAT(categories("out", "test", "a"), ElementsAre("", ""));
+  Manifest::load(directory_ / "out").check(directory_ / "out", true);
+}
+
+TEST_F(Prepare, PatternsAndSeveralFilesAreReadInOrder) {
+  file("part-2.csv", "y,a,b\n0,three,u\n");
+  file("part-1.csv", "y,a,b\n0,one,u\n0,two,u\n");
+  file("extra.csv", "y,a,b\n0,zero,u\n");
+  prepare(config("files: {train: [extra.csv, \"part-*.csv\"]}\nlabel: y\nfields: [{column: a}]\n"), directory_ / "out");
+  EXPECT_THAT(categories("out", "train", "a"), ElementsAre("zero", "one", "two", "three"));
+  EXPECT_FALSE(fs::exists(directory_ / "out" / "valid-00000.arrow"));
+}
+
+TEST_F(Prepare, BadRowsStopWithTheirPlace) {
+  file("train.csv", "y,a,b\n1,p,u\nmaybe,q,u\n");
+  file("valid.csv", "y,a,b\n1,q,w\n");
+  file("test.csv", "y,a,b\n1,r,v\n");
+  const auto text = complaint(kThreeFiles);
+  EXPECT_THAT(text, HasSubstr("train.csv:3"));
+  EXPECT_THAT(text, HasSubstr("'maybe'"));
+}
+
+TEST_F(Prepare, ToleratedRowsAreLeftOutOfEveryPassAndListed) {
+  file("train.csv", "y,a,b\n1,p,u\nmaybe,zz,u\n0,q,u\n1,only two\n0,p,v\n");
+  file("valid.csv", "y,a,b\n1,q,w\n7,q,w\n");
+  file("test.csv", "y,a,b\n1,r,v\n");
+  PrepareOptions options;
+  options.bad_rows = 3;
+  const auto report = prepare(config(kThreeFiles), directory_ / "out", options);
+  EXPECT_EQ(report.train_rows, 3);
+  EXPECT_EQ(report.valid_rows, 1);
+  EXPECT_EQ(report.rejected_rows, 3);
+  EXPECT_EQ(Encoder::load(directory_ / "out").schema().field("a").rows, 4);  // p, q: zz never counted
+  const std::string rejected = read_file(directory_ / "out" / "rejected.tsv");
+  EXPECT_LT(rejected.find("train.csv\t3\ty\tmaybe"), rejected.find("train.csv\t5"));
+  EXPECT_LT(rejected.find("train.csv\t5"), rejected.find("valid.csv\t3\ty\t7"));
+  options.bad_rows = 2;
+  fs::remove_all(directory_ / "out");
+  EXPECT_THAT(complaint(kThreeFiles, options), HasSubstr("valid.csv:3"));
+}
+
+TEST_F(Prepare, NothingToFitOnIsAnError) {
+  file("train.csv", "y,a,b\n");
+  file("valid.csv", "y,a,b\n1,q,w\n");
+  file("test.csv", "y,a,b\n1,r,v\n");
+  EXPECT_THAT(complaint(kThreeFiles), HasSubstr("no training rows"));
+}
+
+const std::string kEvents =
+    "u,i,r,t\n"
+    "ann,10,5,3\n"  // line 2
+    "bob,7,4,1\n"   // 3
+    "ann,9,4,1\n"   // 4
+    "ann,2,5,3\n"   // 5: the same time as line 2, but item 2 < 10
+    "ann,30,1,2\n"  // 6: rated too low to be remembered
+    "bob,7,5,2\n"   // 7
+    "ann,4,4,9\n"   // 8
+    ",5,5,1\n"      // 9: nobody's
+    "ann,,5,4\n";   // 10: nothing to remember
+
+TEST_F(Prepare, HistoriesHoldEarlierEventsOnly) {
+  file("events.csv", kEvents);
+  prepare(
+      config("files: {train: events.csv}\nlabel: {column: r, at_least: 4}\nfields:\n"
+             "  - {columns: [u, i]}\n"
+             "  - {name: h, kind: history, user: u, item: i, time: t, max_length: 3, filter: {column: r, at_least: 4},"
+             " side: [{column: r, name: hr}]}\n"),
+      directory_ / "out");
+  using Row = std::vector<std::string>;
+  EXPECT_THAT(tokens("out", "train", "h"), ElementsAre(Row{"9", "2"}, Row{}, Row{}, Row{"9"}, Row{"9"}, Row{"7"},
+                                                       Row{"9", "2", "10"}, Row{}, Row{"9", "2", "10"}));
+  EXPECT_THAT(tokens("out", "train", "hr"), ElementsAre(Row{"4", "5"}, Row{}, Row{}, Row{"4"}, Row{"4"}, Row{"4"},
+                                                        Row{"4", "5", "5"}, Row{}, Row{"4", "5", "5"}));
+  const Schema schema = Schema::load(directory_ / "out" / "schema.yaml");
+  EXPECT_EQ(schema.field("h").table, "i");
+  EXPECT_EQ(schema.field("h").target, "i");
+  EXPECT_EQ(schema.field("hr").paired_with, "h");
+}
+
+TEST_F(Prepare, HistoriesKeepTheLastEventsAndCrossSplits) {
+  std::string train = "u,i,t,y\n", test = "u,i,t,y\n";
+  for (int k = 1; k <= 5; ++k) train += fmt::format("ann,{},{},1\n", k, k);
+  for (int k = 6; k <= 7; ++k) test += fmt::format("ann,{},{},1\n", k, k);
+  train += "ann,99,100,1\n";  // later than every test row
+  file("train.csv", train);
+  file("test.csv", test);
+  prepare(config("files: {train: train.csv, test: test.csv}\nlabel: y\nfields:\n  - {column: i, min_count: 1}\n"
+                 "  - {name: h, kind: history, user: u, item: i, time: t, max_length: 2}\n"),
+          directory_ / "out");
+  using Row = std::vector<std::string>;
+  EXPECT_THAT(tokens("out", "test", "h"), ElementsAre(Row{"4", "5"}, Row{"5", "6"}));
+  EXPECT_THAT(tokens("out", "train", "h").back(), ElementsAre("6", "7"));
+}
+
+TEST_F(Prepare, EachUserIsCutInTime) {
+  // ann has 10 rows (8, 1, 1), bob 5 (4, 0, 1: floor(4.5) = 4), eve 1 (0, 0, 1)
+  std::string rows = "u,i,t,y\n";
+  for (int k = 9; k >= 0; --k) rows += fmt::format("ann,{},{},1\n", k, k / 2);  // pairs of one time, in order of item
+  for (int k = 0; k < 5; ++k) rows += fmt::format("bob,{},{},0\n", 100 + k, -k);
+  rows += "eve,7,7,1\n";
+  file("all.csv", rows);
+  const auto report = prepare(
+      config(
+          "file: all.csv\nsplit: {by: user_time, user: u, time: t, tie: i}\nlabel: y\nfields: [{columns: [u, i]}]\n"),
+      directory_ / "out");
+  EXPECT_EQ(report.train_rows, 12);
+  EXPECT_EQ(report.valid_rows, 1);
+  EXPECT_EQ(report.test_rows, 3);
+  EXPECT_THAT(categories("out", "train", "i"),
+              ElementsAre("7", "6", "5", "4", "3", "2", "1", "0", "101", "102", "103", "104"));
+  EXPECT_THAT(categories("out", "test", "u"), ElementsAre("ann", "bob", ""));  // eve was never seen in training
+}
+
+TEST_F(Prepare, OneSourceIsCutInTime) {
+  file("all.csv", "t,a,y\n5,e,1\n1,a,1\n2,b,1\n4,d,1\n3,c,1\n");
+  prepare(
+      config("file: all.csv\ntime: t\nsplit: {by: time, ratios: [0.4, 0.4, 0.2]}\nlabel: y\nfields: [{column: a}]\n"),
+      directory_ / "out");
+  EXPECT_THAT(categories("out", "train", "a"), ElementsAre("a", "b"));
+  EXPECT_EQ(table("out", "valid")->num_rows(), 2);
+  EXPECT_EQ(table("out", "test")->num_rows(), 1);
+}
+
+TEST_F(Prepare, ARandomSplitFollowsItsSeed) {
+  std::string rows = "a,y\n";
+  for (int k = 0; k < 4000; ++k) rows += fmt::format("{},1\n", k);
+  file("all.csv", rows);
+  const auto yaml = [](int seed) {
+    return fmt::format(
+        "file: all.csv\nsplit: {{by: random, ratios: [0.5, 0.3, 0.2], seed: {}}}\nlabel: y\nfields: [{{column: a}}]\n",
+        seed);
+  };
+  const auto report = prepare(config(yaml(1)), directory_ / "one");
+  EXPECT_NEAR(double(report.train_rows), 2000, 4 * 32);  // four standard deviations
+  EXPECT_NEAR(double(report.valid_rows), 1200, 4 * 29);
+  EXPECT_EQ(report.train_rows + report.valid_rows + report.test_rows, 4000);
+  prepare(config(yaml(1)), directory_ / "again");
+  prepare(config(yaml(2)), directory_ / "two");
+  EXPECT_EQ(bytes("one"), bytes("again"));
+  EXPECT_NE(categories("one", "train", "a"), categories("two", "train", "a"));
+}
+
+TEST_F(Prepare, TheMemoryBoundNeverShowsInTheResult) {
+  std::string rows = "y,a,b,s\n";
+  for (uint64_t k = 0; k < 60000; ++k) {
+    const auto token = [&](uint64_t stream) { return uint64_t(std::exp(10 * random_unit(7, stream, k))); };
+    rows += fmt::format("{},{:08x},{},{}^{}\n", k % 3 / 2, token(0) * 2654435761u % 4294967296u, token(1), token(2),
+                        token(3));
+  }
+  file("train.csv", rows);
+  const auto data = config(
+      "files: {train: train.csv}\nlabel: y\nfields: [{column: a, min_count: 2}, {column: b}, {column: s, kind: "
+      "sequence, share: b}]\n");
+  prepare(data, directory_ / "roomy");
+  PrepareOptions tight;
+  tight.memory_bytes = 1 << 18;
+  prepare(data, directory_ / "tight", tight);
+  EXPECT_EQ(bytes("roomy"), bytes("tight"));
+  EXPECT_FALSE(fs::exists(directory_ / "tight" / "counting"));
+}
+
+TEST_F(Prepare, AWarmStartKeepsIds) {
+  file("day1.csv", "y,a\n1,x\n0,x\n0,w\n");
+  file("day2.csv", "y,a\n1,new\n0,w\n1,new\n1,w\n1,w\n");
+  const std::string yaml = "files: {train: FILE}\nlabel: y\nfields: [{column: a}]\n";
+  const auto of = [&](const std::string& name) {
+    std::string text = yaml;
+    return config(text.replace(text.find("FILE"), 4, name));
+  };
+  prepare(of("day1.csv"), directory_ / "one");
+  PrepareOptions warm;
+  warm.vocabulary_from = directory_ / "one";
+  prepare(of("day2.csv"), directory_ / "two", warm);
+  const Encoder encoder = Encoder::load(directory_ / "two");
+  EXPECT_EQ(encoder.token("a", 1), "x");
+  EXPECT_EQ(encoder.token("a", 2), "w");
+  EXPECT_EQ(encoder.token("a", 3), "new");
+}
+
+TEST_F(Prepare, ThePreparedDirectoryReplacesAnOlderOneWhole) {
+  file("train.csv", "y,a,b\n1,p,u\n");
+  file("valid.csv", "y,a,b\n1,q,w\n");
+  file("test.csv", "y,a,b\n1,r,v\n");
+  prepare(config(kThreeFiles), directory_ / "out");
+  prepare(config("files: {train: train.csv}\nlabel: y\nfields: [{column: a}]\n"), directory_ / "out");
+  EXPECT_FALSE(fs::exists(directory_ / "out" / "test-00000.arrow"));
+  EXPECT_FALSE(fs::exists(directory_ / "out" / "vocabulary" / "b.parquet"));
+}
+
+TEST_F(Prepare, SchemasNameNoMachinesPaths) {
+  file("train.csv", "y,a\n1,p\n");
+  prepare(config("files: {train: train.csv}\nlabel: y\nfields: [{column: a}]\n"), directory_ / "out");
+  EXPECT_EQ(read_file(directory_ / "out" / "schema.yaml").find(directory_.string()), std::string::npos);
+}
+
+}  // namespace
+}  // namespace interplay
