@@ -18,6 +18,10 @@ target_include_directories(interplay_data PRIVATE ${PROJECT_SOURCE_DIR}/src ${XX
 target_link_libraries(interplay_data PUBLIC interplay_flags interplay_arrow fmt::fmt spdlog::spdlog yaml-cpp
                       nlohmann_json::nlohmann_json Threads::Threads)
 
+if(INTERPLAY_SANITIZE)
+  return()
+endif()
+
 # everything that touches a tensor
 add_library(interplay_tensor OBJECT ${tensor_data_sources} ${tensor_sources} ${model_sources})
 target_include_directories(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src)
@@ -27,8 +31,19 @@ target_precompile_headers(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src/pch
 
 add_library(interplay SHARED $<TARGET_OBJECTS:interplay_data> $<TARGET_OBJECTS:interplay_tensor>)
 add_library(Interplay::interplay ALIAS interplay)
+target_compile_features(interplay PUBLIC cxx_std_20)
 target_include_directories(interplay PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
-                           $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(interplay PUBLIC $<BUILD_INTERFACE:interplay_torch> fmt::fmt
+                           $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include> $<INSTALL_INTERFACE:include>)
+target_include_directories(interplay SYSTEM PUBLIC $<INSTALL_INTERFACE:include/interplay-deps/fmt>
+                           $<INSTALL_INTERFACE:include/interplay-deps/torch>
+                           $<INSTALL_INTERFACE:include/interplay-deps/torch/torch/csrc/api/include>)
+target_link_libraries(interplay PUBLIC $<BUILD_INTERFACE:interplay_torch> $<BUILD_INTERFACE:fmt::fmt>
                       PRIVATE $<BUILD_INTERFACE:interplay_arrow> spdlog::spdlog yaml-cpp ${XXHASH_LIBRARY} Threads::Threads
                       ${CMAKE_DL_LIBS})
+# What a program that links the installed library is linked with too: LibTorch and fmt, from beside it.
+foreach(file ${INTERPLAY_TORCH_LIBRARIES} ${INTERPLAY_FMT_SONAME})
+  cmake_path(GET file FILENAME file)
+  target_link_libraries(interplay INTERFACE $<INSTALL_INTERFACE:$<INSTALL_PREFIX>/lib/${file}>)
+endforeach()
+target_link_options(interplay INTERFACE $<INSTALL_INTERFACE:-Wl,--allow-shlib-undefined>)
+set_target_properties(interplay PROPERTIES INSTALL_RPATH "$ORIGIN")

@@ -6,6 +6,36 @@ const char INTERPLAY_ABI_SYMBOL = 1;  // outside the namespace, where abi.h decl
 
 namespace interplay {
 
+namespace {
+
+struct Enlisted {
+  std::mutex mutex;
+  std::vector<const AnyRegistry*> registries;
+};
+
+// Leaked on purpose: registries enlist and leave while libraries load and the program ends, in any order.
+Enlisted& enlisted() {
+  static auto* const all = new Enlisted;
+  return *all;
+}
+
+}  // namespace
+
+AnyRegistry::AnyRegistry() {
+  const std::lock_guard lock(enlisted().mutex);
+  enlisted().registries.push_back(this);
+}
+
+AnyRegistry::~AnyRegistry() {
+  const std::lock_guard lock(enlisted().mutex);
+  std::erase(enlisted().registries, this);
+}
+
+std::vector<const AnyRegistry*> all_registries() {
+  const std::lock_guard lock(enlisted().mutex);
+  return enlisted().registries;
+}
+
 namespace detail {
 
 std::string origin_of(const void* code_address) {

@@ -18,20 +18,35 @@ INTERPLAY_API std::string origin_of(const void* code_address);  ///< the file th
                                              const std::vector<std::string>& known);
 }  // namespace detail
 
+/// What every registry can tell, whatever it makes.
+class INTERPLAY_API AnyRegistry {
+ public:
+  AnyRegistry();
+  virtual ~AnyRegistry();
+  AnyRegistry(const AnyRegistry&) = delete;
+  AnyRegistry& operator=(const AnyRegistry&) = delete;
+  virtual const std::string& kind() const = 0;           ///< what it makes: `model`, `reader`
+  virtual std::vector<std::string> names() const = 0;    ///< sorted
+  virtual std::vector<std::string> clashes() const = 0;  ///< names registered twice, as messages
+};
+
+/// Every registry that exists, in the order of first use.
+INTERPLAY_API std::vector<const AnyRegistry*> all_registries();
+
 /// Names to factories. Each registry has one home, a function defined in the interplay library, so that a plugin and
 /// the library see the same one. What it makes is whatever registered itself; no list of names exists anywhere.
 ///
 /// Thread safety: lookups may run concurrently; registration happens while libraries load.
 template <class Base, class... Args>
-class Registry {
+class Registry final : public AnyRegistry {
  public:
   using Make = std::shared_ptr<Base> (*)(Args..., const Config&);
   struct Entry {
     Make make;
-    Config (*resolve)(const Config&);           ///< the options a config means, defaults filled in
-    std::vector<OptionLine> (*options)();       ///< declared options with their defaults
-    std::string doc;                            ///< one line
-    std::string origin;                         ///< file the code came from
+    Config (*resolve)(const Config&);      ///< the options a config means, defaults filled in
+    std::vector<OptionLine> (*options)();  ///< declared options with their defaults
+    std::string doc;                       ///< one line
+    std::string origin;                    ///< file the code came from
   };
 
   explicit Registry(std::string kind) : kind_(std::move(kind)) {}
@@ -76,13 +91,13 @@ class Registry {
     return entries_.contains(name);
   }
 
-  std::vector<std::string> names() const {  ///< sorted
+  std::vector<std::string> names() const override {
     const std::lock_guard lock(mutex_);
     return names_unlocked();
   }
 
-  const std::string& kind() const { return kind_; }
-  std::vector<std::string> clashes() const {
+  const std::string& kind() const override { return kind_; }
+  std::vector<std::string> clashes() const override {
     const std::lock_guard lock(mutex_);
     return clashes_;
   }
@@ -136,7 +151,7 @@ class Registration {
 #define INTERPLAY_CONCAT_(a, b) a##b
 #define INTERPLAY_CONCAT(a, b) INTERPLAY_CONCAT_(a, b)
 /// INTERPLAY_REGISTER(registry(), "name", Type, "one line of documentation")
-#define INTERPLAY_REGISTER(registry, name, type, doc)                       \
+#define INTERPLAY_REGISTER(registry, name, type, doc)                                                    \
   [[maybe_unused]] const ::interplay::detail::RegistrationOf<type, decltype(registry)> INTERPLAY_CONCAT( \
       interplay_registration_, __LINE__)(registry, name, doc)
 
