@@ -30,6 +30,7 @@ class ElfFile {
             header_.e_machine == kMachine && header_.e_type == ET_DYN,
         "plugin {}: not a shared library for this kind of machine (ELF type {}, machine {}; expected {}, {})", name(),
         header_.e_type, header_.e_machine, int(ET_DYN), int(kMachine));
+    check_whole();
   }
 
   std::vector<std::string> undefined() const {
@@ -54,6 +55,19 @@ class ElfFile {
   void check(bool whole) const {
     INTERPLAY_CHECK(whole, "plugin {}: the file is damaged or cut short at {} bytes; build or copy it again", name(),
                     bytes_.size());
+  }
+
+  // The section headers come last in a file, so that their end tells a whole one; a segment that is not all there would
+  // let the system's loader map memory behind which there is no file.
+  void check_whole() const {
+    const uint64_t size = bytes_.size();
+    check(header_.e_shoff <= size && header_.e_shnum * sizeof(Elf64_Shdr) <= size - header_.e_shoff);
+    check(header_.e_phentsize == sizeof(Elf64_Phdr));
+    for (uint64_t i = 0; i < header_.e_phnum; ++i) {
+      const auto segment = at<Elf64_Phdr>(header_.e_phoff, i);
+      if (segment.p_type != PT_LOAD) continue;
+      check(segment.p_offset <= size && segment.p_filesz <= size - segment.p_offset);
+    }
   }
 
   // The index-th T of an array that begins at `offset`; copied, since nothing in a file is aligned for sure.
