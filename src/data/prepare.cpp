@@ -41,7 +41,7 @@ struct Source {
 /// Hands memory that was freed back to the system: the next phase needs the room.
 void give_back_memory() { ::malloc_trim(0); }
 
-/// Rows are rejected by two threads, so in any order; the file has them by file and line.
+/// A later pass may find bad rows in files before those of the first: the list is put in the order of files and lines.
 void sort_rejected(const fs::path& file) {
   if (!fs::exists(file)) return;
   struct Row {
@@ -160,9 +160,9 @@ class Preparation {
     for (const Source& source : sources_) {
       if (train_only && source.split != 0) continue;
       const ReadRequest request{source.files, columns(), bad_rows_, kBatchRows};
-      ReadAhead reader(readers().make(request, spec_.reader));
-      for (RawBatch raw; reader.next(raw);) {
-        const RowValues values = plain_->parse(raw, true, bad_rows_.get());
+      ReadAhead reader(readers().make(request, spec_.reader), *plain_, bad_rows_);
+      RawBatch raw;
+      for (RowValues values; reader.next(raw, values);) {
         take(raw, values, first, source.split);
         first += int64_t(values.rows.size());
         seen += raw.rows;

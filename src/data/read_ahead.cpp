@@ -2,7 +2,8 @@
 
 namespace interplay {
 
-ReadAhead::ReadAhead(std::shared_ptr<Reader> reader) : reader_(std::move(reader)), thread_([this] { run(); }) {}
+ReadAhead::ReadAhead(std::shared_ptr<Reader> reader, const RowParser& parser, std::shared_ptr<BadRows> bad_rows)
+    : reader_(std::move(reader)), parser_(parser), bad_rows_(std::move(bad_rows)), thread_([this] { run(); }) {}
 
 ReadAhead::~ReadAhead() {
   {
@@ -17,6 +18,7 @@ void ReadAhead::run() {
   std::exception_ptr error;
   try {
     for (Item item; reader_->next(item.batch); item = Item()) {
+      item.values = parser_.parse(item.batch, true, bad_rows_.get());
       const int64_t total = reader_->bytes_total();
       item.share_done = total > 0 ? double(reader_->bytes_done()) / double(total) : 0;
       std::unique_lock lock(mutex_);
@@ -34,7 +36,8 @@ void ReadAhead::run() {
   changed_.notify_all();
 }
 
-bool ReadAhead::next(RawBatch& batch) {
+bool ReadAhead::next(RawBatch& batch, RowValues& values) {
+  values = RowValues();
   batch = RawBatch();  // its memory goes before the next batch comes
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return ended_ || !ready_.empty(); });
@@ -43,6 +46,7 @@ bool ReadAhead::next(RawBatch& batch) {
     return false;
   }
   batch = std::move(ready_.front().batch);
+  values = std::move(ready_.front().values);
   share_done_ = ready_.front().share_done;
   ready_.pop_front();
   changed_.notify_all();

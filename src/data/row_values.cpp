@@ -11,6 +11,12 @@
 namespace interplay {
 
 bool parse_number(std::string_view cell, double& value) {
+  if (!cell.empty() && cell.size() <= 15) {  // whole numbers, by far the most: exact below 2^53
+    int64_t whole = 0;
+    size_t i = 0;
+    for (; i < cell.size() && cell[i] >= '0' && cell[i] <= '9'; ++i) whole = 10 * whole + (cell[i] - '0');
+    if (i == cell.size()) return value = double(whole), true;
+  }
   const char* const end = cell.data() + cell.size();
   const auto [stop, status] = std::from_chars(cell.data(), end, value);
   return status == std::errc() && stop == end && std::isfinite(value);
@@ -66,10 +72,7 @@ std::vector<std::string> RowParser::columns(bool labels) const {
   return out;
 }
 
-bool RowParser::missing(const RawColumn& column, int64_t cell) const {
-  if (column.missing(cell)) return true;
-  if (missing_tokens_.empty()) return false;
-  const std::string_view text = column.cell(cell);
+bool RowParser::is_missing_token(std::string_view text) const {
   return std::find(missing_tokens_.begin(), missing_tokens_.end(), text) != missing_tokens_.end();
 }
 
@@ -234,15 +237,11 @@ class RowParser::Batch {
     for (;;) {
       const size_t cut = separator.size() == 1 ? rest.find(separator[0]) : rest.find(separator);
       std::string_view entry = rest.substr(0, cut);
-      if (is_missing_token(entry)) entry = {};
+      if (p_.is_missing_token(entry)) entry = {};
       out.push_back(entry);
       if (cut == std::string_view::npos) return;
       rest.remove_prefix(cut + separator.size());
     }
-  }
-
-  bool is_missing_token(std::string_view entry) const {
-    return std::find(p_.missing_tokens_.begin(), p_.missing_tokens_.end(), entry) != p_.missing_tokens_.end();
   }
 
   const RawColumn& sequence_column(size_t f) {

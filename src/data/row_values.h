@@ -41,7 +41,10 @@ class RowParser {
   /// Unusable rows are told to `bad_rows`, in order; nullptr: the first one throws.
   RowValues parse(const RawBatch& raw, bool labels, BadRows* bad_rows) const;
   std::vector<std::string> columns(bool labels) const;  ///< what parse() and the encoder read, each once
-  bool missing(const RawColumn& column, int64_t cell) const;
+  bool missing(const RawColumn& column, int64_t cell) const {
+    return column.missing(cell) || (!missing_tokens_.empty() && is_missing_token(column.cell(cell)));
+  }
+  bool is_missing_token(std::string_view text) const;
 
   /// From now on a row is usable only if this column holds a number (or, unless `present`, nothing). Returns the place
   /// of its values in RowValues::required.

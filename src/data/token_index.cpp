@@ -1,15 +1,10 @@
-#define XXH_INLINE_ALL
 #include "data/token_index.h"
 
 #include <bit>
 
-#include <xxhash.h>
-
 #include <interplay/base/error.h>
 
 namespace interplay {
-
-uint64_t token_hash(std::string_view token) { return XXH3_64bits(token.data(), token.size()); }
 
 void TokenIndex::reserve(size_t tokens, size_t bytes) {
   ends_.reserve(tokens);
@@ -18,26 +13,18 @@ void TokenIndex::reserve(size_t tokens, size_t bytes) {
   if (slots > slots_.size()) grow(slots);
 }
 
-uint32_t TokenIndex::find(std::string_view token, uint64_t hash) const {
-  if (slots_.empty()) return kAbsent;
-  for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
-    const Slot& slot = slots_[at];
-    if (slot.number == 0) return kAbsent;
-    if (slot.hash == uint32_t(hash) && this->token(slot.number - 1) == token) return slot.number - 1;
-  }
-}
-
 uint32_t TokenIndex::insert(std::string_view token, uint64_t hash) {
   if ((ends_.size() + 1) * 3 > slots_.size() * 2) grow(slots_.empty() ? 64 : slots_.size() * 2);
+  const Key key(token);
   uint64_t at = hash & mask_;
   for (; slots_[at].number != 0; at = (at + 1) & mask_) {
-    if (slots_[at].hash == uint32_t(hash) && this->token(slots_[at].number - 1) == token) return slots_[at].number - 1;
+    if (holds(slots_[at], key, token, hash)) return slots_[at].index();
   }
   INTERPLAY_CHECK_DATA(ends_.size() < (size_t{1} << 31) - 4,
                        "one column has over 2^31 distinct tokens; give its field hash_buckets");
   bytes_.insert(bytes_.end(), token.begin(), token.end());
   ends_.push_back(bytes_.size());
-  slots_[at] = {uint32_t(hash), uint32_t(ends_.size())};
+  slots_[at] = {key.inlined, uint32_t(hash), uint32_t(ends_.size()) | key.flag};
   return uint32_t(ends_.size() - 1);
 }
 

@@ -1,0 +1,93 @@
+#include "data/vocabulary.h"
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <interplay/base/error.h>
+#include <interplay/base/files.h>
+#include <interplay/base/random.h>
+#include <unistd.h>
+
+#include "data/spill.h"
+#include "data/token_index.h"
+
+namespace fs = std::filesystem;
+
+namespace interplay {
+namespace {
+
+using namespace std::string_literals;
+
+TEST(TokenIndex, TellsApartWhatDiffersInPaddingOrLength) {
+  const std::vector<std::string> tokens = {
+      ""s,          "a"s,          "a\0"s,     "\0"s,        "12345678"s,
+      "123456789"s, "12345678\0"s, "1234567"s, "1234567\0"s, std::string(300, 'x')};
+  TokenIndex index;
+  for (uint32_t i = 0; i < tokens.size(); ++i) EXPECT_EQ(index.insert(tokens[i]), i);
+  for (uint32_t i = 0; i < tokens.size(); ++i) {
+    EXPECT_EQ(index.insert(tokens[i]), i);
+    EXPECT_EQ(index.find(tokens[i]), i);
+    EXPECT_EQ(index.token(i), tokens[i]);
+  }
+  EXPECT_EQ(index.find("absent"), TokenIndex::kAbsent);
+  EXPECT_EQ(index.size(), tokens.size());
+}
+
+TEST(TokenIndex, TokensOfOneHashStayApart) {
+  TokenIndex index;  // the same made-up hash for all: only the tokens themselves tell
+  for (uint32_t i = 0; i < 100; ++i) EXPECT_EQ(index.insert("token number " + std::to_string(i), 42), i);
+  for (uint32_t i = 0; i < 100; ++i) EXPECT_EQ(index.insert(std::to_string(i), 42), 100 + i);
+  for (uint32_t i = 0; i < 100; ++i) EXPECT_EQ(index.find(std::to_string(i), 42), 100 + i);
+}
+
+TEST(TokenIndex, HashesAsTheFilesDo) { EXPECT_EQ(token_hash("68fd1e64"), hash64("68fd1e64")); }
+
+class Spill : public testing::Test {
+ protected:
+  Spill() : directory_(fs::temp_directory_path() / fmt::format("interplay_spill_{}", ::getpid())) {}
+  ~Spill() override { fs::remove_all(directory_); }
+  fs::path directory_;
+};
+
+TEST_F(Spill, HundredsOfRunsGiveTheCountsOfAMap) {
+  std::map<std::string, int64_t> expected[2];
+  {
+    TokenCounts counts(2, 2048, directory_ / "runs");
+    for (uint64_t k = 0; k < 40000; ++k) {
+      const size_t table = random_bits(1, 0, k) % 2;
+      const std::string token = std::to_string(random_bits(1, 1, k) % 3000);
+      counts.add(table, token);
+      ++expected[table][token];
+      if (k % 100 == 0) counts.keep_within_memory();
+    }
+    EXPECT_GT(counts.runs(), 200);
+    for (size_t table = 0; table < 2; ++table) {
+      std::vector<std::pair<std::string, int64_t>> found;
+      counts.merge(table, [&](std::string_view token, int64_t n) { found.emplace_back(token, n); });
+      const std::vector<std::pair<std::string, int64_t>> wanted(expected[table].begin(), expected[table].end());
+      EXPECT_EQ(found, wanted);
+    }
+  }
+  EXPECT_FALSE(fs::exists(directory_ / "runs"));
+}
+
+TEST_F(Spill, NothingIsWrittenBelowTheBound) {
+  TokenCounts counts(1, 1 << 20, directory_ / "runs");
+  counts.add(0, "b", 2);
+  counts.add(0, "a");
+  counts.keep_within_memory();
+  std::string found;
+  counts.merge(0, [&](std::string_view token, int64_t n) { found += fmt::format("{}{} ", token, n); });
+  EXPECT_EQ(found, "a1 b2 ");
+  EXPECT_FALSE(fs::exists(directory_));
+}
+
+TEST(VocabularyFile, NamesStayInsideTheirDirectory) {
+  EXPECT_EQ(vocabulary_file("d", "item_id"), fs::path("d/vocabulary/item_id.parquet"));
+  EXPECT_EQ(vocabulary_file("d", "../x/y"), fs::path("d/vocabulary/%2E.%2Fx%2Fy.parquet"));
+}
+
+}  // namespace
+}  // namespace interplay
