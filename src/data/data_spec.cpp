@@ -276,7 +276,7 @@ Config merge_reader(const DataOptions& o, const Config& data) {
 /// enter.
 Config resolve(const DataSpec& spec, const Config& data) {
   Config out = write_options(spec.options);
-  if (!data.has("root")) out.erase("root");
+  out.erase("root");
   for (const char* key : {"files", "file", "split", "header", "weight", "group", "time"}) {
     if (!data.has(key)) out.erase(key);
   }

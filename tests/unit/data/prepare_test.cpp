@@ -307,7 +307,8 @@ TEST_F(Prepare, ThePreparedDirectoryReplacesAnOlderOneWhole) {
 
 TEST_F(Prepare, SchemasNameNoMachinesPaths) {
   file("train.csv", "y,a\n1,p\n");
-  prepare(config("files: {train: train.csv}\nlabel: y\nfields: [{column: a}]\n"), directory_ / "out");
+  prepare(config("root: " + directory_.string() + "\nfiles: {train: train.csv}\nlabel: y\nfields: [{column: a}]\n"),
+          directory_ / "out");
   EXPECT_EQ(read_file(directory_ / "out" / "schema.yaml").find(directory_.string()), std::string::npos);
 }
 
