@@ -45,14 +45,14 @@ class DcnV2 final : public interplay::Model {
   }
 
   interplay::Output forward(const interplay::Features& x) override {
-    const auto x0 = fields_(x).flat();                      // [B, W]
-    const auto crossed = cross_(x0);                        // [B, W]
+    const auto x0 = fields_(x).flat();  // [B, W]
+    const auto crossed = cross_(x0);    // [B, W]
     std::vector<at::Tensor> parts;
     if (keep_cross_) parts.push_back(crossed);
-    if (stacked_) parts.push_back(stacked_(crossed));       // [B, H]
-    if (parallel_) parts.push_back(parallel_(x0));          // [B, H]
+    if (stacked_) parts.push_back(stacked_(crossed));  // [B, H]
+    if (parallel_) parts.push_back(parallel_(x0));     // [B, H]
     const auto joined = parts.size() == 1 ? parts[0] : at::cat(parts, 1);
-    return output_(joined).squeeze(1);                      // [B]
+    return output_(joined).squeeze(1);  // [B]
   }
 
  private:

@@ -23,12 +23,14 @@ class DeepFm final : public interplay::Model {
   DeepFm(const interplay::Schema& schema, const Options& o)
       : linear_(register_module("linear", interplay::FieldLinear(schema))),
         fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
-        mlp_(register_module("mlp", interplay::nn::Mlp(fields_->flat_width(), interplay::nn::MlpOptions{o.hidden, o.dropout, o.norm, o.activation}))) {}
+        mlp_(register_module(
+            "mlp", interplay::nn::Mlp(fields_->flat_width(),
+                                      interplay::nn::MlpOptions{o.hidden, o.dropout, o.norm, o.activation}))) {}
 
   interplay::Output forward(const interplay::Features& x) override {
-    const auto e = fields_(x);                              // [B, F, K]
-    const auto deep = mlp_(e.flat()).squeeze(1);            // [B]
-    return linear_(x) + interplay::nn::fm(e) + deep;        // [B]
+    const auto e = fields_(x);                        // [B, F, K]
+    const auto deep = mlp_(e.flat()).squeeze(1);      // [B]
+    return linear_(x) + interplay::nn::fm(e) + deep;  // [B]
   }
 
  private:

@@ -22,10 +22,12 @@ class Dnn final : public interplay::Model {
 
   Dnn(const interplay::Schema& schema, const Options& o)
       : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
-        mlp_(register_module("mlp", interplay::nn::Mlp(fields_->flat_width(), interplay::nn::MlpOptions{o.hidden, o.dropout, o.norm, o.activation}))) {}
+        mlp_(register_module(
+            "mlp", interplay::nn::Mlp(fields_->flat_width(),
+                                      interplay::nn::MlpOptions{o.hidden, o.dropout, o.norm, o.activation}))) {}
 
   interplay::Output forward(const interplay::Features& x) override {
-    return mlp_(fields_(x).flat()).squeeze(1);   // [B]
+    return mlp_(fields_(x).flat()).squeeze(1);  // [B]
   }
 
  private:

@@ -19,7 +19,7 @@ class Fm final : public interplay::Model {
         fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))) {}
 
   interplay::Output forward(const interplay::Features& x) override {
-    return linear_(x) + interplay::nn::fm(fields_(x));   // [B]
+    return linear_(x) + interplay::nn::fm(fields_(x));  // [B]
   }
 
  private:

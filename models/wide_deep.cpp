@@ -23,10 +23,12 @@ class WideDeep final : public interplay::Model {
   WideDeep(const interplay::Schema& schema, const Options& o)
       : linear_(register_module("linear", interplay::FieldLinear(schema, false))),
         fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
-        mlp_(register_module("mlp", interplay::nn::Mlp(fields_->flat_width(), interplay::nn::MlpOptions{o.hidden, o.dropout, o.norm, o.activation}))) {}
+        mlp_(register_module(
+            "mlp", interplay::nn::Mlp(fields_->flat_width(),
+                                      interplay::nn::MlpOptions{o.hidden, o.dropout, o.norm, o.activation}))) {}
 
   interplay::Output forward(const interplay::Features& x) override {
-    return linear_(x) + mlp_(fields_(x).flat()).squeeze(1);   // [B]
+    return linear_(x) + mlp_(fields_(x).flat()).squeeze(1);  // [B]
   }
 
  private:

@@ -13,7 +13,7 @@ namespace interplay::tool {
 
 /// What every subcommand understands.
 struct Common {
-  int threads = 0;                        ///< 0 = as many as there are cores
+  int threads = 0;  ///< 0 = as many as there are cores
   bool quiet = false;
   std::vector<std::filesystem::path> plugins;
 };
@@ -22,7 +22,7 @@ struct Common {
 struct Command {
   const char* name;
   const char* doc;
-  std::function<void()> (*add)(CLI::App& app);   ///< declares options; returns what to run after parsing
+  std::function<void()> (*add)(CLI::App& app);  ///< declares options; returns what to run after parsing
 };
 std::vector<Command>& commands();
 

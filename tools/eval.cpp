@@ -49,7 +49,8 @@ Config wanted(const Arguments& a, bool group) {
 
 std::filesystem::path data_of(const Arguments& a, const Bundle& bundle) {
   if (!a.data.empty()) return a.data;
-  INTERPLAY_CHECK(bundle.config().has("data"), "{}: does not say which data it was trained on; give --data DIR", bundle.directory().string());
+  INTERPLAY_CHECK(bundle.config().has("data"), "{}: does not say which data it was trained on; give --data DIR",
+                  bundle.directory().string());
   return bundle.config()["data"].as<std::string>();
 }
 
@@ -89,7 +90,8 @@ void print_table(const std::vector<Result>& results, const Arguments& a) {
   for (const auto& r : results) {
     std::vector<std::string> row{r.model};
     for (const auto& m : results[0].metrics) {
-      const auto same = std::find_if(r.metrics.begin(), r.metrics.end(), [&](const auto& v) { return v.name == m.name; });
+      const auto same =
+          std::find_if(r.metrics.begin(), r.metrics.end(), [&](const auto& v) { return v.name == m.name; });
       row.push_back(same == r.metrics.end() ? "n/a" : six(same->value));
     }
     row.push_back(std::to_string(r.parameters));
@@ -111,7 +113,8 @@ std::vector<Slice> slices(const Arguments& a, const Bundle& bundle) {
   const auto data = data_of(a, bundle);
   const Dataset dataset = Dataset::open(data, a.split);
   const Field& field = dataset.schema().field(a.by);
-  INTERPLAY_CHECK(field.kind == FieldKind::categorical, "--by {}: the field is {}; only categorical fields make slices", a.by, to_string(field.kind));
+  INTERPLAY_CHECK(field.kind == FieldKind::categorical, "--by {}: the field is {}; only categorical fields make slices",
+                  a.by, to_string(field.kind));
   const Encoder encoder = Encoder::load(data);
   std::map<int32_t, Slice> by_id;
   Loader loader(dataset, LoaderOptions{.batch_size = 65536, .shuffle = false});
@@ -127,7 +130,8 @@ std::vector<Slice> slices(const Arguments& a, const Bundle& bundle) {
     slice.value = token.empty() ? (id + 1 == field.rows ? "(unseen)" : fmt::format("id {}", id)) : token;
     if (int64_t(slice.rows.size()) >= a.min_rows) out.push_back(std::move(slice));
   }
-  std::stable_sort(out.begin(), out.end(), [](const Slice& x, const Slice& y) { return x.rows.size() > y.rows.size(); });
+  std::stable_sort(out.begin(), out.end(),
+                   [](const Slice& x, const Slice& y) { return x.rows.size() > y.rows.size(); });
   return out;
 }
 
@@ -137,7 +141,8 @@ Json print_slices(const Result& r, const Arguments& a) {
   for (const auto& m : r.metrics) rows[0].push_back(m.display);
   Json json = Json::array();
   for (const auto& slice : slices(a, bundle)) {
-    const auto values = r.predicted.pick(slice.rows).evaluate(wanted(a, !r.predicted.group.empty()), bundle.schema().labels());
+    const auto values =
+        r.predicted.pick(slice.rows).evaluate(wanted(a, !r.predicted.group.empty()), bundle.schema().labels());
     std::vector<std::string> row{slice.value, std::to_string(slice.rows.size())};
     for (const auto& v : values) row.push_back(six(v.value));
     rows.push_back(std::move(row));
@@ -154,7 +159,8 @@ std::vector<float> read_scores(const std::string& file, size_t rows) {
   for (std::string line; std::getline(in, line);) {
     char* end = nullptr;
     scores.push_back(std::strtof(line.c_str(), &end));
-    INTERPLAY_CHECK_DATA(end != line.c_str(), "--against {}:{}: '{}' is not a number; expected one score a line", file, scores.size(), line);
+    INTERPLAY_CHECK_DATA(end != line.c_str(), "--against {}:{}: '{}' is not a number; expected one score a line", file,
+                         scores.size(), line);
   }
   INTERPLAY_CHECK_DATA(scores.size() == rows, "--against {}: {} scores for {} rows", file, scores.size(), rows);
   return scores;
@@ -166,7 +172,8 @@ Json compare(const Result& a, const std::string& name, const std::vector<float>&
     fmt::print("AUC {} - {}: {:+.6f}, 95% interval {:+.6f} to {:+.6f} (paired bootstrap, {} replicates)\n", a.run, name,
                d.difference, d.low, d.high, d.replicates);
   }
-  return {{"a", a.run}, {"b", name}, {"difference", d.difference}, {"low", d.low}, {"high", d.high}, {"replicates", d.replicates}};
+  return {{"a", a.run},   {"b", name},      {"difference", d.difference},
+          {"low", d.low}, {"high", d.high}, {"replicates", d.replicates}};
 }
 
 void evaluate_all(const Arguments& a) {
@@ -174,9 +181,15 @@ void evaluate_all(const Arguments& a) {
   for (const auto& run : a.runs) results.push_back(evaluate_run(run, a));
   Json json = Json::array();
   for (const auto& r : results) {
-    json.push_back({{"run", r.run}, {"model", r.model}, {"split", a.split}, {"rows", r.rows}, {"metrics", to_json(r.metrics)},
-                    {"parameters", r.parameters}, {"train_rows_per_s", number(r.train_rows_per_s)},
-                    {"train_seconds", number(r.train_seconds)}, {"eval_rows_per_s", std::round(double(r.rows) / r.seconds)}});
+    json.push_back({{"run", r.run},
+                    {"model", r.model},
+                    {"split", a.split},
+                    {"rows", r.rows},
+                    {"metrics", to_json(r.metrics)},
+                    {"parameters", r.parameters},
+                    {"train_rows_per_s", number(r.train_rows_per_s)},
+                    {"train_seconds", number(r.train_seconds)},
+                    {"eval_rows_per_s", std::round(double(r.rows) / r.seconds)}});
   }
   if (!a.json) {
     if (results.size() > 1) {
@@ -187,14 +200,17 @@ void evaluate_all(const Arguments& a) {
     }
   }
   if (!a.by.empty()) {
-    for (size_t i = 0; i < results.size(); ++i) json[i]["by"] = {{"field", a.by}, {"slices", print_slices(results[i], a)}};
+    for (size_t i = 0; i < results.size(); ++i)
+      json[i]["by"] = {{"field", a.by}, {"slices", print_slices(results[i], a)}};
   }
   Json comparisons = Json::array();
   if (a.compare) {
-    for (size_t i = 1; i < results.size(); ++i) comparisons.push_back(compare(results[0], results[i].run, results[i].predicted.logit, a.json));
+    for (size_t i = 1; i < results.size(); ++i)
+      comparisons.push_back(compare(results[0], results[i].run, results[i].predicted.logit, a.json));
   }
   if (!a.against.empty()) {
-    comparisons.push_back(compare(results[0], a.against, read_scores(a.against, results[0].predicted.logit.size()), a.json));
+    comparisons.push_back(
+        compare(results[0], a.against, read_scores(a.against, results[0].predicted.logit.size()), a.json));
   }
   if (!comparisons.empty()) json[0]["comparisons"] = comparisons;
   if (a.json) fmt::print("{}\n", (json.size() == 1 ? json[0] : json).dump(1));

@@ -19,8 +19,10 @@ std::string field_table(const Schema& schema) {
   std::vector<std::vector<std::string>> rows{{"field", "kind", "table", "rows", "more"}};
   for (const auto& f : schema.fields()) {
     std::string more;
-    if (f.kind == FieldKind::sequence) more = fmt::format("up to {}, {}{}{}", f.max_length, f.pooling, f.target.empty() ? "" : ", history of " + f.target,
-                                                          f.paired_with.empty() ? "" : ", paired with " + f.paired_with);
+    if (f.kind == FieldKind::sequence)
+      more =
+          fmt::format("up to {}, {}{}{}", f.max_length, f.pooling, f.target.empty() ? "" : ", history of " + f.target,
+                      f.paired_with.empty() ? "" : ", paired with " + f.paired_with);
     if (f.kind == FieldKind::vector) more = fmt::format("{} numbers", f.dimension);
     rows.push_back({f.name, to_string(f.kind), f.table, f.rows > 0 ? std::to_string(f.rows) : "-", more});
   }
@@ -30,7 +32,8 @@ std::string field_table(const Schema& schema) {
 void inspect_data(const fs::path& directory) {
   Manifest::load(directory).check(directory, /*contents=*/true);
   const Schema schema = Schema::load(directory / Bundle::kSchema);
-  fmt::print("{}: prepared data, fingerprint {:016x}, labels {}\n", directory.string(), schema.fingerprint(), fmt::join(schema.labels(), ", "));
+  fmt::print("{}: prepared data, fingerprint {:016x}, labels {}\n", directory.string(), schema.fingerprint(),
+             fmt::join(schema.labels(), ", "));
   for (const char* split : {"train", "valid", "test"}) {
     if (Dataset::exists(directory, split)) fmt::print("  {}: {} rows\n", split, Dataset::open(directory, split).rows());
   }
@@ -40,10 +43,12 @@ void inspect_data(const fs::path& directory) {
 void inspect_run(const fs::path& directory) {
   const Bundle bundle = Bundle::open(directory);
   const auto model = bundle.model();
-  fmt::print("{}: {} run of model {}, {} parameters ({})\n", directory.string(), bundle.finished() ? "finished" : "unfinished",
-             bundle.config()["model"]["name"].as<std::string>(), parameter_count(*model), human_bytes(4.0 * double(parameter_count(*model))));
+  fmt::print("{}: {} run of model {}, {} parameters ({})\n", directory.string(),
+             bundle.finished() ? "finished" : "unfinished", bundle.config()["model"]["name"].as<std::string>(),
+             parameter_count(*model), human_bytes(4.0 * double(parameter_count(*model))));
   std::vector<std::vector<std::string>> rows{{"weights", "shape", "numbers"}};
-  for (const auto& [name, w] : weights_of(*model)) rows.push_back({name, fmt::format("{}", fmt::join(w.sizes(), " x ")), std::to_string(w.numel())});
+  for (const auto& [name, w] : weights_of(*model))
+    rows.push_back({name, fmt::format("{}", fmt::join(w.sizes(), " x ")), std::to_string(w.numel())});
   fmt::print("{}\n{}\n{}", table(rows), field_table(bundle.schema()), bundle.config().yaml());
 }
 

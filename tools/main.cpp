@@ -23,7 +23,7 @@ namespace {
 int wake_pipe[2];
 
 void on_signal(int signal) {
-  std::signal(signal, SIG_DFL);   // the next one ends the process
+  std::signal(signal, SIG_DFL);  // the next one ends the process
   const char byte = 0;
   [[maybe_unused]] const auto written = ::write(wake_pipe[1], &byte, 1);
 }
@@ -47,7 +47,8 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   }
   std::vector<bool> right(width.size(), rows.size() > 1);
   for (size_t r = 1; r < rows.size(); ++r) {
-    for (size_t c = 0; c < rows[r].size(); ++c) right[c] = right[c] && (is_number(rows[r][c]) || rows[r][c] == "n/a" || rows[r][c] == "-");
+    for (size_t c = 0; c < rows[r].size(); ++c)
+      right[c] = right[c] && (is_number(rows[r][c]) || rows[r][c] == "n/a" || rows[r][c] == "-");
   }
   std::string out;
   for (size_t r = 0; r < rows.size(); ++r) {
@@ -89,19 +90,21 @@ OnInterrupt::OnInterrupt(std::function<void()> stop) {
 OnInterrupt::~OnInterrupt() {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
-  ::close(wake_pipe[1]);   // the reader ends
+  ::close(wake_pipe[1]);  // the reader ends
 }
 
 int run(int count, char** words) {
   CLI::App app{"Interplay: native training of click-through-rate models", "interplay"};
-  app.set_version_flag("--version", fmt::format("interplay {} (LibTorch {})", INTERPLAY_VERSION, INTERPLAY_TORCH_VERSION));
+  app.set_version_flag("--version",
+                       fmt::format("interplay {} (LibTorch {})", INTERPLAY_VERSION, INTERPLAY_TORCH_VERSION));
   app.require_subcommand(1);
   app.fallthrough();
   Common common;
   app.add_option("--threads", common.threads, "threads to use; 0 = one a core")->check(CLI::NonNegativeNumber);
   app.add_flag("--quiet", common.quiet, "only warnings and results");
   app.add_option("--plugin", common.plugins, "library with further models, losses, ... (may be given again)");
-  std::sort(commands().begin(), commands().end(), [](const Command& a, const Command& b) { return std::string(a.name) < b.name; });
+  std::sort(commands().begin(), commands().end(),
+            [](const Command& a, const Command& b) { return std::string(a.name) < b.name; });
   std::vector<std::pair<CLI::App*, std::function<void()>>> runs;
   for (const auto& command : commands()) {
     CLI::App* const sub = app.add_subcommand(command.name, command.doc);
@@ -134,9 +137,10 @@ int main(int count, char** words) {
     interplay::log::write(interplay::log::Level::error, std::string("error: ") + problem.what());
     return problem.exit_status();
   } catch (const std::bad_alloc&) {
-    interplay::log::write(interplay::log::Level::error, "error: out of memory; use smaller batches, or a smaller --memory");
+    interplay::log::write(interplay::log::Level::error,
+                          "error: out of memory; use smaller batches, or a smaller --memory");
     return 3;
-  } catch (const std::exception& problem) {   // LibTorch, Arrow, the file system: their first line says what happened
+  } catch (const std::exception& problem) {  // LibTorch, Arrow, the file system: their first line says what happened
     const std::string text = problem.what();
     interplay::log::write(interplay::log::Level::error, "error: " + text.substr(0, text.find('\n')));
     return 3;

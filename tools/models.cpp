@@ -49,10 +49,14 @@ std::function<void()> add(CLI::App& app) {
   };
   auto a = std::make_shared<Arguments>();
   app.add_option("NAME", a->name, "print its options");
-  app.add_option("--of", a->of, "what to list")->check(CLI::IsMember({"models", "optimizers", "losses", "metrics", "schedules"}))->capture_default_str();
+  app.add_option("--of", a->of, "what to list")
+      ->check(CLI::IsMember({"models", "optimizers", "losses", "metrics", "schedules"}))
+      ->capture_default_str();
   app.add_flag("--json", a->json, "for machines");
   return [a] {
-    const auto show = [&](const auto& registry) { a->name.empty() ? list(registry, a->json) : describe(registry, a->name, a->json); };
+    const auto show = [&](const auto& registry) {
+      a->name.empty() ? list(registry, a->json) : describe(registry, a->name, a->json);
+    };
     if (a->of == "optimizers") return show(optimizers());
     if (a->of == "losses") return show(losses());
     if (a->of == "metrics") return show(metrics());

@@ -35,7 +35,8 @@ void predict_file(const Arguments& a) {
   const auto& labels = scorer.schema().labels();
   const size_t targets = std::max<size_t>(1, labels.size());
   for (size_t t = 0; t < targets; ++t) {
-    columns.push_back({std::string(a.logit ? "logit" : "p") + (targets > 1 ? "_" + labels[t] : ""), TableWriter::Kind::float32});
+    columns.push_back(
+        {std::string(a.logit ? "logit" : "p") + (targets > 1 ? "_" + labels[t] : ""), TableWriter::Kind::float32});
   }
   TableWriter out(a.out, columns);
   Progress progress("predict", reader->bytes_total(), "bytes");
@@ -59,7 +60,8 @@ void predict_file(const Arguments& a) {
 std::function<void()> add(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   app.add_option("RUN", a->run, "run directory")->required();
-  app.add_option("INPUT", a->inputs, "raw rows, in the format the data were prepared from; labels are not needed")->required();
+  app.add_option("INPUT", a->inputs, "raw rows, in the format the data were prepared from; labels are not needed")
+      ->required();
   app.add_option("--out", a->out, "file to write: .csv, .tsv or .parquet")->required();
   app.add_option("--ids", a->ids, "columns passed through, as user_id,item_id")->delimiter(',');
   app.add_flag("--logit", a->logit, "logits instead of probabilities");

@@ -14,9 +14,12 @@ std::function<void()> add(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   auto given = std::make_shared<Config>();
   app.add_option("--out", a->out, "directory to make")->required();
-  for (const auto& option : describe_options<SynthOptions>()) {   // every option of the generator is a flag
-    const std::string help = option.doc + (option.limits.empty() ? "" : " (" + option.limits + ")") + " [" + option.value + "]";
-    app.add_option_function<std::string>("--" + option.name, [given, name = option.name](const std::string& value) { given->set(name, Config::scalar(value)); }, help);
+  for (const auto& option : describe_options<SynthOptions>()) {  // every option of the generator is a flag
+    const std::string help =
+        option.doc + (option.limits.empty() ? "" : " (" + option.limits + ")") + " [" + option.value + "]";
+    app.add_option_function<std::string>(
+        "--" + option.name,
+        [given, name = option.name](const std::string& value) { given->set(name, Config::scalar(value)); }, help);
   }
   return [a, given] {
     SynthOptions options;

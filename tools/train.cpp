@@ -41,7 +41,9 @@ std::function<void()> add(CLI::App& app) {
     options.resume = a->resume;
     options.init = a->init;
     std::unique_ptr<OnInterrupt> interrupt;
-    options.started = [&](Trainer& trainer) { interrupt = std::make_unique<OnInterrupt>([&trainer] { trainer.stop(); }); };
+    options.started = [&](Trainer& trainer) {
+      interrupt = std::make_unique<OnInterrupt>([&trainer] { trainer.stop(); });
+    };
     const RunSummary s = train_run(experiment, options);
     if (!s.valid.empty()) fmt::print("valid {}\n", metrics_line(s.valid));
     if (!s.test.empty()) fmt::print("test  {}\n", metrics_line(s.test));

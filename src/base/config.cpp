@@ -13,9 +13,9 @@ namespace interplay {
 
 struct Config::Node {
   Kind kind = Kind::map;
-  std::string text;                                                                   // of a scalar
-  bool quoted = false;                                                                // the scalar must stay a string
-  std::vector<std::pair<std::string, std::shared_ptr<const Node>>> entries;           // key "" for items of a sequence
+  std::string text;                                                          // of a scalar
+  bool quoted = false;                                                       // the scalar must stay a string
+  std::vector<std::pair<std::string, std::shared_ptr<const Node>>> entries;  // key "" for items of a sequence
   std::shared_ptr<const std::string> source;
   int line = 0;
   std::string path;
@@ -46,7 +46,8 @@ bool parse_double(const std::string& text, double& value) {
   if (text == ".nan") return value = NAN, true;
   const char* begin = text.data() + (text.size() > 1 && text[0] == '+' ? 1 : 0);
   const char* const end = text.data() + text.size();
-  if (begin == end || !(std::isdigit(static_cast<unsigned char>(*begin)) || *begin == '-' || *begin == '.')) return false;
+  if (begin == end || !(std::isdigit(static_cast<unsigned char>(*begin)) || *begin == '-' || *begin == '.'))
+    return false;
   const auto [stop, status] = std::from_chars(begin, end, value);
   return status == std::errc() && stop == end;
 }
@@ -64,19 +65,26 @@ bool parse_int(const std::string& text, int64_t& value) {
 bool plain_is_safe(const std::string& text) {
   double number = 0;
   bool flag = false;
-  if (text.empty() || text == "~" || text == "null" || parse_bool(text, flag) || parse_double(text, number)) return false;
-  return std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '/' || c == '.' || c == '-'; }) &&
+  if (text.empty() || text == "~" || text == "null" || parse_bool(text, flag) || parse_double(text, number))
+    return false;
+  return std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '/' || c == '.' || c == '-'; }) &&
          text[0] != '-';
 }
 
 std::string quote(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\', out += c;
-    else if (c == '\n') out += "\\n";
-    else if (c == '\t') out += "\\t";
-    else if (static_cast<unsigned char>(c) < 0x20) out += fmt::format("\\x{:02x}", c);
-    else out += c;
+    if (c == '"' || c == '\\')
+      out += '\\', out += c;
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '\t')
+      out += "\\t";
+    else if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\x{:02x}", c);
+    else
+      out += c;
   }
   return out + "\"";
 }
@@ -179,7 +187,8 @@ Config Config::operator[](std::string_view key) const {
 
 Config Config::at(size_t index) const {
   if (node_->kind != Kind::sequence) fail("expected a list");
-  INTERPLAY_CHECK(index < node_->entries.size(), "{}: has {} items, so there is no item {}", where(), node_->entries.size(), index);
+  INTERPLAY_CHECK(index < node_->entries.size(), "{}: has {} items, so there is no item {}", where(),
+                  node_->entries.size(), index);
   return Config(node_->entries[index].second);
 }
 
@@ -215,7 +224,8 @@ template <>
 INTERPLAY_API bool Config::as<bool>() const {
   bool value = false;
   if (node_->kind != Kind::scalar) fail(is_null() ? "missing; expected true or false" : "expected true or false");
-  if (!parse_bool(node_->text, value)) fail(fmt::format("'{}' is not a truth value; expected true or false", node_->text));
+  if (!parse_bool(node_->text, value))
+    fail(fmt::format("'{}' is not a truth value; expected true or false", node_->text));
   return value;
 }
 
@@ -276,7 +286,9 @@ std::shared_ptr<const Config::Node> Config::with(const std::shared_ptr<const Nod
   return copy;
 }
 
-void Config::set(std::string_view dotted_path, Config value) { node_ = with(node_, dotted_path, value.node_, node_->path); }
+void Config::set(std::string_view dotted_path, Config value) {
+  node_ = with(node_, dotted_path, value.node_, node_->path);
+}
 
 void Config::set(std::string_view assignment) {
   const size_t equals = assignment.find('=');
@@ -334,7 +346,8 @@ std::string Config::yaml() const {
         std::string out;
         for (const auto& [key, child] : node.entries) {
           const std::string value = self(self, *child, indent + 2);
-          out += fmt::format("\n{}{}:{}{}", pad, plain_is_safe(key) ? key : quote(key), value.starts_with('\n') ? "" : " ", value);
+          out += fmt::format("\n{}{}:{}{}", pad, plain_is_safe(key) ? key : quote(key),
+                             value.starts_with('\n') ? "" : " ", value);
         }
         return out;
       }
@@ -347,9 +360,11 @@ std::string Config::yaml() const {
 
 bool Config::operator==(const Config& other) const {
   const auto equal = [](auto&& self, const Node& a, const Node& b) -> bool {
-    if (a.kind != b.kind || a.entries.size() != b.entries.size() || (a.kind == Kind::scalar && a.text != b.text)) return false;
+    if (a.kind != b.kind || a.entries.size() != b.entries.size() || (a.kind == Kind::scalar && a.text != b.text))
+      return false;
     for (size_t i = 0; i < a.entries.size(); ++i) {
-      if (a.entries[i].first != b.entries[i].first || !self(self, *a.entries[i].second, *b.entries[i].second)) return false;
+      if (a.entries[i].first != b.entries[i].first || !self(self, *a.entries[i].second, *b.entries[i].second))
+        return false;
     }
     return true;
   };

@@ -76,7 +76,7 @@ std::string read_file(const fs::path& file) {
 MappedFile::MappedFile(const fs::path& file) : path_(file) {
   const int descriptor = ::open(file.c_str(), O_RDONLY);
   INTERPLAY_CHECK_DATA(descriptor >= 0, "{}: cannot be opened: {}", file.string(), reason());
-  struct stat status{};
+  struct stat status {};
   ::fstat(descriptor, &status);
   size_ = size_t(status.st_size);
   if (size_ > 0) {
@@ -94,7 +94,9 @@ MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<char*>(data_), size_);
 }
 
-uint64_t hash64(std::string_view bytes, uint64_t seed) { return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed); }
+uint64_t hash64(std::string_view bytes, uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
 
 uint64_t hash64_file(const fs::path& file) {
   const MappedFile mapped(file);
@@ -124,7 +126,8 @@ Manifest Manifest::describe(const fs::path& directory, std::vector<Entry> known,
 void Manifest::save(const fs::path& directory) const {
   auto files = nlohmann::ordered_json::array();
   for (const auto& entry : entries_) {
-    nlohmann::ordered_json row{{"file", entry.file}, {"bytes", entry.bytes}, {"xxh3", fmt::format("{:016x}", entry.xxh3)}};
+    nlohmann::ordered_json row{
+        {"file", entry.file}, {"bytes", entry.bytes}, {"xxh3", fmt::format("{:016x}", entry.xxh3)}};
     if (!entry.blocks.empty()) {
       auto blocks = nlohmann::ordered_json::array();
       for (const uint64_t b : entry.blocks) blocks.push_back(fmt::format("{:016x}", b));
@@ -143,7 +146,9 @@ Manifest Manifest::load(const fs::path& directory) {
     INTERPLAY_CHECK_DATA(json.at("format").get<int>() == 1,
                          "{}: format {} is not known; this version of Interplay reads format 1", file.string(),
                          json.at("format").dump());
-    const auto parse_hash = [](const nlohmann::json& text) { return std::stoull(text.get<std::string>(), nullptr, 16); };
+    const auto parse_hash = [](const nlohmann::json& text) {
+      return std::stoull(text.get<std::string>(), nullptr, 16);
+    };
     for (const auto& row : json.at("files")) {
       Entry entry{row.at("file").get<std::string>(), row.at("bytes").get<int64_t>(), parse_hash(row.at("xxh3")), {}};
       if (row.contains("blocks")) {
@@ -154,9 +159,9 @@ Manifest Manifest::load(const fs::path& directory) {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& problem) {
-    throw Error(fmt::format("{}: not a manifest ({}); the directory is damaged, make it again", file.string(),
-                            problem.what()),
-                ErrorKind::data);
+    throw Error(
+        fmt::format("{}: not a manifest ({}); the directory is damaged, make it again", file.string(), problem.what()),
+        ErrorKind::data);
   }
   return manifest;
 }
@@ -164,11 +169,12 @@ Manifest Manifest::load(const fs::path& directory) {
 void Manifest::check(const fs::path& directory, bool contents) const {
   for (const auto& entry : entries_) {
     const fs::path file = directory / entry.file;
-    INTERPLAY_CHECK_DATA(fs::is_regular_file(file), "{}: missing, though {} lists it; restore it or make the directory again",
-                         file.string(), kManifest);
+    INTERPLAY_CHECK_DATA(fs::is_regular_file(file),
+                         "{}: missing, though {} lists it; restore it or make the directory again", file.string(),
+                         kManifest);
     const auto bytes = int64_t(fs::file_size(file));
-    INTERPLAY_CHECK_DATA(bytes == entry.bytes, "{}: {} bytes, but {} says {}; the file was cut or changed", file.string(),
-                         bytes, kManifest, entry.bytes);
+    INTERPLAY_CHECK_DATA(bytes == entry.bytes, "{}: {} bytes, but {} says {}; the file was cut or changed",
+                         file.string(), bytes, kManifest, entry.bytes);
     INTERPLAY_CHECK_DATA(!contents || hash64_file(file) == entry.xxh3,
                          "{}: its checksum differs from {}; the file was changed after it was written", file.string(),
                          kManifest);

@@ -25,7 +25,8 @@ spdlog::level::level_enum convert(Level level) {
 
 struct Sinks {
   std::mutex mutex;
-  std::shared_ptr<spdlog::sinks::stderr_color_sink_mt> terminal = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+  std::shared_ptr<spdlog::sinks::stderr_color_sink_mt> terminal =
+      std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
   std::shared_ptr<spdlog::sinks::basic_file_sink_mt> file;
   Sinks() {
     terminal->set_pattern("%^%H:%M:%S%$ %v");

@@ -37,7 +37,10 @@ Config to_config(double value) {
   char text[64];
   const auto [end, status] = std::to_chars(text, text + sizeof text, value);  // shortest that reads back equal
   INTERPLAY_ASSERT(status == std::errc());
-  return Config::scalar(std::isfinite(value) ? std::string(text, end) : (value > 0 ? ".inf" : value < 0 ? "-.inf" : ".nan"));
+  return Config::scalar(std::isfinite(value) ? std::string(text, end)
+                                             : (value > 0   ? ".inf"
+                                                : value < 0 ? "-.inf"
+                                                            : ".nan"));
 }
 
 }  // namespace interplay::detail

@@ -20,7 +20,7 @@ fs::path vocabulary_file(const fs::path& directory, const std::string& table) {
   return directory / kVocabulary / (table + ".parquet");
 }
 
-bool is_kept_out_of_manifest(const std::string& file) {   // files that grow after a run, or that people edit
+bool is_kept_out_of_manifest(const std::string& file) {  // files that grow after a run, or that people edit
   return file == "train.log" || file.starts_with(".") || file.find("/.") != std::string::npos;
 }
 
@@ -45,9 +45,11 @@ Bundle Bundle::open(const fs::path& directory) {
   Bundle bundle;
   bundle.directory_ = directory;
   INTERPLAY_CHECK_DATA(fs::is_directory(directory), "{}: no such run directory", directory.string());
-  INTERPLAY_CHECK_DATA(fs::exists(directory / kConfig), "{}: has no {}; it is not a run directory", directory.string(), kConfig);
-  INTERPLAY_CHECK_DATA(fs::exists(directory / kWeights), "{}: has no {} yet; training has not come to its first evaluation",
-                       directory.string(), kWeights);
+  INTERPLAY_CHECK_DATA(fs::exists(directory / kConfig), "{}: has no {}; it is not a run directory", directory.string(),
+                       kConfig);
+  INTERPLAY_CHECK_DATA(fs::exists(directory / kWeights),
+                       "{}: has no {} yet; training has not come to its first evaluation", directory.string(),
+                       kWeights);
   bundle.finished_ = fs::exists(directory / "manifest.json");
   if (bundle.finished_) Manifest::load(directory).check(directory, /*contents=*/true);
   try {
@@ -76,11 +78,12 @@ double Bundle::logit_offset() const {
 void Bundle::check_data(const fs::path& prepared) const {
   for (const auto& table : schema_.tables()) {
     const fs::path own = vocabulary_file(directory_, table.name), theirs = vocabulary_file(prepared, table.name);
-    if (!fs::exists(own)) continue;   // hashed, or a bundle without vocabularies
-    INTERPLAY_CHECK_DATA(fs::exists(theirs) && hash64_file(own) == hash64_file(theirs),
-                         "{}: its vocabulary '{}' is not the one that {} was trained with, so its ids mean other things; "
-                         "prepare it with --vocabulary-from {}",
-                         prepared.string(), table.name, directory_.string(), directory_.string());
+    if (!fs::exists(own)) continue;  // hashed, or a bundle without vocabularies
+    INTERPLAY_CHECK_DATA(
+        fs::exists(theirs) && hash64_file(own) == hash64_file(theirs),
+        "{}: its vocabulary '{}' is not the one that {} was trained with, so its ids mean other things; "
+        "prepare it with --vocabulary-from {}",
+        prepared.string(), table.name, directory_.string(), directory_.string());
   }
 }
 
@@ -99,10 +102,14 @@ void start_bundle(const fs::path& directory, const Config& config, const Schema&
   write_file(directory / Bundle::kConfig, config.yaml());
 }
 
-void save_weights(const fs::path& file, const torch::nn::Module& model) { nn::save_safetensors(file, weights_of(model)); }
+void save_weights(const fs::path& file, const torch::nn::Module& model) {
+  nn::save_safetensors(file, weights_of(model));
+}
 
 void finish_bundle(const fs::path& directory) {
-  Manifest::describe(directory, {}, [](const std::string& file) { return !is_kept_out_of_manifest(file); }).save(directory);
+  Manifest::describe(directory, {}, [](const std::string& file) {
+    return !is_kept_out_of_manifest(file);
+  }).save(directory);
 }
 
 void save_bundle(const fs::path& directory, const torch::nn::Module& model, const Config& config, const Schema& schema,
@@ -121,8 +128,8 @@ void warm_start(Model& model, const Schema& schema, const fs::path& prepared, co
   for (const auto& old : from.schema().tables()) {
     for (const auto& table : schema.tables()) {
       if (table.name != old.name) continue;
-      INTERPLAY_CHECK_DATA(table.rows >= old.rows, "{}: table '{}' has {} rows, {} had {}; it cannot shrink", prepared.string(),
-                           table.name, table.rows, from.directory().string(), old.rows);
+      INTERPLAY_CHECK_DATA(table.rows >= old.rows, "{}: table '{}' has {} rows, {} had {}; it cannot shrink",
+                           prepared.string(), table.name, table.rows, from.directory().string(), old.rows);
       for (int64_t id = 1; id + 1 < old.rows; ++id) {
         INTERPLAY_CHECK_DATA(before.token(old.name, id) == after.token(table.name, id),
                              "{}: id {} of table '{}' is '{}', but '{}' in {}; prepare with --vocabulary-from {}",
@@ -141,7 +148,8 @@ void warm_start(Model& model, const Schema& schema, const fs::path& prepared, co
                          old->second.size(1), rows, t.table->width());
     auto bigger = at::empty({rows, t.table->width()});
     bigger.narrow(0, 0, before_rows - 1).copy_(old->second.narrow(0, 0, before_rows - 1));
-    bigger.narrow(0, before_rows - 1, rows - before_rows + 1).copy_(old->second.narrow(0, before_rows - 1, 1).expand({rows - before_rows + 1, -1}));
+    bigger.narrow(0, before_rows - 1, rows - before_rows + 1)
+        .copy_(old->second.narrow(0, before_rows - 1, 1).expand({rows - before_rows + 1, -1}));
     old->second = bigger;
   }
   load_weights(model, adapted, file.string());

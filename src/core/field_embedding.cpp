@@ -18,7 +18,7 @@ std::string module_name(std::string name) {
 }
 
 bool is_every_column(const std::vector<int64_t>& columns, int64_t size) {
-  return int64_t(columns.size()) == size;   // columns are distinct and ascending
+  return int64_t(columns.size()) == size;  // columns are distinct and ascending
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, doub
                                        std::vector<std::string> leave_out)
     : schema_(schema), width_(width), init_std_(init_std) {
   INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
-  for (const auto& name : leave_out) schema_.field(name);   // throws where there is none
+  for (const auto& name : leave_out) schema_.field(name);  // throws where there is none
   const auto wanted = [&](const Field* f) {
     return std::find(leave_out.begin(), leave_out.end(), f->name) == leave_out.end();
   };
@@ -60,12 +60,14 @@ FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, doub
     names_.push_back(f->name);
     vectors_.push_back(*f);
   }
-  INTERPLAY_CHECK(schema_.count(FieldKind::text) == 0, "text fields have no vector of their own; leave them out with fields.drop");
+  INTERPLAY_CHECK(schema_.count(FieldKind::text) == 0,
+                  "text fields have no vector of their own; leave them out with fields.drop");
 }
 
 nn::Embedding FieldEmbeddingImpl::table(const Field& field) {
   const std::string name = module_name(field.table);
-  if (const auto* const known = named_children().find(name)) return nn::Embedding(std::dynamic_pointer_cast<nn::EmbeddingImpl>(*known));
+  if (const auto* const known = named_children().find(name))
+    return nn::Embedding(std::dynamic_pointer_cast<nn::EmbeddingImpl>(*known));
   return register_module(name, nn::Embedding(field.rows, width_, init_std_));
 }
 
@@ -77,7 +79,7 @@ at::Tensor FieldEmbeddingImpl::numeric(const Features& x) {
     v = v.index_select(0, columns);
     values = values.index_select(1, columns);
   }
-  return values.unsqueeze(2) * v;   // [B, D, K]
+  return values.unsqueeze(2) * v;  // [B, D, K]
 }
 
 nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
@@ -87,7 +89,7 @@ nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
     if (!is_every_column(categorical_, ids.size(1))) {
       ids = ids.index_select(1, at::tensor(categorical_, at::TensorOptions().dtype(at::kLong).device(ids.device())));
     }
-    parts.push_back(nn::gather_fields(ids, categorical_tables_));   // [B, F, K]
+    parts.push_back(nn::gather_fields(ids, categorical_tables_));  // [B, F, K]
   }
   if (!numeric_.empty()) parts.push_back(numeric(x));
   for (const auto& f : sequences_) parts.push_back(field(x, f.name).unsqueeze(1));
@@ -103,7 +105,8 @@ at::Tensor FieldEmbeddingImpl::field(const Features& x, const std::string& name)
     case FieldKind::numeric: return x.dense.select(1, f.column).unsqueeze(1) * numeric_weight_[f.column];
     case FieldKind::sequence: return nn::pool(sequence(x, name), f.pooling);
     case FieldKind::vector:
-      return named_children()[module_name(name) + "_projection"]->as<torch::nn::LinearImpl>()->forward(x.vectors[size_t(f.column)]);
+      return named_children()[module_name(name) + "_projection"]->as<torch::nn::LinearImpl>()->forward(
+          x.vectors[size_t(f.column)]);
     case FieldKind::text: break;
   }
   throw Error(fmt::format("field '{}' of kind {} has no vector", name, to_string(f.kind)));
@@ -113,19 +116,22 @@ nn::SequenceVectors FieldEmbeddingImpl::sequence(const Features& x, const std::s
   const Field& f = schema_.field(name);
   INTERPLAY_CHECK(f.kind == FieldKind::sequence, "field '{}' is {}, not a sequence", name, to_string(f.kind));
   const Sequence& s = x.sequences[size_t(f.column)];
-  const auto lengths = s.offsets.diff();                                                // [B]
+  const auto lengths = s.offsets.diff();  // [B]
   const int64_t batch = lengths.size(0);
   const auto rows = at::arange(batch, s.offsets.options());
   if (pad_to <= 0) {
     return {table(f)(s.ids), rows.repeat_interleave(lengths, 0, s.ids.size(0)), s.offsets, {}, s.weights};
   }
-  const auto place = at::arange(pad_to, s.offsets.options());                           // [L]
-  const auto valid = place.unsqueeze(0) < lengths.unsqueeze(1);                         // [B, L]
+  const auto place = at::arange(pad_to, s.offsets.options());    // [L]
+  const auto valid = place.unsqueeze(0) < lengths.unsqueeze(1);  // [B, L]
   const auto from = (s.offsets.narrow(0, 0, batch).unsqueeze(1) + place).masked_select(valid);
   auto ids = at::zeros({batch, pad_to}, s.ids.options());
   ids.masked_scatter_(valid, s.ids.index_select(0, from));
   at::Tensor weights;
-  if (s.weights.defined()) weights = at::zeros({batch, pad_to}, s.weights.options()).masked_scatter(valid, s.weights.index_select(0, from)).flatten();
+  if (s.weights.defined())
+    weights = at::zeros({batch, pad_to}, s.weights.options())
+                  .masked_scatter(valid, s.weights.index_select(0, from))
+                  .flatten();
   return {table(f)(ids.flatten()), rows.repeat_interleave(pad_to), at::arange(batch + 1, s.offsets.options()) * pad_to,
           valid.flatten(), weights};
 }
@@ -136,7 +142,7 @@ FieldLinearImpl::FieldLinearImpl(const Schema& schema, bool bias, double init_st
 }
 
 at::Tensor FieldLinearImpl::forward(const Features& x) {
-  const auto sum = weights_(x).tensor().sum({1, 2});   // [B]
+  const auto sum = weights_(x).tensor().sum({1, 2});  // [B]
   return bias_.defined() ? sum + bias_ : sum;
 }
 

@@ -37,13 +37,15 @@ void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tens
   const at::NoGradGuard no_grad;
   auto own = weights_of(model);
   for (const auto& [name, given] : weights) {
-    INTERPLAY_CHECK_DATA(own.contains(name), "{}: entry '{}' is unknown to this model; the file belongs to another", from, name);
+    INTERPLAY_CHECK_DATA(own.contains(name), "{}: entry '{}' is unknown to this model; the file belongs to another",
+                         from, name);
   }
   for (auto& [name, weight] : own) {
     const auto it = weights.find(name);
-    INTERPLAY_CHECK_DATA(it != weights.end(), "{}: entry '{}' is missing; the file belongs to another model", from, name);
-    INTERPLAY_CHECK_DATA(it->second.sizes() == weight.sizes(), "{}: entry '{}' has shape [{}], this model needs [{}]", from, name,
-                         fmt::join(it->second.sizes(), ", "), fmt::join(weight.sizes(), ", "));
+    INTERPLAY_CHECK_DATA(it != weights.end(), "{}: entry '{}' is missing; the file belongs to another model", from,
+                         name);
+    INTERPLAY_CHECK_DATA(it->second.sizes() == weight.sizes(), "{}: entry '{}' has shape [{}], this model needs [{}]",
+                         from, name, fmt::join(it->second.sizes(), ", "), fmt::join(weight.sizes(), ", "));
     weight.copy_(it->second);
   }
 }

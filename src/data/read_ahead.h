@@ -23,7 +23,7 @@ class ReadAhead {
   ReadAhead& operator=(const ReadAhead&) = delete;
 
   bool next(RawBatch& batch, RowValues& values);  ///< false at the end; rethrows what the reader threw
-  double share_done() const;   ///< of the bytes; 0 where unknown
+  double share_done() const;                      ///< of the bytes; 0 where unknown
 
  private:
   void run();

@@ -8,14 +8,15 @@
 namespace interplay::nn {
 
 CrossImpl::CrossImpl(int64_t width, int64_t layers) {
-  INTERPLAY_CHECK(layers >= 1 && width >= 1, "cross: {} layers of width {}; expected at least one of each", layers, width);
+  INTERPLAY_CHECK(layers >= 1 && width >= 1, "cross: {} layers of width {}; expected at least one of each", layers,
+                  width);
   weight = register_parameter("weight", at::empty({layers, width, width}));
   bias = register_parameter("bias", at::zeros({layers, width}));
   for (int64_t l = 0; l < layers; ++l) torch::nn::init::xavier_normal_(weight.detach()[l]);
 }
 
 at::Tensor CrossImpl::forward(const at::Tensor& x0) {
-  auto x = x0;                                                                 // [B, W]
+  auto x = x0;  // [B, W]
   for (int64_t l = 0; l < weight.size(0); ++l) x = at::addcmul(x, x0, at::linear(x, weight[l], bias[l]));
   return x;
 }

@@ -13,7 +13,7 @@
 namespace interplay::nn {
 namespace {
 
-constexpr int64_t kPadding = 0;   // id of an absent value: its vector is zero and never trained
+constexpr int64_t kPadding = 0;  // id of an absent value: its vector is zero and never trained
 constexpr int64_t kRowsPerTask = 2048;
 
 using Tables = std::vector<c10::intrusive_ptr<TableStorage>>;
@@ -66,7 +66,7 @@ struct Gather : torch::autograd::Function<Gather> {
     const auto capsule = context->saved_data["tables"].toCapsule();
     const auto& tables = static_cast<TablesHolder&>(*capsule).tables;
     const auto ids = context->get_saved_variables()[0];
-    const auto grad = gradients[0].contiguous();   // [N, F, K]
+    const auto grad = gradients[0].contiguous();  // [N, F, K]
     for (int64_t f = 0; f < ids.size(1); ++f) tables[f]->record(ids.select(1, f), grad.select(1, f));
     return {at::Tensor(), at::Tensor(), at::Tensor()};
   }
@@ -178,7 +178,8 @@ EmbeddingImpl::EmbeddingImpl(int64_t rows, int64_t width, double init_std)
   auto* const w = table_->weight().mutable_data_ptr<float>();
   at::parallel_for(1, rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      for (int64_t k = 0; k < width; ++k) w[r * width + k] = float(init_std * random_normal(seed, uint64_t(r), uint64_t(k)));
+      for (int64_t k = 0; k < width; ++k)
+        w[r * width + k] = float(init_std * random_normal(seed, uint64_t(r), uint64_t(k)));
     }
   });
 }

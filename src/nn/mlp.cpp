@@ -46,7 +46,8 @@ torch::nn::Linear xavier_linear(int64_t in, int64_t out, bool bias) {
 DiceImpl::DiceImpl(int64_t width)
     : alpha(register_parameter("alpha", at::zeros({width}))),
       norm_(register_module("norm", torch::nn::BatchNorm1d(
-                                        torch::nn::BatchNorm1dOptions(width).affine(false).eps(1e-9).momentum(0.01)))) {}
+                                        torch::nn::BatchNorm1dOptions(width).affine(false).eps(1e-9).momentum(0.01)))) {
+}
 
 at::Tensor DiceImpl::forward(const at::Tensor& x) {
   const auto p = at::sigmoid(normalise(norm_, x));
@@ -70,7 +71,8 @@ MlpImpl::MlpImpl(int64_t in, MlpOptions options) : dropout_(options.dropout), ou
     if (options.norm == "batch") {
       layer.batch_norm = register_module(fmt::format("norm{}", i), torch::nn::BatchNorm1d(width));
     } else if (options.norm == "layer") {
-      layer.layer_norm = register_module(fmt::format("norm{}", i), torch::nn::LayerNorm(torch::nn::LayerNormOptions({width})));
+      layer.layer_norm =
+          register_module(fmt::format("norm{}", i), torch::nn::LayerNorm(torch::nn::LayerNormOptions({width})));
     } else {
       INTERPLAY_CHECK(options.norm == "none", "mlp: norm '{}' is not known (none | batch | layer)", options.norm);
     }

@@ -30,8 +30,8 @@ constexpr std::array<Type, 10> kTypes{{{"F64", at::kDouble},
                                        {"I8", at::kChar},
                                        {"U8", at::kByte},
                                        {"BOOL", at::kBool}}};
-constexpr size_t kAlign = 64;                      // of the data section, so that mapped rows may be read by wide loads
-constexpr uint64_t kMaxHeader = 100'000'000;       // bytes; the format's own limit
+constexpr size_t kAlign = 64;                 // of the data section, so that mapped rows may be read by wide loads
+constexpr uint64_t kMaxHeader = 100'000'000;  // bytes; the format's own limit
 
 at::ScalarType scalar_of(const std::string& name, const std::string& place) {
   for (const auto& t : kTypes) {
@@ -73,7 +73,8 @@ void save_safetensors(const std::filesystem::path& file, const std::map<std::str
       const int64_t rows = tensor.dim() > 0 ? tensor.size(0) : 1;
       const int64_t row_bytes = rows > 0 ? tensor.numel() / rows * int64_t(tensor.element_size()) : 0;
       const int64_t step = std::max<int64_t>(1, (int64_t(64) << 20) / std::max<int64_t>(1, row_bytes));
-      for (int64_t first = 0; first < rows && row_bytes > 0; first += step) {   // in parts: a table may exceed memory twice over
+      for (int64_t first = 0; first < rows && row_bytes > 0;
+           first += step) {  // in parts: a table may exceed memory twice over
         const int64_t count = std::min(step, rows - first);
         const auto part = (tensor.dim() > 0 ? tensor.narrow(0, first, count) : tensor).detach().cpu().contiguous();
         out.write(static_cast<const char*>(part.const_data_ptr()), std::streamsize(count * row_bytes));
@@ -89,7 +90,8 @@ Safetensors::Safetensors(const std::filesystem::path& file) : file_(file) {
   const auto mapped = std::make_shared<const MappedFile>(file);
   const auto bytes = mapped->bytes();
   uint64_t header_bytes = 0;
-  INTERPLAY_CHECK_DATA(bytes.size() >= 8, "{}: {} bytes are too few for a safetensors file; it was cut", file.string(), bytes.size());
+  INTERPLAY_CHECK_DATA(bytes.size() >= 8, "{}: {} bytes are too few for a safetensors file; it was cut", file.string(),
+                       bytes.size());
   std::memcpy(&header_bytes, bytes.data(), 8);
   INTERPLAY_CHECK_DATA(header_bytes <= kMaxHeader && header_bytes <= bytes.size() - 8,
                        "{}: its header claims {} bytes of a file of {}; it is damaged or not a safetensors file",
@@ -116,10 +118,12 @@ Safetensors::Safetensors(const std::filesystem::path& file) : file_(file) {
                              "{}: impossible shape; the file is damaged", place);
         count *= uint64_t(s);
       }
-      INTERPLAY_CHECK_DATA(count == span[1] - span[0], "{}: its shape needs {} bytes, the file has {}", place, count, span[1] - span[0]);
-      char* const begin = const_cast<char*>(data + span[0]);   // the mapping is read-only: writing would fault
+      INTERPLAY_CHECK_DATA(count == span[1] - span[0], "{}: its shape needs {} bytes, the file has {}", place, count,
+                           span[1] - span[0]);
+      char* const begin = const_cast<char*>(data + span[0]);  // the mapping is read-only: writing would fault
       const bool aligned = reinterpret_cast<uintptr_t>(begin) % c10::elementSize(scalar) == 0;
-      auto view = at::from_blob(begin, shape, [mapped](void*) {}, at::TensorOptions().dtype(aligned ? scalar : at::kByte));
+      auto view = at::from_blob(
+          begin, shape, [mapped](void*) {}, at::TensorOptions().dtype(aligned ? scalar : at::kByte));
       if (!aligned) {
         auto copy = at::empty(shape, at::TensorOptions().dtype(scalar));
         std::memcpy(copy.mutable_data_ptr(), begin, size_t(count));
@@ -137,7 +141,8 @@ Safetensors::Safetensors(const std::filesystem::path& file) : file_(file) {
 
 const at::Tensor& Safetensors::at(const std::string& name) const {
   const auto it = tensors_.find(name);
-  INTERPLAY_CHECK_DATA(it != tensors_.end(), "{}: has no entry '{}'; it belongs to another model", file_.string(), name);
+  INTERPLAY_CHECK_DATA(it != tensors_.end(), "{}: has no entry '{}'; it belongs to another model", file_.string(),
+                       name);
   return it->second;
 }
 

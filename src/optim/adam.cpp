@@ -8,8 +8,8 @@ namespace interplay {
 namespace {
 
 /// Adam (Kingma and Ba 2015). Dense: as torch.optim.Adam, eps added after the bias correction of the second moment.
-/// Lazy: as torch.optim.SparseAdam, moments of absent rows rest, the bias correction counts every step, and eps is added
-/// before it. `decay` > 0 shrinks weights apart from the gradient (AdamW, Loshchilov and Hutter 2019).
+/// Lazy: as torch.optim.SparseAdam, moments of absent rows rest, the bias correction counts every step, and eps is
+/// added before it. `decay` > 0 shrinks weights apart from the gradient (AdamW, Loshchilov and Hutter 2019).
 class Adam final : public RowRule<Adam> {
  public:
   struct Options {
@@ -34,8 +34,11 @@ class Adam final : public RowRule<Adam> {
     const double size = step.lr / correction1;
     const float keep = float(1 - step.lr * options_.decay);
     // dense: size m / (sqrt(v) / root2 + eps); lazy: size root2 m / (sqrt(v) + eps)
-    return step.lazy ? Constants{float(options_.beta1), float(options_.beta2), float(size * root2), 1, float(options_.eps), keep}
-                     : Constants{float(options_.beta1), float(options_.beta2), float(size), float(1 / root2), float(options_.eps), keep};
+    return step.lazy ? Constants{float(options_.beta1), float(options_.beta2),
+                                 float(size * root2),   1,
+                                 float(options_.eps),   keep}
+                     : Constants{float(options_.beta1), float(options_.beta2), float(size),
+                                 float(1 / root2),      float(options_.eps),   keep};
   }
 
   void row(float* w, const float* g, float* s, int64_t width, const Constants& c) const {

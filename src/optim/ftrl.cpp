@@ -7,9 +7,9 @@
 namespace interplay {
 namespace {
 
-/// FTRL-proximal (McMahan et al. 2013, algorithm 1), lr being its alpha: per weight z += g - (sqrt(n + g^2) - sqrt(n)) w / lr,
-/// n += g^2, then w = 0 if |z| <= lambda1, else -(z - sign(z) lambda1) / ((beta + sqrt(n)) / lr + lambda2).
-/// z starts so that the first weights are what the model drew.
+/// FTRL-proximal (McMahan et al. 2013, algorithm 1), lr being its alpha: per weight z += g - (sqrt(n + g^2) - sqrt(n))
+/// w / lr, n += g^2, then w = 0 if |z| <= lambda1, else -(z - sign(z) lambda1) / ((beta + sqrt(n)) / lr + lambda2). z
+/// starts so that the first weights are what the model drew.
 class Ftrl final : public RowRule<Ftrl> {
  public:
   struct Options {
@@ -25,7 +25,7 @@ class Ftrl final : public RowRule<Ftrl> {
   };
   explicit Ftrl(const Options& options) : options_(options) {}
 
-  int64_t state_width(int64_t width) const override { return 2 * width + 1; }   // z, n, and whether z has begun
+  int64_t state_width(int64_t width) const override { return 2 * width + 1; }  // z, n, and whether z has begun
 
   Constants constants(const StepInfo& step) const {
     return {float(1 / step.lr), float(options_.beta), float(options_.lambda1), float(options_.lambda2)};

@@ -17,8 +17,8 @@ struct Group {
 
 struct DenseParameter {
   std::string name;
-  at::Tensor weight;   // a leaf that requires grad
-  at::Tensor state;    // [R, S]
+  at::Tensor weight;  // a leaf that requires grad
+  at::Tensor state;   // [R, S]
   const Group* group;
   at::Tensor as_rows(const at::Tensor& t) const { return t.dim() >= 2 ? t.flatten(1) : t.reshape({1, -1}); }
 };
@@ -27,7 +27,7 @@ struct TableParameter {
   std::string name;
   std::shared_ptr<nn::EmbeddingImpl> table;
   const Group* group;
-  nn::RowGradients gradients;   // of the present step
+  nn::RowGradients gradients;  // of the present step
 };
 
 const std::vector<std::string> kGroupKeys{"lr", "l1", "l2", "mode"};
@@ -52,7 +52,8 @@ void group_names(const torch::nn::Module& module, const std::string& prefix, con
   const auto* const grouped = dynamic_cast<const nn::ParameterGroup*>(&module);
   const std::string group = grouped ? grouped->parameter_group() : inherited;
   for (const auto& p : module.named_parameters(false)) names[prefix + p.key()] = group;
-  for (const auto& child : module.named_children()) group_names(*child.value(), prefix + child.key() + ".", group, names);
+  for (const auto& child : module.named_children())
+    group_names(*child.value(), prefix + child.key() + ".", group, names);
 }
 
 /// g += l2 w + l1 sign(w), for one stretch of weights.
@@ -70,7 +71,7 @@ at::Tensor penalty_gradient(const at::Tensor& w, const GroupOptions& o) { return
 
 bool has_penalty(const GroupOptions& o) { return o.l1 != 0 || o.l2 != 0; }
 
-constexpr int64_t kBlock = 256;   // rows whose gradients are built at a time in the pass over a whole table
+constexpr int64_t kBlock = 256;  // rows whose gradients are built at a time in the pass over a whole table
 
 }  // namespace
 
@@ -94,7 +95,7 @@ struct ParameterGroups::State {
     const int64_t* const touched = t.gradients.rows.const_data_ptr<int64_t>();
     const int64_t count = t.gradients.rows.size(0);
     const float* const grad = t.gradients.grad.const_data_ptr<float>();
-    const int64_t blocks = (table.rows() - 1 + kBlock - 1) / kBlock;   // the padding row is left out
+    const int64_t blocks = (table.rows() - 1 + kBlock - 1) / kBlock;  // the padding row is left out
     at::parallel_for(0, blocks, 16, [&](int64_t begin, int64_t end) {
       std::vector<float> g(size_t(kBlock * width));
       int64_t next = std::lower_bound(touched, touched + count, 1 + begin * kBlock) - touched;
@@ -104,7 +105,8 @@ struct ParameterGroups::State {
         for (; next < count && touched[next] < first + rows; ++next) {
           std::copy_n(grad + next * width, width, g.data() + (touched[next] - first) * width);
         }
-        for (int64_t r = 0; r < rows; ++r) add_penalty(w + (first + r) * stride, g.data() + r * width, width, t.group->options);
+        for (int64_t r = 0; r < rows; ++r)
+          add_penalty(w + (first + r) * stride, g.data() + r * width, width, t.group->options);
         visit(first, rows, g.data());
       }
     });
@@ -114,7 +116,7 @@ struct ParameterGroups::State {
     auto& table = t.table->table();
     if (!table.device().is_cpu()) return full_gradient(t).square().sum().item<double>();
     if (t.group->options.mode == "dense" && has_penalty(t.group->options)) {
-      std::vector<double> partial(size_t(table.rows() / kBlock + 2), 0.0);   // by place, so the sum has one order
+      std::vector<double> partial(size_t(table.rows() / kBlock + 2), 0.0);  // by place, so the sum has one order
       every_row(t, [&](int64_t first, int64_t rows, const float* g) {
         double sum = 0;
         for (int64_t k = 0; k < rows * table.width(); ++k) sum += double(g[k]) * g[k];
@@ -127,7 +129,7 @@ struct ParameterGroups::State {
     return t.gradients.grad.square().sum(at::kDouble).item<double>();
   }
 
-  at::Tensor full_gradient(TableParameter& t) {   // [V, K], on any device
+  at::Tensor full_gradient(TableParameter& t) {  // [V, K], on any device
     auto& table = t.table->table();
     auto g = penalty_gradient(table.weight(), t.group->options);
     g[0].zero_();
@@ -145,7 +147,8 @@ struct ParameterGroups::State {
         table.weight().index_copy_(0, t.gradients.rows, w);
         table.state().index_copy_(0, t.gradients.rows, s);
       } else {
-        t.group->rule->update(table.weight().slice(0, 1), full_gradient(t).slice(0, 1) * scale, table.state().slice(0, 1), info);
+        t.group->rule->update(table.weight().slice(0, 1), full_gradient(t).slice(0, 1) * scale,
+                              table.state().slice(0, 1), info);
       }
       return;
     }
@@ -178,8 +181,8 @@ struct ParameterGroups::State {
     float* const state = p.state.mutable_data_ptr<float>();
     const int64_t width = w.size(1), state_width = p.state.size(1);
     at::parallel_for(0, w.size(0), std::max<int64_t>(1, 16384 / width), [&](int64_t begin, int64_t end) {
-      p.group->rule->update({weights + begin * width, gradients + begin * width, state + begin * state_width, end - begin,
-                             width, width, state_width},
+      p.group->rule->update({weights + begin * width, gradients + begin * width, state + begin * state_width,
+                             end - begin, width, width, state_width},
                             info);
     });
   }
@@ -202,7 +205,8 @@ ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& 
     if (std::find(present.begin(), present.end(), name) == present.end()) {
       std::sort(present.begin(), present.end());
       present.erase(std::unique(present.begin(), present.end()), present.end());
-      config[name].fail(fmt::format("this model has no parameter group '{}' (groups: {})", name, fmt::join(present, ", ")));
+      config[name].fail(
+          fmt::format("this model has no parameter group '{}' (groups: {})", name, fmt::join(present, ", ")));
     }
   }
   const at::NoGradGuard no_grad;
@@ -228,7 +232,7 @@ ParameterGroups::~ParameterGroups() = default;
 Config ParameterGroups::resolve(const Config& config) {
   Config given = config;
   if (!given.has("dense")) given.set("dense", Config::parse("{name: adam}"));
-  if (!given.has("embedding")) {   // as dense, unless said otherwise
+  if (!given.has("embedding")) {  // as dense, unless said otherwise
     given.set("embedding", given["dense"]);
   }
   Config out;
@@ -292,7 +296,7 @@ double ParameterGroups::step(const Step& step) {
       p.weight.mutable_grad().reset();
       continue;
     }
-    if (!p.weight.grad().defined()) {   // unused in this step: only a penalty moves it
+    if (!p.weight.grad().defined()) {  // unused in this step: only a penalty moves it
       if (!has_penalty(p.group->options)) continue;
       p.weight.mutable_grad() = at::zeros_like(p.weight);
     }
@@ -306,7 +310,7 @@ double ParameterGroups::step(const Step& step) {
     for (auto* t : tables) sum += s.table_norm2(*t);
     for (auto* p : dense) sum += p->weight.grad().square().sum(at::kDouble).item<double>();
     norm = std::sqrt(sum);
-    scale = std::min(1.0, step.clip_norm / (norm + 1e-6));   // as torch.nn.utils.clip_grad_norm_
+    scale = std::min(1.0, step.clip_norm / (norm + 1e-6));  // as torch.nn.utils.clip_grad_norm_
   }
 
   ++s.steps;

@@ -6,7 +6,7 @@
 
 #include <interplay/core/bundle.h>
 #include <interplay/data/encoder.h>
-#include <interplay/train/evaluator.h>
+#include <interplay/data/loader.h>
 
 namespace interplay {
 namespace {
@@ -17,7 +17,7 @@ std::vector<float> sigmoid(std::vector<float> logits) {
   return logits;
 }
 
-RawBatch to_batch(const std::vector<Scorer::Row>& rows, const std::vector<std::string>& columns) {
+RawBatch to_columns(const std::vector<Scorer::Row>& rows, const std::vector<std::string>& columns) {
   RawBatch batch;
   batch.rows = int64_t(rows.size());
   for (const auto& name : columns) {
@@ -39,6 +39,14 @@ struct Scorer::State {
   Encoder encoder;
   std::shared_ptr<Model> model;
   double offset;
+
+  std::vector<float> logits(const Features& x) const {
+    const at::NoGradGuard no_grad;
+    auto logit = model->forward(x).logit;
+    if (offset != 0) logit = logit + offset;
+    logit = logit.contiguous();
+    return {logit.const_data_ptr<float>(), logit.const_data_ptr<float>() + logit.numel()};
+  }
 };
 
 Scorer Scorer::load(const std::filesystem::path& run) {
@@ -53,19 +61,21 @@ std::vector<std::string> Scorer::columns() const { return state_->encoder.column
 
 std::vector<float> Scorer::logits(const RawBatch& rows) const {
   if (rows.rows == 0) return {};
-  const at::NoGradGuard no_grad;
-  const Features x = to_features(state_->encoder.encode(rows, {.labels = false}), schema());
-  auto logit = state_->model->forward(x).logit;
-  if (state_->offset != 0) logit = logit + state_->offset;
-  logit = logit.contiguous();
-  return {logit.const_data_ptr<float>(), logit.const_data_ptr<float>() + logit.numel()};
+  return state_->logits(to_features(state_->encoder.encode(rows, {.labels = false}), schema()));
 }
 
 std::vector<float> Scorer::score(const RawBatch& rows) const { return sigmoid(logits(rows)); }
-std::vector<float> Scorer::score(const std::vector<Row>& rows) const { return score(to_batch(rows, columns())); }
+std::vector<float> Scorer::score(const std::vector<Row>& rows) const { return score(to_columns(rows, columns())); }
 
 std::vector<float> Scorer::score(const Dataset& dataset, int64_t batch_size) const {
-  return sigmoid(predict(*state_->model, dataset.select(schema()), {.batch_size = batch_size, .logit_offset = state_->offset}).logit);
+  std::vector<float> all;
+  Loader loader(dataset.select(schema()), LoaderOptions{.batch_size = batch_size, .shuffle = false});
+  loader.start(0, 0);
+  for (Batch batch; loader.next(batch);) {
+    const auto some = state_->logits(batch.features);
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return sigmoid(std::move(all));
 }
 
 }  // namespace interplay

@@ -23,7 +23,7 @@ at::Generator generator() { return at::detail::getDefaultCPUGenerator(); }
 void save_checkpoint(const fs::path& run, const Model& model, const ParameterGroups& parameters,
                      const nlohmann::ordered_json& state) {
   std::string name = fmt::format("checkpoint-{}", parameters.steps());
-  for (int again = 1; fs::exists(run / name); ++again) {   // the one LATEST names is never touched
+  for (int again = 1; fs::exists(run / name); ++again) {  // the one LATEST names is never touched
     name = fmt::format("checkpoint-{}.{}", parameters.steps(), again);
   }
   const fs::path target = run / name, temporary = aside(target);
@@ -39,7 +39,8 @@ void save_checkpoint(const fs::path& run, const Model& model, const ParameterGro
   write_file(run / kLatest, name + "\n");
   for (const auto& entry : fs::directory_iterator(run)) {
     const auto other = entry.path().filename().string();
-    if (entry.is_directory() && other != name && (other.starts_with("checkpoint-") || other.starts_with(".checkpoint-"))) {
+    if (entry.is_directory() && other != name &&
+        (other.starts_with("checkpoint-") || other.starts_with(".checkpoint-"))) {
       fs::remove_all(entry.path());
     }
   }
@@ -57,7 +58,8 @@ nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, Parame
   load_weights(model, weights.tensors(), (directory / "model.safetensors").string());
   for (auto& [key, state] : parameters.state()) {
     const at::Tensor& saved = optimizer.at(key);
-    INTERPLAY_CHECK_DATA(saved.sizes() == state.sizes(), "{}: state of '{}' has another shape; it belongs to another optimizer",
+    INTERPLAY_CHECK_DATA(saved.sizes() == state.sizes(),
+                         "{}: state of '{}' has another shape; it belongs to another optimizer",
                          (directory / "optimizer.safetensors").string(), key);
     const at::NoGradGuard no_grad;
     state.copy_(saved);

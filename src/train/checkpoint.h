@@ -15,8 +15,8 @@ namespace interplay {
 void save_checkpoint(const std::filesystem::path& run, const Model& model, const ParameterGroups& parameters,
                      const nlohmann::ordered_json& state);
 
-/// Puts the last checkpoint of `run` into model, parameters and the random state. Returns `state`, or null where the run
-/// has no checkpoint.
+/// Puts the last checkpoint of `run` into model, parameters and the random state. Returns `state`, or null where the
+/// run has no checkpoint.
 nlohmann::ordered_json load_checkpoint(const std::filesystem::path& run, Model& model, ParameterGroups& parameters);
 
 }  // namespace interplay

@@ -22,7 +22,7 @@ Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& op
   const auto begun = std::chrono::steady_clock::now();
   const at::NoGradGuard no_grad;
   const bool training = model.is_training();
-  if (training) model.eval();   // untouched otherwise: a served model is shared between threads
+  if (training) model.eval();  // untouched otherwise: a served model is shared between threads
   Predicted out;
   out.labels = std::max<int64_t>(1, int64_t(dataset.schema().labels().size()));
   out.logit.reserve(size_t(dataset.rows() * out.labels));
@@ -30,13 +30,14 @@ Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& op
   loader.start(0, 0);
   Progress progress(options.progress, dataset.rows());
   for (Batch batch; loader.next(batch);) {
-    const auto logit = model.forward(batch.features.to(options.device)).logit;   // [B] or [B, T]
+    const auto logit = model.forward(batch.features.to(options.device)).logit;  // [B] or [B, T]
     append(out.logit, options.logit_offset != 0 ? logit + options.logit_offset : logit);
     if (batch.labels.defined()) append(out.label, batch.labels);
     if (batch.weight.defined()) append(out.weight, batch.weight);
     if (batch.group.defined()) {
       const auto group = batch.group.contiguous();
-      out.group.insert(out.group.end(), group.const_data_ptr<int64_t>(), group.const_data_ptr<int64_t>() + group.numel());
+      out.group.insert(out.group.end(), group.const_data_ptr<int64_t>(),
+                       group.const_data_ptr<int64_t>() + group.numel());
     }
     if (!options.progress.empty()) progress.add(batch.rows());
   }

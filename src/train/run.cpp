@@ -29,7 +29,8 @@ void check_keys(const Config& experiment) {
     if (std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end()) continue;
     const std::string close = nearest(key, kKeys);
     experiment[key].fail(fmt::format("unknown key of an experiment{} (keys: {})",
-                                     close.empty() ? "" : fmt::format("; did you mean {}?", close), fmt::join(kKeys, ", ")));
+                                     close.empty() ? "" : fmt::format("; did you mean {}?", close),
+                                     fmt::join(kKeys, ", ")));
   }
   if (!experiment.has("model")) experiment["model"].fail("missing; expected a model, as in `model: {name: deepfm}`");
 }
@@ -60,9 +61,10 @@ void open_directory(const Config& resolved, const RunOptions& options) {
                     fs::exists(out / Bundle::kConfig) ? "a run" : "other files");
     return;
   }
-  INTERPLAY_CHECK(exists && fs::exists(out / Bundle::kConfig), "{}: there is no run to resume; leave --resume away", out.string());
+  INTERPLAY_CHECK(exists && fs::exists(out / Bundle::kConfig), "{}: there is no run to resume; leave --resume away",
+                  out.string());
   Config before = Config::load(out / Bundle::kConfig), now = resolved;
-  for (Config* c : {&before, &now}) {   // what may change without changing what was learned so far
+  for (Config* c : {&before, &now}) {  // what may change without changing what was learned so far
     c->erase("threads");
     c->erase("data");
     Config train = (*c)["train"];
@@ -70,10 +72,10 @@ void open_directory(const Config& resolved, const RunOptions& options) {
     c->set("train", train);
   }
   const std::string difference = first_difference(before, now);
-  INTERPLAY_CHECK(difference.empty(), "{}: {} differs from the run's config.yaml; only train.epochs and threads may change on --resume",
+  INTERPLAY_CHECK(difference.empty(),
+                  "{}: {} differs from the run's config.yaml; only train.epochs and threads may change on --resume",
                   out.string(), difference);
 }
-
 
 Json to_json(const std::vector<MetricValue>& values) {
   Json out = Json::object();
@@ -136,16 +138,18 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   const log::File log_file(options.out / "train.log");
   RunSummary summary;
   summary.parameters = parameter_count(*model);
-  log::info("{}: {} fields, {} parameters; {} train rows, {} valid, {} test; {} threads", config["model"]["name"].as<std::string>(),
-            schema.fields().size(), human_count(double(summary.parameters)), train.rows(), valid ? valid->rows() : 0,
-            test ? test->rows() : 0, at::get_num_threads());
+  log::info("{}: {} fields, {} parameters; {} train rows, {} valid, {} test; {} threads",
+            config["model"]["name"].as<std::string>(), schema.fields().size(), human_count(double(summary.parameters)),
+            train.rows(), valid ? valid->rows() : 0, test ? test->rows() : 0, at::get_num_threads());
   trainer.run_in(options.out, options.resume);
   if (options.started) options.started(trainer);
   summary.fit = valid ? trainer.fit(train, *valid) : trainer.fit(train);
   if (summary.fit.interrupted) {
-    throw Error(fmt::format("interrupted at step {}; a checkpoint is written, go on with --resume", summary.fit.steps), ErrorKind::interrupted);
+    throw Error(fmt::format("interrupted at step {}; a checkpoint is written, go on with --resume", summary.fit.steps),
+                ErrorKind::interrupted);
   }
-  log::info("stopped: {}; {} steps, {} rows/s", summary.fit.stopped_by, summary.fit.steps, human_count(summary.fit.rows_per_s));
+  log::info("stopped: {}; {} steps, {} rows/s", summary.fit.stopped_by, summary.fit.steps,
+            human_count(summary.fit.rows_per_s));
 
   const TrainOptions& t = trainer.options();
   const double offset = t.negative_rate < 1 ? negative_rate_offset(t.negative_rate) : 0;
@@ -153,12 +157,14 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   const auto judge = [&](const char* name, const Dataset& dataset) {
     const Predicted p = predict(*model, dataset, {t.eval_batch_size, at::Device(t.device), offset, name});
     std::vector<Config> wanted;
-    for (const auto& metric : {"auc", "logloss", "ne", "calibration", "pr_auc", "rmse"}) wanted.push_back(Config::scalar(metric, true));
+    for (const auto& metric : {"auc", "logloss", "ne", "calibration", "pr_auc", "rmse"})
+      wanted.push_back(Config::scalar(metric, true));
     if (!p.group.empty()) wanted.insert(wanted.begin() + 2, Config::scalar("gauc", true));
     auto values = p.evaluate(Config::sequence(wanted), schema.labels());
     log::info("{}: {}", name, metrics_line(values));
     if (p.labels == 1) {
-      report.splits.push_back(report_split(name, Predictions{.logit = p.logit, .label = p.label, .weight = p.weight, .group = p.group}, values));
+      report.splits.push_back(report_split(
+          name, Predictions{.logit = p.logit, .label = p.label, .weight = p.weight, .group = p.group}, values));
     }
     return values;
   };
@@ -167,7 +173,8 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   summary.peak_bytes = peak_memory_bytes();
 
-  report.title = fmt::format("{} on {}", config["model"]["name"].as<std::string>(), fs::weakly_canonical(options.data).filename().string());
+  report.title = fmt::format("{} on {}", config["model"]["name"].as<std::string>(),
+                             fs::weakly_canonical(options.data).filename().string());
   report.config = config.yaml();
   report.monitor = t.monitor.is_scalar() ? t.monitor.as<std::string>() : t.monitor.yaml();
   report.facts = {{"parameters", human_count(double(summary.parameters))},
@@ -180,10 +187,12 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   double seconds = 0;
   for (const auto& e : summary.fit.evaluations) {
     seconds += e.seconds;
-    report.evaluations.push_back({e.step, double(e.epoch), e.train_loss, e.lr, e.monitor, e.rows_per_s, seconds, e.metrics});
+    report.evaluations.push_back(
+        {e.step, double(e.epoch), e.train_loss, e.lr, e.monitor, e.rows_per_s, seconds, e.metrics});
   }
   if (summary.fit.best >= 0) report.best_step = summary.fit.evaluations[size_t(summary.fit.best)].step;
-  if (!fs::exists(options.out / Bundle::kWeights) || summary.fit.best < 0) save_weights(options.out / Bundle::kWeights, *model);
+  if (!fs::exists(options.out / Bundle::kWeights) || summary.fit.best < 0)
+    save_weights(options.out / Bundle::kWeights, *model);
   write_report(options.out / "report.html", report);
   write_summary(options.out, summary);
   finish_bundle(options.out);

@@ -29,7 +29,7 @@ using Json = nlohmann::ordered_json;
 namespace interplay {
 namespace {
 
-constexpr double kImprovement = 1e-6;   // a gain below this is none (FuxiCTR's protocol)
+constexpr double kImprovement = 1e-6;  // a gain below this is none (FuxiCTR's protocol)
 constexpr const char* kMetricsFile = "metrics.jsonl";
 
 using Clock = std::chrono::steady_clock;
@@ -39,7 +39,9 @@ at::Device parse_device(const std::string& name) {
   try {
     const at::Device device(name);
     INTERPLAY_CHECK(device.is_cpu() || at::hasCUDA(),
-                    "train.device: '{}' asked for, but this LibTorch has no CUDA; build with -DTorch_DIR=<a CUDA LibTorch>, or use cpu", name);
+                    "train.device: '{}' asked for, but this LibTorch has no CUDA; build with -DTorch_DIR=<a CUDA "
+                    "LibTorch>, or use cpu",
+                    name);
     return device;
   } catch (const c10::Error&) {
     throw Error(fmt::format("train.device: '{}' is not a device; expected cpu, cuda or cuda:N", name));
@@ -52,9 +54,14 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 Json to_json(const EpochReport& r) {
   Json metrics = Json::object();
   for (const auto& m : r.metrics) metrics[m.name] = number(m.value);
-  return {{"epoch", r.epoch},     {"step", r.step},       {"train_loss", number(r.train_loss)},
-          {"valid", metrics},     {"monitor", number(r.monitor)}, {"improved", r.improved},
-          {"lr", r.lr},           {"rows_per_s", std::round(r.rows_per_s)},
+  return {{"epoch", r.epoch},
+          {"step", r.step},
+          {"train_loss", number(r.train_loss)},
+          {"valid", metrics},
+          {"monitor", number(r.monitor)},
+          {"improved", r.improved},
+          {"lr", r.lr},
+          {"rows_per_s", std::round(r.rows_per_s)},
           {"seconds", r.seconds}};
 }
 
@@ -62,7 +69,7 @@ Json to_json(const EpochReport& r) {
 
 struct Trainer::State {
   Model& model;
-  Config config;            // resolved: train, optimizer, seed
+  Config config;  // resolved: train, optimizer, seed
   TrainOptions options;
   uint64_t seed;
   at::Device device;
@@ -83,9 +90,9 @@ struct Trainer::State {
   int64_t loss_steps = 0, rows = 0, rows_at_evaluation = 0;
   double seconds_at_evaluation = 0;
   bool done = false;
-  bool changed = true;               // since the last checkpoint
+  bool changed = true;  // since the last checkpoint
   std::vector<EpochReport> evaluations;
-  std::map<std::string, at::Tensor> best_weights;   // only without a run directory
+  std::map<std::string, at::Tensor> best_weights;  // only without a run directory
 
   State(Model& m, const Config& c)
       : model(m),
@@ -121,7 +128,8 @@ struct Trainer::State {
     model.train();
     const Output out = model.forward(b.features);
     const auto labels = out.logit.dim() == 1 ? b.labels.squeeze(1) : b.labels;
-    INTERPLAY_CHECK(labels.sizes() == out.logit.sizes(), "the model gives logits [{}] for labels [{}]; a model's logit is [B], or [B, T] for T labels",
+    INTERPLAY_CHECK(labels.sizes() == out.logit.sizes(),
+                    "the model gives logits [{}] for labels [{}]; a model's logit is [B], or [B, T] for T labels",
                     fmt::join(out.logit.sizes(), ", "), fmt::join(labels.sizes(), ", "));
     auto total = loss->forward(out.logit, labels, b.weight);
     for (const auto& a : out.auxiliary) total = total + a.weight * loss->forward(a.logit, labels, b.weight);
@@ -136,12 +144,24 @@ struct Trainer::State {
   Json checkpoint_state() const {
     Json reports = Json::array();
     for (const auto& e : evaluations) reports.push_back(to_json(e));
-    return {{"step", parameters.steps()}, {"epoch", epoch},     {"batch", batch},         {"waited", waited},
-            {"best", best},               {"best_score", number(best_score)},             {"loss_sum", loss_sum},
-            {"loss_steps", loss_steps},   {"rows", rows},       {"rows_at_evaluation", rows_at_evaluation},
-            {"train_seconds", train_seconds}, {"seconds_at_evaluation", seconds_at_evaluation},
-            {"metrics_bytes", metrics_bytes}, {"done", done},   {"schedule", schedule->state().yaml()},
-            {"threads", at::get_num_threads()}, {"kernels", at::get_cpu_capability()}, {"evaluations", reports}};
+    return {{"step", parameters.steps()},
+            {"epoch", epoch},
+            {"batch", batch},
+            {"waited", waited},
+            {"best", best},
+            {"best_score", number(best_score)},
+            {"loss_sum", loss_sum},
+            {"loss_steps", loss_steps},
+            {"rows", rows},
+            {"rows_at_evaluation", rows_at_evaluation},
+            {"train_seconds", train_seconds},
+            {"seconds_at_evaluation", seconds_at_evaluation},
+            {"metrics_bytes", metrics_bytes},
+            {"done", done},
+            {"schedule", schedule->state().yaml()},
+            {"threads", at::get_num_threads()},
+            {"kernels", at::get_cpu_capability()},
+            {"evaluations", reports}};
   }
 
   void save() {
@@ -175,8 +195,11 @@ struct Trainer::State {
       evaluations.push_back(std::move(r));
     }
     if (s.at("threads") != at::get_num_threads() || s.at("kernels") != at::get_cpu_capability()) {
-      log::warning("the run was begun with {} threads and {} kernels, now it is {} and {}: it goes on, but the last digits may differ",
-                   s.at("threads").get<int>(), s.at("kernels").get<std::string>(), at::get_num_threads(), at::get_cpu_capability());
+      log::warning(
+          "the run was begun with {} threads and {} kernels, now it is {} and {}: it goes on, but the last digits may "
+          "differ",
+          s.at("threads").get<int>(), s.at("kernels").get<std::string>(), at::get_num_threads(),
+          at::get_cpu_capability());
     }
     changed = false;
     log::info("resumed at step {} (epoch {}, batch {})", parameters.steps(), epoch + 1, batch);
@@ -216,8 +239,8 @@ struct Trainer::State {
       ++waited;
     }
     schedule->observe(r.improved);
-    log::info("epoch {}  step {}  train loss {:.6f}  {}  {} rows/s  {}{}", r.epoch, r.step, r.train_loss, metrics_line(r.metrics),
-              human_count(r.rows_per_s), human_seconds(r.seconds), r.improved ? "  *" : "");
+    log::info("epoch {}  step {}  train loss {:.6f}  {}  {} rows/s  {}{}", r.epoch, r.step, r.train_loss,
+              metrics_line(r.metrics), human_count(r.rows_per_s), human_seconds(r.seconds), r.improved ? "  *" : "");
     evaluations.push_back(r);
     write_metrics(r);
     if (options.patience > 0 && waited >= options.patience) done = true;
@@ -232,7 +255,7 @@ struct Trainer::State {
 
   void load_best() {
     if (best < 0) {
-      keep_best();   // nothing was ever measured: the last weights are the result
+      keep_best();  // nothing was ever measured: the last weights are the result
     } else if (!run.empty()) {
       load_weights(model, nn::Safetensors(run / Bundle::kWeights).tensors(), (run / Bundle::kWeights).string());
     } else {
@@ -245,9 +268,12 @@ struct Trainer::State {
     if (resume) restore();
     if (!run.empty()) {
       std::ofstream(run / kMetricsFile, std::ios::app).flush();
-      fs::resize_file(run / kMetricsFile, uintmax_t(metrics_bytes));   // lines after the checkpoint will be written again
+      fs::resize_file(run / kMetricsFile,
+                      uintmax_t(metrics_bytes));  // lines after the checkpoint will be written again
     }
-    Loader loader(train, {.batch_size = options.batch_size, .shuffle = options.shuffle, .seed = seed,
+    Loader loader(train, {.batch_size = options.batch_size,
+                          .shuffle = options.shuffle,
+                          .seed = seed,
                           .negative_rate = options.negative_rate});
     while (!done && epoch < options.epochs && !stop_asked) {
       loader.start(epoch, batch);
@@ -296,8 +322,8 @@ struct Trainer::State {
     report.seconds = train_seconds;
     report.rows_per_s = train_seconds > 0 ? double(rows) / train_seconds : 0;
     report.stopped_by = report.interrupted ? "interrupted"
-                        : done ? fmt::format("no improvement in {} evaluations", options.patience)
-                               : fmt::format("all {} epochs done", options.epochs);
+                        : done             ? fmt::format("no improvement in {} evaluations", options.patience)
+                                           : fmt::format("all {} epochs done", options.epochs);
     return report;
   }
 };
@@ -326,7 +352,9 @@ void Trainer::on_epoch(std::function<void(const EpochReport&)> call) { state_->o
 void Trainer::on_step(std::function<void(int64_t, double)> call) { state_->on_step = std::move(call); }
 FitReport Trainer::fit(const Dataset& train, const Dataset& valid) { return state_->fit(train, &valid); }
 FitReport Trainer::fit(const Dataset& train) { return state_->fit(train, nullptr); }
-double Trainer::step(const Batch& batch, const std::vector<std::string>& only) { return state_->take_step(batch, only); }
+double Trainer::step(const Batch& batch, const std::vector<std::string>& only) {
+  return state_->take_step(batch, only);
+}
 void Trainer::stop() noexcept { state_->stop_asked = true; }
 ParameterGroups& Trainer::parameters() { return state_->parameters; }
 const TrainOptions& Trainer::options() const { return state_->options; }

@@ -59,12 +59,12 @@ class INTERPLAY_API Config {
   void set(std::string_view assignment);                 ///< `a.b=v`, v read as YAML: what `--set` takes
   void erase(std::string_view key);
 
-  std::string path() const;                        ///< `model.hidden`; empty at the root
-  std::string where() const;                       ///< `configs/x.yaml:12: model.hidden`
-  std::string source() const;                      ///< the file it was read from; "" where it was not
-  int line() const noexcept;                       ///< 1-based; 0 where a value did not come from a file
-  std::string yaml() const;                        ///< block style, keys in the order written; parses back equal
-  bool operator==(const Config& other) const;      ///< same values; places do not count
+  std::string path() const;                    ///< `model.hidden`; empty at the root
+  std::string where() const;                   ///< `configs/x.yaml:12: model.hidden`
+  std::string source() const;                  ///< the file it was read from; "" where it was not
+  int line() const noexcept;                   ///< 1-based; 0 where a value did not come from a file
+  std::string yaml() const;                    ///< block style, keys in the order written; parses back equal
+  bool operator==(const Config& other) const;  ///< same values; places do not count
   [[noreturn]] void fail(std::string_view message) const;  ///< throws Error("<where>: <message>")
 
  private:

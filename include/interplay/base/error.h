@@ -37,16 +37,14 @@ class INTERPLAY_API Error : public std::runtime_error {
 }  // namespace interplay
 
 /// Throws Error(kind config) with a formatted message unless `condition` holds.
-#define INTERPLAY_CHECK(condition, ...) \
-  (static_cast<bool>(condition)         \
-       ? void(0)                        \
-       : throw ::interplay::Error(fmt::format(__VA_ARGS__), ::interplay::ErrorKind::config))
+#define INTERPLAY_CHECK(condition, ...)   \
+  (static_cast<bool>(condition) ? void(0) \
+                                : throw ::interplay::Error(fmt::format(__VA_ARGS__), ::interplay::ErrorKind::config))
 
 /// As INTERPLAY_CHECK, for input data and files (kind data).
 #define INTERPLAY_CHECK_DATA(condition, ...) \
-  (static_cast<bool>(condition)              \
-       ? void(0)                             \
-       : throw ::interplay::Error(fmt::format(__VA_ARGS__), ::interplay::ErrorKind::data))
+  (static_cast<bool>(condition) ? void(0)    \
+                                : throw ::interplay::Error(fmt::format(__VA_ARGS__), ::interplay::ErrorKind::data))
 
 /// Aborts, naming the place, unless `condition` holds: for what only a mistake in Interplay itself can break.
 #define INTERPLAY_ASSERT(condition) \

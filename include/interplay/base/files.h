@@ -48,10 +48,10 @@ INTERPLAY_API uint64_t hash64_file(const std::filesystem::path& file);     ///< 
 class INTERPLAY_API Manifest {
  public:
   struct Entry {
-    std::string file;                     ///< relative to the directory
+    std::string file;  ///< relative to the directory
     int64_t bytes = 0;
     uint64_t xxh3 = 0;
-    std::vector<uint64_t> blocks;         ///< optional: one checksum per record batch
+    std::vector<uint64_t> blocks;  ///< optional: one checksum per record batch
   };
   /// Describes every regular file below `directory` but manifest.json itself; `keep` keeps the blocks of known files.
   static Manifest describe(const std::filesystem::path& directory, std::vector<Entry> known = {},

@@ -33,7 +33,9 @@ struct OneOf {
 /// std::string, vectors and optionals of these, std::map<std::string, double>, another option struct, a vector of
 /// option structs, or Config for a part that somebody else reads.
 template <class T>
-concept OptionStruct = requires(T t) { t.visit([](auto&&...) {}); };
+concept OptionStruct = requires(T t) {
+  t.visit([](auto&&...) {});
+};
 
 /// For registered classes that have nothing to set.
 struct NoOptions {
@@ -126,13 +128,20 @@ Config write(const T& value) {
 
 template <class T>
 std::string type_name() {
-  if constexpr (std::same_as<T, bool>) return "bool";
-  else if constexpr (std::same_as<T, int64_t>) return "int";
-  else if constexpr (std::same_as<T, double>) return "number";
-  else if constexpr (std::same_as<T, std::string>) return "text";
-  else if constexpr (IsVector<T>::value) return "list of " + type_name<typename T::value_type>();
-  else if constexpr (IsOptional<T>::value) return type_name<typename T::value_type>() + " or nothing";
-  else return "map";
+  if constexpr (std::same_as<T, bool>)
+    return "bool";
+  else if constexpr (std::same_as<T, int64_t>)
+    return "int";
+  else if constexpr (std::same_as<T, double>)
+    return "number";
+  else if constexpr (std::same_as<T, std::string>)
+    return "text";
+  else if constexpr (IsVector<T>::value)
+    return "list of " + type_name<typename T::value_type>();
+  else if constexpr (IsOptional<T>::value)
+    return type_name<typename T::value_type>() + " or nothing";
+  else
+    return "map";
 }
 
 }  // namespace detail

@@ -36,8 +36,8 @@ class INTERPLAY_API Progress {
   bool terminal_;
 };
 
-INTERPLAY_API std::string human_count(double value);     ///< 950, 12.3 k, 4.56 M
-INTERPLAY_API std::string human_bytes(double bytes);     ///< 950 B, 12.3 KB, 4.56 GB (powers of 1000)
-INTERPLAY_API std::string human_seconds(double seconds); ///< 0.31 s, 12.4 s, 3 min 20 s, 2 h 5 min
+INTERPLAY_API std::string human_count(double value);      ///< 950, 12.3 k, 4.56 M
+INTERPLAY_API std::string human_bytes(double bytes);      ///< 950 B, 12.3 KB, 4.56 GB (powers of 1000)
+INTERPLAY_API std::string human_seconds(double seconds);  ///< 0.31 s, 12.4 s, 3 min 20 s, 2 h 5 min
 
 }  // namespace interplay

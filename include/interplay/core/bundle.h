@@ -21,9 +21,9 @@ class INTERPLAY_API Bundle {
 
   const std::filesystem::path& directory() const { return directory_; }
   const Config& config() const { return config_; }
-  const Schema& schema() const { return schema_; }    ///< of the fields that the model reads
+  const Schema& schema() const { return schema_; }  ///< of the fields that the model reads
   std::shared_ptr<Model> model() const;
-  double logit_offset() const;                        ///< correction for negative sampling; 0 without
+  double logit_offset() const;  ///< correction for negative sampling; 0 without
   bool finished() const { return finished_; }
   /// Throws Error(data) unless ids in this prepared data mean what they meant in training.
   void check_data(const std::filesystem::path& prepared) const;
@@ -51,12 +51,13 @@ INTERPLAY_API void save_weights(const std::filesystem::path& file, const torch::
 INTERPLAY_API void finish_bundle(const std::filesystem::path& directory);
 
 /// start, weights and finish in one call, for programs that train through the library.
-INTERPLAY_API void save_bundle(const std::filesystem::path& directory, const torch::nn::Module& model, const Config& config,
-                               const Schema& schema, const std::filesystem::path& prepared = {});
+INTERPLAY_API void save_bundle(const std::filesystem::path& directory, const torch::nn::Module& model,
+                               const Config& config, const Schema& schema, const std::filesystem::path& prepared = {});
 
 /// Copies the weights of an earlier run into `model`, whose tables may have grown: rows of old tokens keep their place,
 /// the unseen row moves to the new end, new tokens start as the unseen row was. `prepared` is the new data. Throws
 /// Error(data) unless its vocabularies begin with the earlier run's (prepare with --vocabulary-from).
-INTERPLAY_API void warm_start(Model& model, const Schema& schema, const std::filesystem::path& prepared, const Bundle& from);
+INTERPLAY_API void warm_start(Model& model, const Schema& schema, const std::filesystem::path& prepared,
+                              const Bundle& from);
 
 }  // namespace interplay

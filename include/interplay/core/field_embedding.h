@@ -28,17 +28,18 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Pa
  public:
   /// Rows start from N(0, init_std^2). `leave_out` names fields that forward() skips, because the model reads them its
   /// own way.
-  FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std = 1e-4, std::vector<std::string> leave_out = {});
+  FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std = 1e-4,
+                     std::vector<std::string> leave_out = {});
 
-  nn::FieldVectors forward(const Features& x);                            ///< f32 [B, F, K]
-  at::Tensor field(const Features& x, const std::string& name);           ///< f32 [B, K], whatever the field's kind
+  nn::FieldVectors forward(const Features& x);                   ///< f32 [B, F, K]
+  at::Tensor field(const Features& x, const std::string& name);  ///< f32 [B, K], whatever the field's kind
   /// Not pooled. `pad_to` > 0: every row has exactly that many entries, those past its end zero and not valid.
   nn::SequenceVectors sequence(const Features& x, const std::string& name, int64_t pad_to = 0);
 
-  int64_t count() const { return int64_t(names_.size()); }                ///< F, fields that forward() returns
-  int64_t width() const { return width_; }                                ///< K
-  int64_t flat_width() const { return count() * width_; }                 ///< W = F K
-  const std::vector<std::string>& names() const { return names_; }        ///< in the order of forward()
+  int64_t count() const { return int64_t(names_.size()); }          ///< F, fields that forward() returns
+  int64_t width() const { return width_; }                          ///< K
+  int64_t flat_width() const { return count() * width_; }           ///< W = F K
+  const std::vector<std::string>& names() const { return names_; }  ///< in the order of forward()
   std::string parameter_group() const override { return "embedding"; }
 
  private:
@@ -48,10 +49,10 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Pa
   int64_t width_;
   double init_std_;
   std::vector<std::string> names_;
-  std::vector<Field> sequences_, vectors_;        // those forward() returns
-  std::vector<int64_t> categorical_, numeric_;    // columns of Features::ids and ::dense that forward() returns
+  std::vector<Field> sequences_, vectors_;      // those forward() returns
+  std::vector<int64_t> categorical_, numeric_;  // columns of Features::ids and ::dense that forward() returns
   std::vector<nn::Embedding> categorical_tables_;
-  at::Tensor numeric_weight_;                     // f32 [D, K], one row a numeric field of the schema
+  at::Tensor numeric_weight_;  // f32 [D, K], one row a numeric field of the schema
 };
 TORCH_MODULE(FieldEmbedding);
 

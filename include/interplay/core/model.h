@@ -15,15 +15,15 @@ namespace interplay {
 /// A further logit that is trained beside the main one.
 struct Auxiliary {
   std::string name;
-  at::Tensor logit;    ///< shaped as Output::logit
-  double weight = 1;   ///< of its loss
+  at::Tensor logit;   ///< shaped as Output::logit
+  double weight = 1;  ///< of its loss
 };
 
 /// What a model says of a batch. Never a probability.
 struct Output {
   Output(at::Tensor l) : logit(std::move(l)) {}
-  at::Tensor logit;                     ///< f32 [B], or [B, T] for T labels
-  at::Tensor penalty;                   ///< scalar added to the loss, or undefined
+  at::Tensor logit;    ///< f32 [B], or [B, T] for T labels
+  at::Tensor penalty;  ///< scalar added to the loss, or undefined
   std::vector<Auxiliary> auxiliary;
 };
 

@@ -20,11 +20,11 @@ namespace interplay {
 /// what a missing categorical value becomes; in a sequence a missing entry is dropped).
 class INTERPLAY_API Encoder {
  public:
-  static Encoder load(const std::filesystem::path& directory);   ///< reads schema.yaml and vocabulary/
+  static Encoder load(const std::filesystem::path& directory);  ///< reads schema.yaml and vocabulary/
   const Schema& schema() const;
 
   struct Want {
-    bool labels = true;   ///< labels, weight and group; without them raw rows need no such columns
+    bool labels = true;  ///< labels, weight and group; without them raw rows need no such columns
   };
   /// Throws Error(data), or tells `bad_rows`, naming file, line, column and value. Rejected rows are absent from the
   /// result; `kept`, where given, gets the row numbers of those that stayed.
@@ -34,7 +34,7 @@ class INTERPLAY_API Encoder {
   std::vector<std::string> columns(Want want) const;
   /// The token of an id ("" for padding and unseen; hashed fields have none).
   std::string token(const std::string& table, int64_t id) const;
-  void save(const std::filesystem::path& directory) const;       ///< schema.yaml and vocabulary/
+  void save(const std::filesystem::path& directory) const;  ///< schema.yaml and vocabulary/
   /// The same for some of its fields (Schema::keep): what a model trained on fewer fields is served with.
   Encoder keep(const Schema& schema) const;
 

@@ -7,9 +7,9 @@
 namespace interplay {
 
 struct PrepareOptions {
-  int64_t memory_bytes = int64_t(2) << 30;   ///< bound on resident memory; counting spills to disk beyond it
-  int64_t bad_rows = 0;                      ///< tolerated, see BadRows
-  std::filesystem::path vocabulary_from;     ///< prepared data or a bundle whose ids stay valid: new tokens are appended
+  int64_t memory_bytes = int64_t(2) << 30;  ///< bound on resident memory; counting spills to disk beyond it
+  int64_t bad_rows = 0;                     ///< tolerated, see BadRows
+  std::filesystem::path vocabulary_from;    ///< prepared data or a bundle whose ids stay valid: new tokens are appended
 };
 
 struct PrepareReport {

@@ -17,16 +17,16 @@ INTERPLAY_API FieldKind parse_field_kind(const Config& name);
 struct INTERPLAY_API Field {
   std::string name;
   FieldKind kind = FieldKind::categorical;
-  std::string table;            ///< categorical, sequence: vocabulary and embedding table it reads; its own name unless shared
-  int64_t rows = 0;             ///< of that table: 0 = padding, 1..n tokens by falling count, last = unseen
-  int64_t dimension = 0;        ///< vector: how many numbers
-  int64_t max_length = 0;       ///< sequence
-  std::string pooling = "mean"; ///< sequence: mean | sum, where a model wants one vector
-  std::string target;           ///< sequence: the field whose value it is a history of, as item_id; "" = none
-  std::string paired_with;      ///< sequence: its i-th entry belongs to the i-th of this sequence (same offsets); "" = none
-  bool weighted = false;        ///< sequence: every entry has a weight
-  Config encoding;              ///< how a raw value becomes an id or number; read by the Encoder alone
-  int64_t column = 0;           ///< place among its kind: column of Features::ids or ::dense, index in ::sequences or ::vectors
+  std::string table;  ///< categorical, sequence: vocabulary and embedding table it reads; its own name unless shared
+  int64_t rows = 0;   ///< of that table: 0 = padding, 1..n tokens by falling count, last = unseen
+  int64_t dimension = 0;         ///< vector: how many numbers
+  int64_t max_length = 0;        ///< sequence
+  std::string pooling = "mean";  ///< sequence: mean | sum, where a model wants one vector
+  std::string target;            ///< sequence: the field whose value it is a history of, as item_id; "" = none
+  std::string paired_with;  ///< sequence: its i-th entry belongs to the i-th of this sequence (same offsets); "" = none
+  bool weighted = false;    ///< sequence: every entry has a weight
+  Config encoding;          ///< how a raw value becomes an id or number; read by the Encoder alone
+  int64_t column = 0;  ///< place among its kind: column of Features::ids or ::dense, index in ::sequences or ::vectors
 };
 
 /// A vocabulary and the embedding table that goes with it.
@@ -45,11 +45,11 @@ class INTERPLAY_API Schema {
 
   const std::vector<Field>& fields() const { return fields_; }
   const std::vector<std::string>& labels() const { return labels_; }
-  const Field& field(std::string_view name) const;   ///< throws Error naming the nearest
+  const Field& field(std::string_view name) const;  ///< throws Error naming the nearest
   const Field* find(std::string_view name) const;
   std::vector<const Field*> of(FieldKind kind) const;
   int64_t count(FieldKind kind) const;
-  std::vector<Table> tables() const;                 ///< in order of first use
+  std::vector<Table> tables() const;  ///< in order of first use
 
   /// Only these fields (in this schema's order). A dropped sequence takes those paired with it along.
   Schema keep(const std::vector<std::string>& names) const;
@@ -58,8 +58,8 @@ class INTERPLAY_API Schema {
   /// Of everything that decides what an id means to a model: names, kinds, tables, rows, labels. 64 bits, stable.
   uint64_t fingerprint() const;
 
-  Config source;   ///< the resolved data.yaml (format, header, label ...), so that raw rows can be read again
-  static Schema load(const std::filesystem::path& file);   ///< schema.yaml
+  Config source;  ///< the resolved data.yaml (format, header, label ...), so that raw rows can be read again
+  static Schema load(const std::filesystem::path& file);  ///< schema.yaml
   void save(const std::filesystem::path& file) const;
 
  private:

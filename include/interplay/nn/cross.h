@@ -11,10 +11,10 @@ namespace interplay::nn {
 /// Thread safety: concurrent forward() under NoGradGuard is allowed.
 class INTERPLAY_API CrossImpl : public torch::nn::Module {
  public:
-  CrossImpl(int64_t width, int64_t layers);        ///< layers >= 1, else throws interplay::Error
-  at::Tensor forward(const at::Tensor& x0);        ///< f32 [B, W] -> f32 [B, W]
-  at::Tensor weight;                               ///< f32 [layers, W, W]; y = weight[l] x; Xavier normal
-  at::Tensor bias;                                 ///< f32 [layers, W]; zero at the start
+  CrossImpl(int64_t width, int64_t layers);  ///< layers >= 1, else throws interplay::Error
+  at::Tensor forward(const at::Tensor& x0);  ///< f32 [B, W] -> f32 [B, W]
+  at::Tensor weight;                         ///< f32 [layers, W, W]; y = weight[l] x; Xavier normal
+  at::Tensor bias;                           ///< f32 [layers, W]; zero at the start
 };
 TORCH_MODULE(Cross);
 

@@ -13,8 +13,8 @@ namespace interplay::nn {
 
 /// Gradients of distinct rows of one table, ready for an optimizer.
 struct RowGradients {
-  at::Tensor rows;   ///< i64 [U], ascending; never the padding row
-  at::Tensor grad;   ///< f32 [U, K]
+  at::Tensor rows;  ///< i64 [U], ascending; never the padding row
+  at::Tensor grad;  ///< f32 [U, K]
 };
 
 /// The memory of one embedding table: a row's weights and, behind them, its optimizer state, so that an update touches
@@ -27,11 +27,11 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
   ~TableStorage() override;
 
   int64_t rows() const { return rows_; }
-  int64_t width() const { return width_; }            ///< K
+  int64_t width() const { return width_; }  ///< K
   int64_t stride() const { return storage_.stride(0); }
-  at::Tensor weight() const;                          ///< f32 [rows, K], a view into the storage
-  at::Tensor state() const;                           ///< f32 [rows, S], a view; S = 0 until reserve_state()
-  void reserve_state(int64_t width);                  ///< makes room for S floats of state a row, zeroed; keeps weights
+  at::Tensor weight() const;          ///< f32 [rows, K], a view into the storage
+  at::Tensor state() const;           ///< f32 [rows, S], a view; S = 0 until reserve_state()
+  void reserve_state(int64_t width);  ///< makes room for S floats of state a row, zeroed; keeps weights
   void to(at::Device device);
   at::Device device() const { return storage_.device(); }
 
@@ -44,7 +44,7 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
 
  private:
   int64_t rows_, width_;
-  at::Tensor storage_;   // f32 [rows, K + S]
+  at::Tensor storage_;  // f32 [rows, K + S]
   std::vector<std::pair<at::Tensor, at::Tensor>> tape_;
 };
 
@@ -61,7 +61,7 @@ class INTERPLAY_API EmbeddingImpl : public torch::nn::Module {
   EmbeddingImpl(int64_t rows, int64_t width, double init_std = 1e-4);
   ~EmbeddingImpl() override;
 
-  at::Tensor forward(const at::Tensor& ids);   ///< i32 [...] -> f32 [..., K]
+  at::Tensor forward(const at::Tensor& ids);  ///< i32 [...] -> f32 [..., K]
   TableStorage& table() { return *table_; }
   c10::intrusive_ptr<TableStorage> storage() const { return table_; }
   int64_t rows() const { return table_->rows(); }

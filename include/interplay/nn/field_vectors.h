@@ -11,8 +11,8 @@ namespace interplay::nn {
 class INTERPLAY_API FieldVectors {
  public:
   explicit FieldVectors(at::Tensor vectors) : vectors_(std::move(vectors)) {}
-  const at::Tensor& tensor() const { return vectors_; }   ///< [B, F, K]
-  at::Tensor flat() const { return vectors_.flatten(1); } ///< [B, F * K]
+  const at::Tensor& tensor() const { return vectors_; }                ///< [B, F, K]
+  at::Tensor flat() const { return vectors_.flatten(1); }              ///< [B, F * K]
   at::Tensor field(int64_t f) const { return vectors_.select(1, f); }  ///< [B, K]
   operator const at::Tensor&() const { return vectors_; }
   int64_t batch() const { return vectors_.size(0); }

@@ -23,7 +23,7 @@ class INTERPLAY_API DiceImpl : public torch::nn::Module {
  public:
   explicit DiceImpl(int64_t width);
   at::Tensor forward(const at::Tensor& x);
-  at::Tensor alpha;   ///< f32 [H]
+  at::Tensor alpha;  ///< f32 [H]
 
  private:
   torch::nn::BatchNorm1d norm_;
@@ -41,12 +41,13 @@ struct MlpOptions {
   int64_t output = 1;               ///< width of a last linear layer; 0 = none: the last hidden layer is the result
 };
 
-/// Linear, norm, activation, dropout per hidden layer, then a linear layer. f32 [N, in] -> f32 [N, output or last hidden]
+/// Linear, norm, activation, dropout per hidden layer, then a linear layer. f32 [N, in] -> f32 [N, output or last
+/// hidden]
 class INTERPLAY_API MlpImpl : public torch::nn::Module {
  public:
   MlpImpl(int64_t in, MlpOptions options);
   at::Tensor forward(at::Tensor x);
-  int64_t out() const { return out_; }   ///< width of the result
+  int64_t out() const { return out_; }  ///< width of the result
 
  private:
   struct Layer {

@@ -22,7 +22,7 @@ class INTERPLAY_API Safetensors {
  public:
   explicit Safetensors(const std::filesystem::path& file);
   const std::map<std::string, at::Tensor>& tensors() const { return tensors_; }
-  const at::Tensor& at(const std::string& name) const;   ///< throws Error(data) naming the file
+  const at::Tensor& at(const std::string& name) const;  ///< throws Error(data) naming the file
   bool has(const std::string& name) const { return tensors_.contains(name); }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 

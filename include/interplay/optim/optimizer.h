@@ -8,7 +8,8 @@
 
 namespace interplay {
 
-/// What every parameter group's optimizer has, whatever its rule: `optimizer: {embedding: {name: adam, lr: 1e-3, ...}}`.
+/// What every parameter group's optimizer has, whatever its rule: `optimizer: {embedding: {name: adam, lr: 1e-3,
+/// ...}}`.
 struct INTERPLAY_API GroupOptions {
   double lr = 1e-3;
   double l1 = 0, l2 = 0;
@@ -24,9 +25,9 @@ struct INTERPLAY_API GroupOptions {
 
 /// One step as a rule sees it.
 struct StepInfo {
-  int64_t step = 1;        ///< from 1
-  double lr = 0;           ///< after schedules
-  bool lazy = false;       ///< rows of a table that only some steps touch
+  int64_t step = 1;   ///< from 1
+  double lr = 0;      ///< after schedules
+  bool lazy = false;  ///< rows of a table that only some steps touch
 };
 
 /// An update rule: how weights move, given a gradient and what the rule remembers. The same rule serves embedding rows
@@ -47,7 +48,7 @@ class INTERPLAY_API Optimizer {
     const float* g;
     float* s;
     int64_t count, width, w_stride, s_stride;
-    const int64_t* index = nullptr;   ///< where given, row r lives at w + index[r] * w_stride, s likewise; g stays r
+    const int64_t* index = nullptr;  ///< where given, row r lives at w + index[r] * w_stride, s likewise; g stays r
   };
   virtual void update(const Rows& rows, const StepInfo& step) const = 0;
   /// The reference twin of update(), for any device: w f32 [R, K], g [R, K], s [R, S]; w and s are written in place.

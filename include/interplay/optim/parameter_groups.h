@@ -11,9 +11,9 @@
 
 namespace interplay {
 
-/// The optimizers of a module, group by group ("embedding", "dense", and what its modules name themselves), and the step
-/// they take together: gradients of embedding rows are summed per row, L1 and L2 join the gradients, the global norm is
-/// clipped, then every group's rule moves its weights.
+/// The optimizers of a module, group by group ("embedding", "dense", and what its modules name themselves), and the
+/// step they take together: gradients of embedding rows are summed per row, L1 and L2 join the gradients, the global
+/// norm is clipped, then every group's rule moves its weights.
 ///
 /// Keeps references to the module's parameters and tables; used by one thread.
 class INTERPLAY_API ParameterGroups {
@@ -23,21 +23,21 @@ class INTERPLAY_API ParameterGroups {
   ParameterGroups(const torch::nn::Module& module, const Config& config);
   ~ParameterGroups();
 
-  static Config resolve(const Config& config);   ///< every default written out
+  static Config resolve(const Config& config);  ///< every default written out
 
   struct Step {
     double lr_factor = 1;
-    double clip_norm = 0;                         ///< 0 = no clipping
-    std::vector<std::string> only;                ///< groups that move; empty = all. Gradients of the others are dropped
+    double clip_norm = 0;           ///< 0 = no clipping
+    std::vector<std::string> only;  ///< groups that move; empty = all. Gradients of the others are dropped
   };
   /// Returns the global gradient norm before clipping (0 where clipping is off). Gradients are gone afterwards.
   double step(const Step& step);
   void clear_gradients();
 
-  int64_t steps() const;                          ///< taken so far
+  int64_t steps() const;  ///< taken so far
   double lr(const std::string& group) const;
   std::vector<std::string> groups() const;
-  double penalty() const;                         ///< sum of (l2/2)|w|^2 + l1|w| over groups that are not lazy
+  double penalty() const;  ///< sum of (l2/2)|w|^2 + l1|w| over groups that are not lazy
 
   /// Optimizer state by parameter name ("fields.item_id.weight"): views, which load into or save from.
   std::map<std::string, at::Tensor> state() const;

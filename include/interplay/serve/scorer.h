@@ -23,7 +23,7 @@ class INTERPLAY_API Scorer {
   static Scorer load(const std::filesystem::path& run);
 
   const Schema& schema() const;
-  std::vector<std::string> columns() const;   ///< raw columns that a row must have
+  std::vector<std::string> columns() const;  ///< raw columns that a row must have
 
   /// Rows as column -> cell. An empty or absent cell is a missing value; an absent history is an error.
   using Row = std::map<std::string, std::string>;
@@ -31,7 +31,8 @@ class INTERPLAY_API Scorer {
   /// A batch of raw columns. f32 [rows], or [rows * T] for T labels, row by row.
   std::vector<float> score(const RawBatch& rows) const;
   std::vector<float> logits(const RawBatch& rows) const;
-  /// Prepared data, in order, `batch_size` rows at a time. Throws Error(data) unless its ids mean what they meant in training.
+  /// Prepared data, in order, `batch_size` rows at a time. Throws Error(data) unless its ids mean what they meant in
+  /// training.
   std::vector<float> score(const Dataset& dataset, int64_t batch_size = 16384) const;
 
  private:

@@ -13,17 +13,17 @@ namespace interplay {
 struct PredictOptions {
   int64_t batch_size = 16384;
   at::Device device = at::kCPU;
-  double logit_offset = 0;        ///< added to every logit: the correction for negative sampling
-  std::string progress;           ///< title of the progress line; empty = none
+  double logit_offset = 0;  ///< added to every logit: the correction for negative sampling
+  std::string progress;     ///< title of the progress line; empty = none
 };
 
 /// What a model says of a whole dataset, in its order, beside what happened.
 struct INTERPLAY_API Predicted {
-  std::vector<float> logit;       ///< [N, T]
-  std::vector<float> label;       ///< [N, T]
-  std::vector<float> weight;      ///< [N], or empty
-  std::vector<int64_t> group;     ///< [N], or empty
-  int64_t labels = 1;             ///< T
+  std::vector<float> logit;    ///< [N, T]
+  std::vector<float> label;    ///< [N, T]
+  std::vector<float> weight;   ///< [N], or empty
+  std::vector<int64_t> group;  ///< [N], or empty
+  int64_t labels = 1;          ///< T
   double seconds = 0;
   int64_t rows() const { return int64_t(logit.size()) / labels; }
   /// Metrics named in `wanted`, see evaluate(Predictions). With several labels each metric comes per label, its name

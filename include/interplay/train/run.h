@@ -12,20 +12,20 @@
 namespace interplay {
 
 struct RunOptions {
-  std::filesystem::path data;                      ///< prepared data
-  std::filesystem::path out;                       ///< the run directory (a Bundle)
-  bool resume = false;                             ///< go on from the last checkpoint in `out`
-  std::filesystem::path init;                      ///< start from the weights of this run; empty = fresh
-  std::function<void(Trainer&)> started;           ///< called before the first step: a place to keep trainer.stop()
+  std::filesystem::path data;             ///< prepared data
+  std::filesystem::path out;              ///< the run directory (a Bundle)
+  bool resume = false;                    ///< go on from the last checkpoint in `out`
+  std::filesystem::path init;             ///< start from the weights of this run; empty = fresh
+  std::function<void(Trainer&)> started;  ///< called before the first step: a place to keep trainer.stop()
 };
 
 /// What a finished run says of itself; also in `<run>/summary.json`.
 struct RunSummary {
   FitReport fit;
   int64_t parameters = 0;
-  std::vector<MetricValue> valid, test;            ///< of the best weights; empty where there is no such split
-  double seconds = 0;                              ///< all of it, with evaluation
-  int64_t peak_bytes = 0;                          ///< largest resident memory of the process
+  std::vector<MetricValue> valid, test;  ///< of the best weights; empty where there is no such split
+  double seconds = 0;                    ///< all of it, with evaluation
+  int64_t peak_bytes = 0;                ///< largest resident memory of the process
 };
 
 /// One experiment: the tree of an experiment file (model, fields, train, optimizer, seed) and prepared data to a bundle

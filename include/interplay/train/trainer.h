@@ -34,7 +34,8 @@ struct INTERPLAY_API TrainOptions {
     field("loss", loss, "bce, or a map with name and options");
     field("metrics", metrics, "computed at each evaluation");
     field("monitor", monitor, "what early stopping watches: a metric, or weights as in {auc: 1, logloss: -1}");
-    field("patience", patience, "stop after this many evaluations in a row without improvement; 0 = never", Range{0, 1e9});
+    field("patience", patience, "stop after this many evaluations in a row without improvement; 0 = never",
+          Range{0, 1e9});
     field("schedule", schedule, "of the learning rates: constant, plateau, cosine, step, or a map with options");
     field("warmup_steps", warmup_steps, "learning rates rise linearly over these first steps", Range{0, 1e12});
     field("clip_norm", clip_norm, "global norm that gradients are clipped to; 0 = off", Range{0, 1e12});
@@ -42,16 +43,17 @@ struct INTERPLAY_API TrainOptions {
     field("eval_batch_size", eval_batch_size, "rows a batch when evaluating", Range{1, 1e9});
     field("checkpoint_every", checkpoint_every, "steps between checkpoints; 0 = at each evaluation", Range{0, 1e12});
     field("shuffle", shuffle, "a new order every epoch; false = as stored");
-    field("negative_rate", negative_rate, "share of the negatives trained on; logits are corrected for it", Range{1e-9, 1});
+    field("negative_rate", negative_rate, "share of the negatives trained on; logits are corrected for it",
+          Range{1e-9, 1});
     field("device", device, "cpu, cuda or cuda:N");
   }
 };
 
 /// One evaluation during training.
 struct EpochReport {
-  int64_t epoch = 0;              ///< from 1
+  int64_t epoch = 0;  ///< from 1
   int64_t step = 0;
-  double train_loss = 0;          ///< mean over the steps since the last evaluation
+  double train_loss = 0;  ///< mean over the steps since the last evaluation
   std::vector<MetricValue> metrics;
   double monitor = 0, lr = 0, rows_per_s = 0, seconds = 0;
   bool improved = false;
@@ -59,10 +61,10 @@ struct EpochReport {
 
 struct FitReport {
   std::vector<EpochReport> evaluations;
-  int64_t best = -1;              ///< index into evaluations; -1 = none
+  int64_t best = -1;  ///< index into evaluations; -1 = none
   int64_t steps = 0;
-  double seconds = 0, rows_per_s = 0;   ///< of training alone, evaluation left out
-  std::string stopped_by;         ///< in words
+  double seconds = 0, rows_per_s = 0;  ///< of training alone, evaluation left out
+  std::string stopped_by;              ///< in words
   bool interrupted = false;
 };
 
@@ -79,7 +81,7 @@ class INTERPLAY_API Trainer {
   Trainer(Model& model, const Config& config);
   ~Trainer();
 
-  static Config resolve(const Config& config);   ///< train:, optimizer: and seed with every default written out
+  static Config resolve(const Config& config);  ///< train:, optimizer: and seed with every default written out
 
   void run_in(const std::filesystem::path& directory, bool resume);
   void on_epoch(std::function<void(const EpochReport&)> call);
@@ -87,10 +89,10 @@ class INTERPLAY_API Trainer {
   void on_step(std::function<void(int64_t step, double loss)> call);
 
   FitReport fit(const Dataset& train, const Dataset& valid);
-  FitReport fit(const Dataset& train);           ///< without validation: every epoch, the last weights
+  FitReport fit(const Dataset& train);  ///< without validation: every epoch, the last weights
   /// One step on one batch: forward, loss, backward, update of `only` (empty = every group). Returns the loss.
   double step(const Batch& batch, const std::vector<std::string>& only = {});
-  void stop() noexcept;                          ///< fit() writes a checkpoint and returns after the present step
+  void stop() noexcept;  ///< fit() writes a checkpoint and returns after the present step
 
   ParameterGroups& parameters();
   const TrainOptions& options() const;
