@@ -13,8 +13,12 @@ std::function<void()> add(CLI::App& app) {
   };
   auto a = std::make_shared<Arguments>();
   auto given = std::make_shared<Config>();
+  app.add_option_function<std::string>(
+      "SHAPE", [given](const std::string& value) { given->set("shape", Config::scalar(value)); },
+      "movielens, criteo or planted");
   app.add_option("--out", a->out, "directory to make")->required();
   for (const auto& option : describe_options<SynthOptions>()) {  // every option of the generator is a flag
+    if (option.name == "shape") continue;
     const std::string help =
         option.doc + (option.limits.empty() ? "" : " (" + option.limits + ")") + " [" + option.value + "]";
     app.add_option_function<std::string>(
