@@ -22,10 +22,11 @@ get_movielens() {
 
 # Where the wheel cannot be had, made-up data of the same shape stand in, under a name of their own.
 make_data() {
-  data=data/ml-100k-synth
+  data=data/synth/ml-100k
   name=ml-100k-synth
   prepare_options=(--set "root=$root/$data")
-  [ -s "$data/ml-100k.inter" ] || step "making up data of MovieLens' shape" "$interplay" synth movielens --out "$data"
+  [ -s "$data/ml-100k.inter" ] ||
+    step "making up data of MovieLens' shape" "$interplay" synth movielens --out "$data"
   say "MovieLens-100K could not be had: the figures below are of MADE-UP data"
 }
 
