@@ -1,3 +1,4 @@
+#include <interplay/base/abi.h>
 #include <interplay/base/registry.h>
 
 #include <dlfcn.h>

@@ -7,8 +7,14 @@
 #include <string_view>
 #include <vector>
 
-#include <interplay/base/abi.h>
 #include <interplay/base/options.h>
+
+#ifdef INTERPLAY_IN_TREE  // objects of the library itself prove no version, and need not follow every header's change
+#define INTERPLAY_ABI_ADDRESS nullptr
+#else
+#include <interplay/base/abi.h>
+#define INTERPLAY_ABI_ADDRESS &INTERPLAY_ABI_SYMBOL
+#endif
 
 namespace interplay {
 
@@ -125,7 +131,7 @@ template <class Derived, class Base, class... Args>
 class Registration {
  public:
   Registration(Registry<Base, Args...>& registry, const char* name, const char* doc) noexcept {
-    abi_ = &INTERPLAY_ABI_SYMBOL;
+    abi_ = INTERPLAY_ABI_ADDRESS;
     registry.add(name, {&make, &resolve, &options, doc, detail::origin_of(reinterpret_cast<const void*>(&make))});
   }
 
