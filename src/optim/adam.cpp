@@ -22,7 +22,8 @@ class Adam final : public RowRule<Adam> {
     }
   };
   struct Constants {
-    float beta1, beta2, step_size, root_scale, eps, keep;
+    float beta2, new1, new2;  // new = 1 - beta, rounded once: 1 - 0.999f is off by 1e-5 of itself
+    float step_size, root_scale, eps, keep;
   };
   explicit Adam(const Options& options) : options_(options) {}
 
@@ -34,19 +35,21 @@ class Adam final : public RowRule<Adam> {
     const double size = step.lr / correction1;
     const float keep = float(1 - step.lr * options_.decay);
     // dense: size m / (sqrt(v) / root2 + eps); lazy: size root2 m / (sqrt(v) + eps)
-    return step.lazy ? Constants{float(options_.beta1), float(options_.beta2),
-                                 float(size * root2),   1,
-                                 float(options_.eps),   keep}
-                     : Constants{float(options_.beta1), float(options_.beta2), float(size),
-                                 float(1 / root2),      float(options_.eps),   keep};
+    return {float(options_.beta2),
+            float(1 - options_.beta1),
+            float(1 - options_.beta2),
+            float(step.lazy ? size * root2 : size),
+            float(step.lazy ? 1 : 1 / root2),
+            float(options_.eps),
+            keep};
   }
 
   void row(float* w, const float* g, float* s, int64_t width, const Constants& c) const {
     float* const m = s;
     float* const v = s + width;
     for (int64_t k = 0; k < width; ++k) {
-      m[k] += (1 - c.beta1) * (g[k] - m[k]);
-      v[k] = c.beta2 * v[k] + (1 - c.beta2) * g[k] * g[k];
+      m[k] += c.new1 * (g[k] - m[k]);
+      v[k] = c.beta2 * v[k] + c.new2 * g[k] * g[k];
       w[k] = c.keep * w[k] - c.step_size * m[k] / (std::sqrt(v[k]) * c.root_scale + c.eps);
     }
   }

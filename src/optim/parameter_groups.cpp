@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -39,9 +40,9 @@ Config rule_config(const Config& group) {
 }
 
 Config group_config(const Config& group) {
-  Config out;
-  for (const auto& key : kGroupKeys) {
-    if (group.has(key)) out.set(key, group[key]);
+  Config out = group;  // what stays knows where it was written
+  for (const auto& key : group.keys()) {
+    if (std::find(kGroupKeys.begin(), kGroupKeys.end(), key) == kGroupKeys.end()) out.erase(key);
   }
   return out;
 }
@@ -81,9 +82,14 @@ struct ParameterGroups::State {
   std::vector<TableParameter> tables;
   int64_t steps = 0;
 
-  const Group* group_for(const std::string& name) {
+  const Group& group(const std::string& name) const {
     const auto it = groups.find(name);
-    return it != groups.end() ? &it->second : &groups.at("dense");
+    if (it == groups.end()) {
+      std::vector<std::string> names;
+      for (const auto& [known, group] : groups) names.push_back(known);
+      throw Error(fmt::format("this model has no parameter group '{}' (groups: {})", name, fmt::join(names, ", ")));
+    }
+    return it->second;
   }
 
   /// Calls visit(first row, rows, gradients [rows, K]) for a whole table, gradients of absent rows being the penalty's.
@@ -191,35 +197,34 @@ struct ParameterGroups::State {
 ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& config)
     : state_(std::make_unique<State>()) {
   const Config resolved = resolve(config);
-  for (const auto& name : resolved.keys()) {
-    Group group{name, {}, nullptr};
-    read_options(group.options, group_config(resolved[name]));
-    group.rule = optimizers().make(rule_config(resolved[name]));
-    state_->groups.emplace(name, std::move(group));
-  }
   std::map<std::string, std::string> names;
   group_names(module, "", "dense", names);
-  std::vector<std::string> present{"dense", "embedding"};
-  for (const auto& [parameter, group] : names) present.push_back(group);
+  std::set<std::string> present{"dense", "embedding"};
+  for (const auto& [parameter, group] : names) present.insert(group);
   for (const auto& name : resolved.keys()) {
-    if (std::find(present.begin(), present.end(), name) == present.end()) {
-      std::sort(present.begin(), present.end());
-      present.erase(std::unique(present.begin(), present.end()), present.end());
+    if (!present.contains(name)) {
       config[name].fail(
           fmt::format("this model has no parameter group '{}' (groups: {})", name, fmt::join(present, ", ")));
     }
   }
+  for (const auto& name : present) {
+    const Config& own = resolved[resolved.has(name) ? name : "dense"];
+    Group group{name, {}, nullptr};
+    read_options(group.options, group_config(own));
+    group.rule = optimizers().make(rule_config(own));
+    state_->groups.emplace(name, std::move(group));
+  }
   const at::NoGradGuard no_grad;
   for (const auto& p : module.named_parameters()) {
     if (!p.value().requires_grad()) continue;
-    DenseParameter parameter{p.key(), p.value(), {}, state_->group_for(names.at(p.key()))};
+    DenseParameter parameter{p.key(), p.value(), {}, &state_->group(names.at(p.key()))};
     const auto rows = parameter.as_rows(p.value());
     parameter.state = at::zeros({rows.size(0), parameter.group->rule->state_width(rows.size(1))}, rows.options());
     parameter.group->rule->start(rows, parameter.state);
     state_->dense.push_back(std::move(parameter));
   }
   for (const auto& t : nn::tables_of(module)) {
-    TableParameter parameter{t.name + ".weight", t.table, state_->group_for("embedding"), {}};
+    TableParameter parameter{t.name + ".weight", t.table, &state_->group("embedding"), {}};
     auto& table = t.table->table();
     table.reserve_state(parameter.group->rule->state_width(table.width()));
     parameter.group->rule->start(table.weight(), table.state());
@@ -260,6 +265,7 @@ Config ParameterGroups::resolve(const Config& config) {
 double ParameterGroups::step(const Step& step) {
   const at::NoGradGuard no_grad;
   State& s = *state_;
+  for (const auto& name : step.only) s.group(name);
   const auto moves = [&](const Group* group) {
     return step.only.empty() || std::find(step.only.begin(), step.only.end(), group->name) != step.only.end();
   };
@@ -335,7 +341,7 @@ void ParameterGroups::clear_gradients() {
 
 int64_t ParameterGroups::steps() const { return state_->steps; }
 void ParameterGroups::restore(int64_t steps) { state_->steps = steps; }
-double ParameterGroups::lr(const std::string& group) const { return state_->groups.at(group).options.lr; }
+double ParameterGroups::lr(const std::string& group) const { return state_->group(group).options.lr; }
 
 std::vector<std::string> ParameterGroups::groups() const {
   std::vector<std::string> names;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -35,5 +36,15 @@ class TempDir {
  private:
   std::filesystem::path path_;
 };
+
+/// Changes one bit of the byte at `place`.
+inline void damage(const std::filesystem::path& file, uintmax_t place) {
+  std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+  bytes.seekg(std::streamoff(place));
+  const char changed = char(bytes.get() ^ 1);
+  bytes.seekp(std::streamoff(place));
+  bytes.put(changed);
+  EXPECT_TRUE(bytes.good()) << file;
+}
 
 }  // namespace interplay::testing

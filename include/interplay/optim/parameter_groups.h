@@ -19,7 +19,8 @@ namespace interplay {
 class INTERPLAY_API ParameterGroups {
  public:
   /// `config` is the `optimizer:` part: a map from group to {name, lr, l1, l2, mode, ...rule options}. A group that it
-  /// leaves out uses `dense`. Throws Error on a group that the module does not have.
+  /// leaves out has the options of `dense`. Throws Error on a group that the module does not have, as step() and lr()
+  /// do.
   ParameterGroups(const torch::nn::Module& module, const Config& config);
   ~ParameterGroups();
 
@@ -27,8 +28,8 @@ class INTERPLAY_API ParameterGroups {
 
   struct Step {
     double lr_factor = 1;
-    double clip_norm = 0;           ///< 0 = no clipping
-    std::vector<std::string> only;  ///< groups that move; empty = all. Gradients of the others are dropped
+    double clip_norm = 0;                ///< 0 = no clipping
+    std::vector<std::string> only = {};  ///< groups that move; empty = all. Gradients of the others are dropped
   };
   /// Returns the global gradient norm before clipping (0 where clipping is off). Gradients are gone afterwards.
   double step(const Step& step);

@@ -1,0 +1,340 @@
+#include <interplay/optim/parameter_groups.h>
+
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/error_of.h"
+
+namespace interplay {
+namespace {
+
+using testing::config_error;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+struct Gates : torch::nn::Module, nn::ParameterGroup {
+  explicit Gates(const std::vector<float>& start) : alpha(register_parameter("alpha", at::tensor(start))) {}
+  std::string parameter_group() const override { return "gates"; }
+  at::Tensor alpha;
+};
+
+/// A dense weight [2], a table of 4 rows of 2, gates [2] that name a group of their own, and a frozen weight.
+struct Toy : torch::nn::Module {
+  Toy()
+      : weight(register_parameter("weight", at::tensor({1.f, -2.f}))),
+        frozen(register_parameter("frozen", at::tensor({9.f}), /*requires_grad=*/false)),
+        table(register_module("table", nn::Embedding(4, 2))),
+        gates(register_module("gates", std::make_shared<Gates>(std::vector<float>{3, -4}))) {
+    rows().copy_(at::tensor({0.f, 0.f, 1.f, -1.f, 2.f, -2.f, 3.f, -3.f}).view({4, 2}));
+  }
+  at::Tensor rows() { return table->table().weight(); }
+
+  /// Gradients: weight (10, 20), gates (30, 40), rows 1 and 3 (1, 2) each, row 1 being read twice; padding is read too.
+  void backward() {
+    const auto read = table(at::tensor({1, 0, 3, 1}, at::kInt));  // [4, 2]
+    const auto total = (weight * at::tensor({10.f, 20.f})).sum() + (gates->alpha * at::tensor({30.f, 40.f})).sum() +
+                       (read * at::tensor({1.f, 2.f})).sum();
+    total.backward();
+  }
+
+  at::Tensor weight, frozen;
+  nn::Embedding table;
+  std::shared_ptr<Gates> gates;
+};
+
+// Every expected number is a small integer or a short binary fraction, so that fp32 holds it as it is.
+void expect(const at::Tensor& found, const std::vector<float>& expected) {
+  EXPECT_TRUE(at::equal(found.detach().flatten(), at::tensor(expected))) << found << "\nexpected\n"
+                                                                         << at::tensor(expected);
+}
+
+const char* const kThreeRates =
+    "{dense: {name: sgd, lr: 0.5}, embedding: {name: sgd, lr: 2}, gates: {name: sgd, lr: 0.25}}";
+
+TEST(ParameterGroups, MovesEachGroupByItsOwnRule) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse(kThreeRates));
+  EXPECT_THAT(parameters.groups(), ElementsAre("dense", "embedding", "gates"));
+  EXPECT_EQ(parameters.lr("gates"), 0.25);
+  toy.backward();
+  parameters.step({});
+  expect(toy.weight, {1 - 5, -2 - 10});
+  expect(toy.gates->alpha, {3 - 7.5, -4 - 10});
+  expect(toy.rows(), {0, 0, 1 - 4, -1 - 8, 2, -2, 3 - 2, -3 - 4});  // row 1 was read twice, row 2 not at all
+  expect(toy.frozen, {9});
+  EXPECT_EQ(parameters.steps(), 1);
+}
+
+TEST(ParameterGroups, GroupThatIsLeftOutHasDensesOptionsAndItsOwnName) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, lr: 0.5}}"));
+  EXPECT_THAT(parameters.groups(), ElementsAre("dense", "embedding", "gates"));
+  EXPECT_EQ(parameters.lr("gates"), 0.5);
+  toy.backward();
+  parameters.step({.only = {"gates"}});
+  expect(toy.gates->alpha, {3 - 15, -4 - 20});
+  expect(toy.weight, {1, -2});
+}
+
+TEST(ParameterGroups, WithoutAnyConfigurationIsAdam) {
+  const Config resolved = ParameterGroups::resolve(Config());
+  for (const char* group : {"dense", "embedding"}) {
+    EXPECT_EQ(resolved[group]["name"].as<std::string>(), "adam");
+    EXPECT_EQ(resolved[group]["lr"].as<double>(), 1e-3);
+    EXPECT_EQ(resolved[group]["mode"].as<std::string>(), "lazy");
+    EXPECT_EQ(resolved[group]["beta2"].as<double>(), 0.999);
+  }
+  EXPECT_EQ(ParameterGroups::resolve(resolved), resolved);
+}
+
+TEST(ParameterGroups, TakesARuleByItsNameAlone) {
+  const Config resolved = ParameterGroups::resolve(Config::parse("{dense: sgd, embedding: {lr: 0.1}}"));
+  EXPECT_EQ(resolved["dense"]["name"].as<std::string>(), "sgd");
+  EXPECT_EQ(resolved["embedding"]["name"].as<std::string>(), "adam");
+}
+
+TEST(ParameterGroups, NamesTheGroupsThereAreWhereOneIsUnknown) {
+  Toy toy;
+  EXPECT_THAT(config_error([&] {
+                ParameterGroups(toy, Config::parse("optimizer:\n  embeding: {name: sgd}", "x.yaml")["optimizer"]);
+              }),
+              HasSubstr("x.yaml:2: optimizer.embeding: this model has no parameter group 'embeding' (groups: dense, "
+                        "embedding, gates)"));
+}
+
+TEST(ParameterGroups, NamesTheNearestOptionWhereOneIsUnknown) {
+  Toy toy;
+  EXPECT_THAT(config_error([&] { ParameterGroups(toy, Config::parse("{dense: {name: adam, beta3: 0.9}}")); }),
+              HasSubstr("beta"));
+  EXPECT_THAT(config_error([&] { ParameterGroups(toy, Config::parse("{dense: {name: adam, lr: -1}}")); }),
+              HasSubstr("<text>:1: dense.lr: -1 is out of range"));
+  EXPECT_THAT(config_error([&] { ParameterGroups(toy, Config::parse("{dense: {name: adam, mode: eager}}")); }),
+              HasSubstr("lazy"));
+}
+
+TEST(ParameterGroups, MovesOnlyTheGroupsAskedForAndDropsTheOtherGradients) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse(kThreeRates));
+  toy.backward();
+  parameters.step({.only = {"gates"}});
+  expect(toy.gates->alpha, {3 - 7.5, -4 - 10});
+  expect(toy.weight, {1, -2});
+  expect(toy.rows(), {0, 0, 1, -1, 2, -2, 3, -3});
+  EXPECT_FALSE(toy.table->table().touched());
+  EXPECT_FALSE(toy.weight.grad().defined());
+  // What was dropped does not come back in the next step.
+  parameters.step({});
+  expect(toy.weight, {1, -2});
+  expect(toy.rows(), {0, 0, 1, -1, 2, -2, 3, -3});
+  toy.backward();
+  parameters.step({.only = {"dense", "embedding"}});
+  expect(toy.gates->alpha, {3 - 7.5, -4 - 10});
+  expect(toy.weight, {1 - 5, -2 - 10});
+  expect(toy.rows(), {0, 0, 1 - 4, -1 - 8, 2, -2, 3 - 2, -3 - 4});
+}
+
+TEST(ParameterGroups, RefusesToMoveAGroupThatDoesNotExist) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse(kThreeRates));
+  EXPECT_THAT(config_error([&] { parameters.step({.only = {"gate"}}); }),
+              HasSubstr("no parameter group 'gate' (groups: dense, embedding, gates)"));
+  EXPECT_THAT(config_error([&] { parameters.lr("gate"); }), HasSubstr("no parameter group 'gate'"));
+}
+
+TEST(ParameterGroups, ClearGradientsLeavesNothingToMove) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse(kThreeRates));
+  toy.backward();
+  parameters.clear_gradients();
+  parameters.step({});
+  expect(toy.weight, {1, -2});
+  expect(toy.rows(), {0, 0, 1, -1, 2, -2, 3, -3});
+}
+
+TEST(ParameterGroups, AddsL1AndL2OfEachGroupToItsGradients) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, lr: 1, l2: 0.5}, embedding: {name: sgd, lr: 1, "
+                                                "l1: 0.25, l2: 2}, gates: {name: sgd, lr: 1, l1: 4}}"));
+  toy.backward();
+  parameters.step({});
+  expect(toy.weight, {1 - (10 + 0.5f), -2 - (20 - 1)});
+  expect(toy.gates->alpha, {3 - (30 + 4), -4 - (40 - 4)});
+  // Rows 1 and 3, which were read: (w, -w) has gradient n (1, 2) + 2 (w, -w) + 0.25 (1, -1).
+  expect(toy.rows(), {0, 0, 1 - (2 + 2 + .25f), -1 - (4 - 2 - .25f), 2, -2, 3 - (1 + 6 + .25f), -3 - (2 - 6 - .25f)});
+}
+
+TEST(ParameterGroups, DenseModePenalisesRowsThatNobodyReadButNeverPadding) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse("{dense: sgd, embedding: {name: sgd, lr: 1, l1: 0.25, l2: 0.5, mode: "
+                                                "dense}}"));
+  parameters.step({});  // nothing was read at all
+  expect(toy.rows(), {0, 0, 1 - .75f, -1 + .75f, 2 - 1.25f, -2 + 1.25f, 3 - 1.75f, -3 + 1.75f});
+}
+
+TEST(ParameterGroups, PenaltyMovesAWeightThatAStepDoesNotUse) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, lr: 1, l2: 0.5}}"));
+  parameters.step({});
+  expect(toy.weight, {0.5, -1});
+}
+
+TEST(ParameterGroups, PenaltyIsHalfL2OfSquaresPlusL1OfSizesWhereEveryRowCounts) {
+  Toy toy;
+  const char* const config =
+      "{{dense: {{name: sgd, l2: 0.5}}, gates: {{name: sgd, l1: 2}}, embedding: {{name: sgd, l1: 0.25, l2: 2, mode: "
+      "{}}}}}";
+  const double dense = 0.25 * (1 + 4), gates = 2 * (3 + 4), table = 1 * 2 * (1 + 4 + 9) + 0.25 * 2 * (1 + 2 + 3);
+  EXPECT_DOUBLE_EQ(ParameterGroups(toy, Config::parse(fmt::format(fmt::runtime(config), "dense"))).penalty(),
+                   dense + gates + table);
+  EXPECT_DOUBLE_EQ(ParameterGroups(toy, Config::parse(fmt::format(fmt::runtime(config), "lazy"))).penalty(),
+                   dense + gates);
+}
+
+// Gradients: weight (10, 20), gates (30, 40), rows (2, 4) and (1, 2): norm^2 = 500 + 2500 + 20 + 5 = 55^2.
+TEST(ParameterGroups, ClipsByTheNormOfRowGradientsAfterEqualRowsAreAdded) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, lr: 1}, embedding: {name: sgd, lr: 1}}"));
+  toy.backward();
+  const double norm = parameters.step({.clip_norm = 27.5});
+  EXPECT_DOUBLE_EQ(norm, 55);
+  // Halved, to 1e-6 / 55, which clip_grad_norm_ adds to the norm.
+  EXPECT_TRUE(at::allclose(toy.weight, at::tensor({1.f - 5, -2.f - 10}), 1e-6, 0));
+  EXPECT_TRUE(at::allclose(toy.rows().flatten(), at::tensor({0.f, 0.f, 0.f, -3.f, 2.f, -2.f, 2.5f, -4.f}), 1e-6, 1e-6));
+}
+
+TEST(ParameterGroups, DoesNotClipBelowTheNorm) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, lr: 1}}"));
+  toy.backward();
+  EXPECT_DOUBLE_EQ(parameters.step({.clip_norm = 56}), 55);
+  expect(toy.weight, {1 - 10, -2 - 20});
+}
+
+// Whole-table L2 is part of the clipped gradient, that of rows that nobody read too: rows (1, -1), (2, -2), (3, -3)
+// times 1.5, norm^2 = 2.25 * 28 = 63.
+TEST(ParameterGroups, ClipsWithTheWholeTablesPenaltyInDenseMode) {
+  Toy toy;
+  ParameterGroups parameters(
+      toy, Config::parse("{dense: {name: sgd, lr: 1}, embedding: {name: sgd, lr: 1, l2: 1.5, mode: dense}}"));
+  EXPECT_DOUBLE_EQ(parameters.step({.clip_norm = 0.5 * std::sqrt(63)}), std::sqrt(63));
+  EXPECT_TRUE(
+      at::allclose(toy.rows(), at::tensor({0.f, 0.f, 1.f, -1.f, 2.f, -2.f, 3.f, -3.f}).view({4, 2}) * 0.25, 1e-6, 0));
+}
+
+TEST(ParameterGroups, GroupsThatDoNotMoveAreNoPartOfTheNorm) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse(kThreeRates));
+  toy.backward();
+  EXPECT_DOUBLE_EQ(parameters.step({.clip_norm = 1, .only = {"gates"}}), 50);
+}
+
+TEST(ParameterGroups, StateIsAViewUnderTheNameOfItsParameter) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, momentum: 0.5}, gates: {name: sgd}, embedding: "
+                                                "{name: rowwise_adagrad, initial: 3}}"));
+  auto state = parameters.state();
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : state) names.push_back(name);
+  EXPECT_THAT(names, ElementsAre("table.weight", "weight"));  // plain SGD remembers nothing
+  expect(state.at("table.weight"), {3, 3, 3, 3});
+  toy.backward();
+  parameters.step({});
+  expect(state.at("weight"), {10, 20});
+  expect(state.at("table.weight"), {3, 3 + 10, 3, 3 + 2.5});  // plus the mean of (4, 16), and of (1, 4)
+}
+
+TEST(ParameterGroups, GoesOnFromSavedWeightsStateAndSteps) {
+  const Config config = Config::parse(
+      "{dense: {name: adam, lr: 0.1, l2: 0.01}, embedding: {name: adam, lr: 0.1}, gates: {name: ftrl, lr: 0.1}}");
+  Toy whole, stopped, resumed;
+  ParameterGroups p_whole(whole, config), p_stopped(stopped, config);
+  for (int i = 0; i < 3; ++i) whole.backward(), p_whole.step({});
+  for (int i = 0; i < 3; ++i) stopped.backward(), p_stopped.step({});
+  ParameterGroups p_resumed(resumed, config);
+  {
+    const at::NoGradGuard no_grad;
+    resumed.weight.copy_(stopped.weight);
+    resumed.gates->alpha.copy_(stopped.gates->alpha);
+    resumed.rows().copy_(stopped.rows());
+    for (auto& [name, state] : p_resumed.state()) state.copy_(p_stopped.state().at(name));
+  }
+  p_resumed.restore(p_stopped.steps());
+  EXPECT_EQ(p_resumed.steps(), 3);
+  for (int i = 0; i < 2; ++i) {
+    whole.backward(), p_whole.step({});
+    resumed.backward(), p_resumed.step({});
+  }
+  EXPECT_TRUE(at::equal(resumed.weight, whole.weight));
+  EXPECT_TRUE(at::equal(resumed.gates->alpha, whole.gates->alpha));
+  EXPECT_TRUE(at::equal(resumed.rows(), whole.rows()));
+}
+
+// A whole table is walked block by block, its gradients being filled in as they come: the end must be that of a tensor
+// of the same weights, which optimizers_test.cpp compares with PyTorch.
+TEST(ParameterGroups, DenseModeOfALargeTableEqualsATensor) {
+  static constexpr int64_t kRows = 1 + 20 * 256;  // padding, and blocks that are all full
+  at::manual_seed(8);
+  struct Table : torch::nn::Module {
+    Table() : table(register_module("table", nn::Embedding(kRows, 3, 0.5))) {}
+    nn::Embedding table;
+  } table;
+  struct Tensor : torch::nn::Module {
+    explicit Tensor(const at::Tensor& start) : weight(register_parameter("weight", start.clone())) {}
+    at::Tensor weight;
+  } tensor(table.table->table().weight());
+  const Config config = Config::parse("{dense: {name: adam, lr: 0.01, l1: 0.02, l2: 0.1, mode: dense}}");
+  ParameterGroups of_table(table, config), of_tensor(tensor, config);
+  for (int step = 0; step < 3; ++step) {
+    // Distinct rows: a few everywhere, one of them the last, then none at all.
+    auto ids = at::randperm(kRows, at::kInt).narrow(0, 0, 40);
+    ids[0] = kRows - 1;
+    const auto gradients = at::randn({40, 3});
+    tensor.weight.mutable_grad() = at::zeros({kRows, 3});
+    if (step < 2) {
+      (table.table(ids) * gradients).sum().backward();
+      tensor.weight.mutable_grad().index_add_(0, ids, gradients);
+      tensor.weight.mutable_grad()[0].zero_();
+    }
+    const double a = of_table.step({.clip_norm = 5}), b = of_tensor.step({.clip_norm = 5});
+    EXPECT_NEAR(a, b, 1e-6 * b);
+    const double difference = (table.table->table().weight() - tensor.weight).abs().max().item<double>();
+    EXPECT_LT(difference, 1e-7) << "step " << step;  // the norm, summed in another order, may round the scale otherwise
+  }
+}
+
+// A table of more rows than one task takes, stepped by one thread and by two.
+TEST(ParameterGroups, ResultDoesNotDependOnTheNumberOfThreads) {
+  const auto run = [](int threads, const std::string& mode) {
+    const int before = at::get_num_threads();
+    at::set_num_threads(threads);
+    at::manual_seed(3);
+    struct Module : torch::nn::Module {
+      nn::Embedding a{register_module("a", nn::Embedding(20000, 3, 0.1))};
+      nn::Embedding b{register_module("b", nn::Embedding(500, 3, 0.1))};
+      at::Tensor w{register_parameter("w", at::randn({700, 90}))};
+    } module;
+    ParameterGroups parameters(
+        module, Config::parse(fmt::format("{{dense: {{name: adam, l2: 0.1}}, embedding: {{name: adam, l2: 0.1, mode: "
+                                          "{}}}}}",
+                                          mode)));
+    for (int step = 0; step < 3; ++step) {
+      const auto ids_a = at::randint(0, 20000, {9000}, at::kInt), ids_b = at::randint(0, 500, {9000}, at::kInt);
+      ((module.a(ids_a) + module.b(ids_b)).square().sum() + module.w.square().sum()).backward();
+      parameters.step({.clip_norm = 1});
+    }
+    at::set_num_threads(before);
+    return std::vector<at::Tensor>{module.a->table().weight().clone(), module.b->table().weight().clone(),
+                                   module.w.detach()};
+  };
+  for (const char* mode : {"lazy", "dense"}) {
+    const auto one = run(1, mode), two = run(2, mode);
+    for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], two[i])) << mode << " " << i;
+  }
+}
+
+}  // namespace
+}  // namespace interplay
