@@ -3,6 +3,7 @@
 
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
+#include <interplay/data/event_history.h>
 #include <interplay/data/open_raw.h>
 #include <interplay/data/table_writer.h>
 #include <interplay/serve/scorer.h>
@@ -13,21 +14,40 @@ namespace interplay::tool {
 namespace {
 
 struct Arguments {
-  std::string run, out, history;
-  std::vector<std::string> inputs, ids;
+  std::string run, out;
+  std::vector<std::string> inputs, ids, events;
   int64_t batch_size = 16384;
   bool logit = false;
 };
 
+std::vector<std::filesystem::path> files_of(const std::vector<std::string>& patterns) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& pattern : patterns) {
+    const auto some = expand_glob(pattern);
+    files.insert(files.end(), some.begin(), some.end());
+  }
+  return files;
+}
+
+/// Histories of the input rows from files of events; a first pass over the input says whose and when.
+std::unique_ptr<EventHistory> read_history(const Arguments& a, const Schema& schema, ReadRequest request) {
+  if (a.events.empty()) return nullptr;
+  auto history = std::make_unique<EventHistory>(schema);
+  history->add_events(files_of(a.events));
+  request.columns = history->row_columns();
+  const auto reader = open_raw(schema, request);
+  for (RawBatch batch; reader->next(batch);) history->add_rows(batch);
+  history->finish();
+  return history;
+}
+
 void predict_file(const Arguments& a) {
   const Scorer scorer = Scorer::load(a.run);
   ReadRequest request;
-  for (const auto& input : a.inputs) {
-    const auto files = expand_glob(input);
-    request.files.insert(request.files.end(), files.begin(), files.end());
-  }
+  request.files = files_of(a.inputs);
   request.bad_rows = std::make_shared<BadRows>();
   request.batch_rows = a.batch_size;
+  const auto history = read_history(a, scorer.schema(), request);
   const auto reader = open_raw(scorer.schema(), request);
 
   std::vector<TableWriter::Column> columns;
@@ -42,6 +62,7 @@ void predict_file(const Arguments& a) {
   Progress progress("predict", reader->bytes_total(), "bytes");
   int64_t done = 0;
   for (RawBatch batch; reader->next(batch);) {
+    if (history) history->append(batch);
     const auto scores = a.logit ? scorer.logits(batch) : scorer.score(batch);
     std::vector<std::vector<float>> each(targets);
     for (size_t i = 0; i < scores.size(); ++i) each[i % targets].push_back(scores[i]);
@@ -63,9 +84,13 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("INPUT", a->inputs, "raw rows, in the format the data were prepared from; labels are not needed")
       ->required();
   app.add_option("--out", a->out, "file to write: .csv, .tsv or .parquet")->required();
-  app.add_option("--ids", a->ids, "columns passed through, as user_id,item_id")->delimiter(',');
+  app.add_option("--ids", a->ids, "columns passed through, as user_id,item_id")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app.add_option("--history", a->events,
+                 "files of past events, in the same format: histories are derived from them, as prepare does");
   app.add_flag("--logit", a->logit, "logits instead of probabilities");
-  app.add_option("--batch-size", a->batch_size, "rows a batch")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--batch-size", a->batch_size, "rows a batch")->capture_default_str()->check(at_least(1));
   return [a] { predict_file(*a); };
 }
 

@@ -30,10 +30,27 @@ HistoryIndex::HistoryIndex(const FieldOptions& options, RowParser& parser)
 }
 
 std::vector<std::string> HistoryIndex::columns() const {
-  std::vector<std::string> out = {options_.user, options_.item, options_.time};
+  std::vector<std::string> out = row_columns();
   if (options_.filter) out.push_back(options_.filter->column);
   for (const Side& side : sides_) out.push_back(side.column);
   return out;
+}
+
+std::vector<std::string> HistoryIndex::row_columns() const { return {options_.user, options_.item, options_.time}; }
+
+void HistoryIndex::ask(const RawBatch& raw, const RowParser& parser) {
+  const RawColumn& user = one_a_row(raw, options_.user);
+  const RawColumn& item = one_a_row(raw, options_.item);
+  const RawColumn& time = one_a_row(raw, options_.time);
+  for (int64_t r = 0; r < raw.rows; ++r) {
+    double when = 0;
+    INTERPLAY_CHECK_DATA(parse_number(time.cell(r), when),
+                         "{}: column '{}': '{}' is not a number; the history '{}' is made of events before it",
+                         raw.place(r), time.name, time.cell(r), options_.name);
+    order_.add(number_of(users_, user, r, parser), when, parser.missing(item, r) ? std::string_view() : item.cell(r));
+    passes_.push_back(0);
+  }
+  for (Side& side : sides_) side.of_row.resize(order_.size(), kNothing);
 }
 
 void HistoryIndex::add(const RawBatch& raw, const RowValues& values, const RowParser& parser) {

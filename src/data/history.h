@@ -20,8 +20,12 @@ class HistoryIndex {
  public:
   HistoryIndex(const FieldOptions& options, RowParser& parser);  ///< tells the parser which cells must be numbers
 
-  std::vector<std::string> columns() const;  ///< raw columns that add() reads
+  std::vector<std::string> columns() const;      ///< raw columns that add() reads
+  std::vector<std::string> row_columns() const;  ///< ... and that ask() reads
   void add(const RawBatch& raw, const RowValues& values, const RowParser& parser);
+  /// Rows that want a history but belong to nobody's: all of a batch, counted as those of add() are. Throws Error(data)
+  /// where one has no time.
+  void ask(const RawBatch& raw, const RowParser& parser);
   void finish();
   /// Adds the list columns to a batch whose usable rows are `rows`; the first of them is row `first` of all.
   void append(RawBatch& raw, std::span<const int32_t> rows, int64_t first) const;

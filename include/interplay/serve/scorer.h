@@ -23,9 +23,10 @@ class INTERPLAY_API Scorer {
   static Scorer load(const std::filesystem::path& run);
 
   const Schema& schema() const;
-  std::vector<std::string> columns() const;  ///< raw columns that a row must have
+  std::vector<std::string> columns() const;  ///< raw columns that a row must have, named as in the raw files
 
-  /// Rows as column -> cell. An empty or absent cell is a missing value; an absent history is an error.
+  /// Rows as column -> cell. An empty cell, or one that other rows have, is a missing value; a column of columns() that
+  /// no row has is an error. Further cells are ignored.
   using Row = std::map<std::string, std::string>;
   std::vector<float> score(const std::vector<Row>& rows) const;
   /// A batch of raw columns. f32 [rows], or [rows * T] for T labels, row by row.

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <interplay/data/raw.h>
+#include <interplay/data/schema.h>
+
+namespace interplay {
+
+/// Gives raw rows the histories that they do not carry, from files of past events: for every field of kind history, the
+/// row's user's last events strictly earlier in (time, item), as prepare() derives them.
+///
+///     EventHistory history(scorer.schema());
+///     history.add_events({"events.inter"});
+///     for (each batch of rows) history.add_rows(batch);
+///     history.finish();
+///     for (each batch, in the same order) history.append(batch);    // now scorer.score(batch) has all it needs
+///
+/// Rows are nobody's past: they are seen by no other row. One thread uses it.
+class INTERPLAY_API EventHistory {
+ public:
+  /// Throws Error(config) where no field of the schema is a history.
+  explicit EventHistory(const Schema& schema);
+  ~EventHistory();
+  EventHistory(const EventHistory&) = delete;
+  EventHistory& operator=(const EventHistory&) = delete;
+
+  /// Files in the format of the training data, with the columns user, item and time of the history and those of its
+  /// filter and side columns. Throws Error(data) naming file, line, column and value.
+  void add_events(const std::vector<std::filesystem::path>& files);
+  void add_rows(const RawBatch& rows);  ///< need the history's user, item and time
+  void finish();                        ///< after the last row
+  void append(RawBatch& rows);          ///< adds the list columns that the Encoder reads
+  std::vector<std::string> row_columns() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace interplay

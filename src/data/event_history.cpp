@@ -1,0 +1,77 @@
+#include <interplay/data/event_history.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include <interplay/data/open_raw.h>
+#include <interplay/data/reader.h>
+
+#include "data/data_spec.h"
+#include "data/history.h"
+
+namespace interplay {
+
+struct EventHistory::State {
+  explicit State(const Schema& s) : schema(s), spec(DataSpec::parse(s.source)), parser(Schema({}, {}), spec) {
+    for (const FieldOptions& field : spec.options.fields) {
+      if (field.kind == "history" && schema.find(field.name)) histories.emplace_back(field, parser);
+    }
+    INTERPLAY_CHECK(!histories.empty(), "the model reads no history made of past events; leave the events away");
+  }
+
+  Schema schema;
+  DataSpec spec;
+  RowParser parser;  // of events
+  std::vector<HistoryIndex> histories;
+  int64_t events = 0, appended = 0;
+};
+
+EventHistory::EventHistory(const Schema& schema) : state_(std::make_unique<State>(schema)) {}
+EventHistory::~EventHistory() = default;
+
+void EventHistory::add_events(const std::vector<std::filesystem::path>& files) {
+  State& s = *state_;
+  ReadRequest request;
+  request.files = files;
+  for (const auto& history : s.histories) {
+    for (auto& name : history.columns()) {
+      if (std::find(request.columns.begin(), request.columns.end(), name) == request.columns.end())
+        request.columns.push_back(std::move(name));
+    }
+  }
+  request.bad_rows = std::make_shared<BadRows>();
+  const auto reader = open_raw(s.schema, request);
+  for (RawBatch batch; reader->next(batch);) {
+    const RowValues values = s.parser.parse(batch, /*labels=*/false, nullptr);
+    for (auto& history : s.histories) history.add(batch, values, s.parser);
+    s.events += batch.rows;
+  }
+}
+
+void EventHistory::add_rows(const RawBatch& rows) {
+  for (auto& history : state_->histories) history.ask(rows, state_->parser);
+}
+
+void EventHistory::finish() {
+  for (auto& history : state_->histories) history.finish();
+}
+
+void EventHistory::append(RawBatch& rows) {
+  State& s = *state_;
+  std::vector<int32_t> all(size_t(rows.rows));
+  std::iota(all.begin(), all.end(), 0);
+  for (const auto& history : s.histories) history.append(rows, all, s.events + s.appended);
+  s.appended += rows.rows;
+}
+
+std::vector<std::string> EventHistory::row_columns() const {
+  std::vector<std::string> out;
+  for (const auto& history : state_->histories) {
+    for (auto& name : history.row_columns()) {
+      if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(std::move(name));
+    }
+  }
+  return out;
+}
+
+}  // namespace interplay
