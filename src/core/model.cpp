@@ -46,6 +46,9 @@ void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tens
                          name);
     INTERPLAY_CHECK_DATA(it->second.sizes() == weight.sizes(), "{}: entry '{}' has shape [{}], this model needs [{}]",
                          from, name, fmt::join(it->second.sizes(), ", "), fmt::join(weight.sizes(), ", "));
+    INTERPLAY_CHECK_DATA(it->second.is_floating_point() == weight.is_floating_point(),
+                         "{}: entry '{}' is of type {}, this model needs {}", from, name,
+                         toString(it->second.scalar_type()), toString(weight.scalar_type()));
     weight.copy_(it->second);
   }
 }

@@ -49,7 +49,8 @@ INTERPLAY_API int64_t parameter_count(const torch::nn::Module& model);
 
 /// Every weight and buffer by name, tables as views [rows, K]: what model.safetensors holds.
 INTERPLAY_API std::map<std::string, at::Tensor> weights_of(const torch::nn::Module& model);
-/// Copies weights in. Throws Error(data) naming the first entry that is missing, unknown or of another shape.
+/// Copies weights in. Throws Error(data) naming the first entry that is missing, unknown, or of another shape or kind
+/// of number (floating or whole).
 INTERPLAY_API void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights,
                                 const std::string& from);
 

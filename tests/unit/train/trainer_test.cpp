@@ -1,0 +1,411 @@
+#include <interplay/train/trainer.h>
+
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <interplay/base/log.h>
+#include <interplay/base/progress.h>
+#include <interplay/core/field_embedding.h>
+
+#include "support/error_of.h"
+#include "support/toy_rows.h"
+
+namespace interplay {
+namespace {
+
+using testing::config_error;
+using ::testing::DoubleNear;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::make_field;
+using ::testing::Pointwise;
+
+const double kLog2 = std::log(2.0);
+
+/// Rows with one number, 1 for a click and -1 for none, in turn.
+Schema sign_schema() { return Schema({make_field("sign", FieldKind::numeric)}, {"click"}); }
+
+EncodedBatch sign_rows(int64_t rows, std::vector<float> weight = {}) {
+  EncodedBatch batch;
+  batch.rows = rows;
+  for (int64_t r = 0; r < rows; ++r) {
+    batch.dense.push_back(r % 2 == 0 ? 1 : -1);
+    batch.labels.push_back(r % 2 == 0 ? 1 : 0);
+  }
+  batch.weight = std::move(weight);
+  return batch;
+}
+
+Dataset signs(int64_t rows) { return Dataset::from(sign_schema(), {sign_rows(rows)}); }
+
+/// A model whose course is known. In training its logits are 0 and its penalty is the weight, so that every step of SGD
+/// takes one learning rate from the weight. In evaluation its logits are quality[i] times `sign`, i counting them.
+class Scripted final : public Model {
+ public:
+  explicit Scripted(std::vector<float> quality = {})
+      : weight(register_parameter("weight", at::zeros({1}))), quality_(std::move(quality)) {}
+  Output forward(const Features& x) override {
+    if (is_training()) {
+      Output out(at::zeros({x.rows}));
+      out.penalty = weight.sum();
+      return out;
+    }
+    const float q = quality_.empty() ? 0 : quality_[std::min(evaluations_, quality_.size() - 1)];
+    ++evaluations_;
+    return q * x.dense.select(1, 0);
+  }
+  double value() const { return weight.item<double>(); }
+  at::Tensor weight;
+
+ private:
+  std::vector<float> quality_;
+  size_t evaluations_ = 0;
+};
+
+/// logit = bias for every row.
+class Bias final : public Model {
+ public:
+  Bias() : bias(register_parameter("bias", at::zeros({1}))) {}
+  Output forward(const Features& x) override { return bias.expand({x.rows}); }
+  at::Tensor bias;
+};
+
+/// Logloss of `quality`: every row is right by that logit. log(1 + exp(-q))
+double logloss(double quality) { return std::log1p(std::exp(-quality)); }
+
+/// `train` is the train: part of a configuration, beside SGD with learning rate 1 and two batches an epoch of signs(8).
+Config config(const std::string& train) {
+  Config c;
+  c.set("train", Config::parse(train));
+  c.set("optimizer", Config::parse("{dense: {name: sgd, lr: 1}}"));
+  const Config given = c["train"];
+  if (!given.has("batch_size")) c.set("train.batch_size", Config::scalar("4"));
+  return c;
+}
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  TrainerTest() {
+    Progress::enable(false);
+    log::set_level(log::Level::warning);
+  }
+  ~TrainerTest() override { log::set_level(log::Level::info); }
+
+  /// The monitored values of a fit, whose report is kept.
+  std::vector<double> monitored(Scripted& model, const Config& c) {
+    report_ = Trainer(model, c).fit(signs(8), signs(8));
+    std::vector<double> out;
+    for (const auto& e : report_.evaluations) out.push_back(e.monitor);
+    return out;
+  }
+  std::vector<bool> improved() const {
+    std::vector<bool> out;
+    for (const auto& e : report_.evaluations) out.push_back(e.improved);
+    return out;
+  }
+  FitReport report_;
+};
+
+TEST_F(TrainerTest, StopsAfterItsPatienceAndKeepsTheBestWeights) {
+  Scripted model({1, 2, 1.5, 1.75, 9});
+  monitored(model, config("{epochs: 9, monitor: logloss, patience: 2}"));
+  EXPECT_EQ(improved(), (std::vector<bool>{true, true, false, false}));
+  EXPECT_EQ(report_.best, 1);
+  EXPECT_EQ(report_.steps, 8);
+  EXPECT_EQ(report_.stopped_by, "no improvement in 2 evaluations");
+  EXPECT_FALSE(report_.interrupted);
+  EXPECT_EQ(model.value(), -4);  // after the second epoch of two steps
+}
+
+TEST_F(TrainerTest, CountsEvaluationsWithoutImprovementInARowOnly) {
+  Scripted model({3, 2, 4, 3, 5, 1, 1});
+  monitored(model, config("{epochs: 9, monitor: logloss, patience: 2}"));
+  EXPECT_EQ(improved(), (std::vector<bool>{true, false, true, false, true, false, false}));
+  EXPECT_EQ(model.value(), -10);
+}
+
+TEST_F(TrainerTest, NeverStopsEarlyWithoutPatience) {
+  Scripted model({3, 2, 1, 1, 1});
+  monitored(model, config("{epochs: 5, monitor: logloss, patience: 0}"));
+  EXPECT_EQ(report_.evaluations.size(), 5u);
+  EXPECT_EQ(report_.stopped_by, "all 5 epochs done");
+  EXPECT_EQ(report_.best, 0);
+  EXPECT_EQ(model.value(), -2);
+}
+
+// Beside a logit of 2 the logloss falls by 0.119 of what is added to it.
+TEST_F(TrainerTest, TakesAGainBelowAMillionthForNone) {
+  Scripted model({2, 2 + 5e-6f, 2 + 2e-5f, 2 + 2.5e-5f});
+  monitored(model, config("{epochs: 4, monitor: logloss, patience: 0}"));
+  EXPECT_EQ(improved(), (std::vector<bool>{true, false, true, false}));
+}
+
+TEST_F(TrainerTest, MonitorsAMetricByItsMeritAndAMixtureByItsWeights) {
+  Scripted by_name({1, -2});
+  EXPECT_THAT(monitored(by_name, config("{epochs: 2, monitor: logloss, metrics: [auc]}")),
+              Pointwise(DoubleNear(1e-6), {-logloss(1), -logloss(-2)}));
+  std::vector<std::string> names;
+  for (const auto& m : report_.evaluations[0].metrics) names.push_back(m.name);
+  EXPECT_THAT(names, ElementsAre("auc", "logloss"));  // what is monitored is computed too
+  Scripted mixed({1, -2});
+  EXPECT_THAT(monitored(mixed, config("{epochs: 2, monitor: {auc: 2, logloss: -3}}")),
+              Pointwise(DoubleNear(1e-6), {2 * 1 - 3 * logloss(1), 2 * 0 - 3 * logloss(-2)}));
+}
+
+TEST_F(TrainerTest, MixtureMayPreferWhatOneMetricDoesNot) {
+  // AUC is 1 both times, so alone it sees no gain; with the logloss it does.
+  Scripted alone({1, 2}), mixed({1, 2});
+  monitored(alone, config("{epochs: 2, monitor: auc}"));
+  EXPECT_EQ(improved(), (std::vector<bool>{true, false}));
+  monitored(mixed, config("{epochs: 2, monitor: {auc: 1, logloss: -1}}"));
+  EXPECT_EQ(improved(), (std::vector<bool>{true, true}));
+}
+
+TEST_F(TrainerTest, EvaluatesEverySoManyStepsAndAtTheEndOfEachEpoch) {
+  Scripted model({1, 2, 3, 4, 5, 6});
+  Trainer trainer(model, config("{epochs: 2, eval_every: 2, batch_size: 2, monitor: logloss}"));
+  std::vector<int64_t> steps, epochs;
+  std::vector<double> losses;
+  trainer.on_epoch([&](const EpochReport& r) {
+    steps.push_back(r.step), epochs.push_back(r.epoch), losses.push_back(r.train_loss);
+  });
+  report_ = trainer.fit(signs(10), signs(4));  // five steps an epoch
+  EXPECT_THAT(steps, ElementsAre(2, 4, 5, 6, 8, 10));
+  EXPECT_THAT(epochs, ElementsAre(1, 1, 1, 2, 2, 2));
+  EXPECT_EQ(report_.evaluations.size(), 6u);
+  // Step s begins at weight 1 - s, and its loss is log 2 and that; the mean is since the evaluation before.
+  EXPECT_THAT(losses,
+              Pointwise(DoubleNear(1e-6), {kLog2 - 0.5, kLog2 - 2.5, kLog2 - 4, kLog2 - 5, kLog2 - 6.5, kLog2 - 8.5}));
+}
+
+TEST_F(TrainerTest, TellsEveryStepWithItsNumberAndLoss) {
+  Scripted model;
+  Trainer trainer(model, config("{epochs: 2}"));
+  std::vector<int64_t> steps;
+  std::vector<double> losses;
+  trainer.on_step([&](int64_t step, double loss) { steps.push_back(step), losses.push_back(loss); });
+  trainer.fit(signs(8));
+  EXPECT_THAT(steps, ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(losses, Pointwise(DoubleNear(1e-6), {kLog2, kLog2 - 1, kLog2 - 2, kLog2 - 3}));
+}
+
+TEST_F(TrainerTest, WithoutValidationTrainsEveryEpochAndKeepsTheLastWeights) {
+  Scripted model;
+  Trainer trainer(model, config("{epochs: 3, eval_every: 1, patience: 1}"));
+  trainer.on_epoch([](const EpochReport&) { FAIL() << "there is nothing to evaluate on"; });
+  report_ = trainer.fit(signs(8));
+  EXPECT_EQ(report_.steps, 6);
+  EXPECT_EQ(report_.best, -1);
+  EXPECT_TRUE(report_.evaluations.empty());
+  EXPECT_EQ(report_.stopped_by, "all 3 epochs done");
+  EXPECT_EQ(model.value(), -6);
+}
+
+TEST_F(TrainerTest, StopsWhenAskedAndKeepsThePresentWeights) {
+  Scripted model({5, 1});
+  Trainer trainer(model, config("{epochs: 9, monitor: logloss}"));
+  trainer.on_step([&](int64_t step, double) {
+    if (step == 3) trainer.stop();
+  });
+  report_ = trainer.fit(signs(8), signs(8));
+  EXPECT_TRUE(report_.interrupted);
+  EXPECT_EQ(report_.stopped_by, "interrupted");
+  EXPECT_EQ(report_.steps, 3);
+  EXPECT_EQ(model.value(), -3);  // not the best ones: it will go on
+}
+
+TEST_F(TrainerTest, WarmUpMultipliesTheSchedule) {
+  Scripted model;
+  Trainer trainer(model, config("{epochs: 1, batch_size: 2, warmup_steps: 4, schedule: {name: step, every: 2, factor: "
+                                "0.5}}"));
+  std::vector<double> weights;
+  trainer.on_step([&](int64_t, double) { weights.push_back(model.value()); });
+  trainer.fit(signs(10));
+  // Rates 1/4, 2/4, 3/4 x 1/2, 4/4 x 1/2, 1/4: exact in fp32.
+  EXPECT_THAT(weights, ElementsAre(-.25, -.75, -1.125, -1.625, -1.875));
+}
+
+TEST_F(TrainerTest, CosineEndsWithTheLastEpoch) {
+  Scripted model;
+  Trainer trainer(model, config("{epochs: 2, schedule: cosine}"));  // four steps
+  std::vector<double> weights;
+  trainer.on_step([&](int64_t, double) { weights.push_back(model.value()); });
+  trainer.fit(signs(8));
+  EXPECT_THAT(weights, Pointwise(DoubleNear(1e-6), {-1.0, -1.75, -2.0, -2.0}));  // (1 + cos(0, pi/3, 2 pi/3, pi)) / 2
+}
+
+TEST_F(TrainerTest, PlateauLowersTheRateAfterAnEvaluationWithoutImprovement) {
+  Scripted model({2, 1, 1, 3});
+  Trainer trainer(model, config("{epochs: 4, patience: 0, monitor: logloss, schedule: {name: plateau, factor: 0.5}}"));
+  std::vector<double> weights, rates;
+  trainer.on_epoch([&](const EpochReport& r) { weights.push_back(model.value()), rates.push_back(r.lr); });
+  trainer.fit(signs(8), signs(8));
+  EXPECT_THAT(weights, ElementsAre(-2, -4, -5, -5.5));
+  EXPECT_THAT(rates, ElementsAre(1, 1, .5, .25));  // in force while the epoch ran
+}
+
+TEST_F(TrainerTest, ClipsGradients) {
+  Scripted model;
+  Trainer(model, config("{epochs: 1, clip_norm: 0.25}")).fit(signs(8));
+  EXPECT_NEAR(model.value(), -0.5, 1e-6);  // two steps of a quarter; clip_grad_norm_ adds 1e-6 to the norm
+}
+
+TEST_F(TrainerTest, AddsTheLogarithmOfTheNegativeRateToEvaluatedLogits) {
+  Scripted model({0});
+  Trainer trainer(model, config("{epochs: 1, negative_rate: 0.25, metrics: [logloss], monitor: logloss}"));
+  report_ = trainer.fit(signs(400), signs(8));
+  // A logit of log(1/4) is a probability of 1/5 for each row, half of which are clicks.
+  EXPECT_NEAR(report_.evaluations[0].metrics[0].value, -(std::log(0.2) + std::log(0.8)) / 2, 1e-6);
+  const double negatives = 4.0 * double(report_.steps) - 200;
+  EXPECT_NEAR(negatives, 50, 5 * std::sqrt(200 * .25 * .75) + 4);  // five deviations and a batch
+}
+
+TEST_F(TrainerTest, CountsPositivesByTheirWeightInTheLoss) {
+  Bias model;
+  Trainer trainer(model, config("{loss: {name: bce, pos_weight: 3}}"));
+  const double loss = trainer.step(signs(4).slice(0, 4));
+  EXPECT_NEAR(loss, (3 * kLog2 + kLog2) / 2, 1e-6);
+  EXPECT_NEAR(model.bias.item<double>(), (3 * 0.5 - 0.5) / 2, 1e-6);  // minus the mean of w (p - y)
+}
+
+TEST_F(TrainerTest, CountsRowsByTheirWeightInTheLoss) {
+  Bias model;
+  Trainer trainer(model, config("{}"));
+  const Dataset weighted = Dataset::from(sign_schema(), {sign_rows(4, {1, 2, 3, 10})});
+  trainer.step(weighted.slice(0, 4));
+  EXPECT_NEAR(model.bias.item<double>(), (1 * .5 - 2 * .5 + 3 * .5 - 10 * .5) / 16, 1e-6);
+}
+
+TEST_F(TrainerTest, CountsRowsByTheirWeightInEvaluation) {
+  Scripted model({1, 1});
+  Trainer trainer(model, config("{epochs: 1, metrics: [logloss], monitor: logloss, negative_rate: 0.5}"));
+  const Dataset weighted = Dataset::from(sign_schema(), {sign_rows(2, {1, 3})});
+  report_ = trainer.fit(signs(8), weighted);
+  const double offset = std::log(0.5);
+  EXPECT_NEAR(report_.evaluations[0].metrics[0].value, (1 * logloss(1 + offset) + 3 * logloss(1 - offset)) / 4, 1e-6);
+}
+
+TEST_F(TrainerTest, AddsAuxiliaryLossesByTheirWeights) {
+  struct Two final : Model {
+    Two() : a(register_parameter("a", at::zeros({1}))), b(register_parameter("b", at::zeros({1}))) {}
+    Output forward(const Features& x) override {
+      Output out(a.expand({x.rows}) + 1);
+      out.auxiliary.push_back({"side", b.expand({x.rows}) - 1, 0.25});
+      return out;
+    }
+    at::Tensor a, b;
+  } model;
+  Trainer trainer(model, config("{}"));
+  const double loss = trainer.step(signs(2).slice(0, 1));  // one click
+  EXPECT_NEAR(loss, logloss(1) + 0.25 * logloss(-1), 1e-6);
+  const auto p = [](double logit) { return 1 / (1 + std::exp(-logit)); };
+  EXPECT_NEAR(model.a.item<double>(), 1 - p(1), 1e-6);
+  EXPECT_NEAR(model.b.item<double>(), 0.25 * (1 - p(-1)), 1e-6);
+}
+
+TEST_F(TrainerTest, LearnsAsManyLabelsAsTheModelHasLogits) {
+  struct PerLabel final : Model {
+    PerLabel() : bias(register_parameter("bias", at::zeros({2}))) {}
+    Output forward(const Features& x) override { return bias.expand({x.rows, 2}); }
+    at::Tensor bias;
+  } model;
+  Trainer trainer(model, config("{}"));
+  const Batch two = Dataset::from(testing::toy_schema(), {testing::toy_rows(0, 6, false)}).slice(0, 6);
+  trainer.step(two);
+  // Of six rows 0 and 3 are clicks, 0 and 5 likes; a step of the mean over rows and labels.
+  EXPECT_TRUE(at::allclose(model.bias, at::full({2}, (2 * .5 - 4 * .5) / 12)));
+  Bias one;
+  Trainer narrow(one, config("{}"));
+  EXPECT_THAT(config_error([&] { narrow.step(two); }), HasSubstr("logits [6] for labels [6, 2]"));
+}
+
+TEST_F(TrainerTest, StepMovesOnlyTheGroupsAskedFor) {
+  struct Grouped : torch::nn::Module, nn::ParameterGroup {
+    Grouped() : w(register_parameter("w", at::zeros({1}))) {}
+    std::string parameter_group() const override { return "gates"; }
+    at::Tensor w;
+  };
+  struct TwoGroups final : Model {
+    TwoGroups()
+        : w(register_parameter("w", at::zeros({1}))),
+          gates(register_module("gates", std::make_shared<Grouped>())),
+          table(register_module("table", nn::Embedding(2, 1, 0.))) {}
+    Output forward(const Features& x) override {
+      Output out(at::zeros({x.rows}));
+      out.penalty = (w + gates->w + table(at::ones({1}, at::kInt)).squeeze(1)).sum();
+      return out;
+    }
+    std::vector<double> values() {
+      return {w.item<double>(), gates->w.item<double>(), table->table().weight()[1].item<double>()};
+    }
+    at::Tensor w;
+    std::shared_ptr<Grouped> gates;
+    nn::Embedding table;
+  } model;
+  Trainer trainer(model, config("{}"));
+  const Batch batch = signs(4).slice(0, 4);
+  trainer.step(batch, {"gates"});
+  EXPECT_THAT(model.values(), ElementsAre(0, -1, 0));
+  trainer.step(batch, {"dense", "embedding"});
+  EXPECT_THAT(model.values(), ElementsAre(-1, -1, -1));
+  trainer.step(batch);
+  EXPECT_THAT(model.values(), ElementsAre(-2, -2, -2));
+  EXPECT_EQ(trainer.parameters().steps(), 3);
+  EXPECT_THAT(config_error([&] { trainer.step(batch, {"gate"}); }), HasSubstr("no parameter group 'gate'"));
+}
+
+TEST_F(TrainerTest, EvaluatesInEvalModeAndTrainsInTrainingMode) {
+  struct Modes final : Model {
+    Modes() : w(register_parameter("w", at::zeros({1}))) {}
+    Output forward(const Features& x) override {
+      EXPECT_EQ(at::GradMode::is_enabled(), is_training());
+      (is_training() ? trained : evaluated) += x.rows;
+      return w.expand({x.rows}) + x.dense.select(1, 0);
+    }
+    at::Tensor w;
+    int64_t trained = 0, evaluated = 0;
+  } model;
+  model.eval();
+  Trainer(model, config("{epochs: 2, eval_batch_size: 3}")).fit(signs(8), signs(10));
+  EXPECT_EQ(model.trained, 16);
+  EXPECT_EQ(model.evaluated, 20);
+}
+
+TEST_F(TrainerTest, SameSeedGivesTheSameBytesAndAnotherSeedAnotherOrder) {
+  const Dataset data = Dataset::from(testing::toy_schema(), {testing::toy_rows(0, 90, false)})
+                           .select(Schema(testing::toy_schema().fields(), {"click"}));
+  const auto train = [&](const std::string& seed) {
+    const auto model = make_model(Config::parse("{name: fm, embedding_dim: 3}"), data.schema(), 5);
+    Config c = config("{epochs: 2, batch_size: 16}");
+    c.set("seed=" + seed);
+    c.set("optimizer", Config::parse("{dense: adam}"));
+    Trainer(*model, c).fit(data);
+    return weights_of(*model).at("fields.item_id.weight").clone();
+  };
+  EXPECT_TRUE(at::equal(train("3"), train("3")));
+  EXPECT_FALSE(at::equal(train("3"), train("4")));
+}
+
+TEST_F(TrainerTest, ResolvesEveryDefaultAndNamesTheNearestOfAnUnknownKey) {
+  const Config resolved = Trainer::resolve(Config());
+  EXPECT_EQ(resolved["train"]["loss"]["pos_weight"].as<double>(), 1);
+  EXPECT_EQ(resolved["train"]["schedule"]["name"].as<std::string>(), "constant");
+  EXPECT_EQ(resolved["optimizer"]["dense"]["name"].as<std::string>(), "adam");
+  EXPECT_EQ(resolved["seed"].as<int64_t>(), 1);
+  EXPECT_EQ(Trainer::resolve(resolved), resolved);
+  const auto say = [](const char* train) { return config_error([&] { Trainer::resolve(Config::parse(train)); }); };
+  EXPECT_THAT(say("{train: {epoch: 3}}"), HasSubstr("did you mean train.epochs?"));
+  EXPECT_THAT(say("{train: {loss: bcd}}"), HasSubstr("bce"));
+  EXPECT_THAT(say("{train: {monitor: auk}}"), HasSubstr("auc"));
+  Bias model;
+  EXPECT_THAT(config_error([&] { Trainer(model, config("{device: tpu9}")); }), HasSubstr("'tpu9' is not a device"));
+}
+
+}  // namespace
+}  // namespace interplay
