@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include <yaml-cpp/yaml.h>
 
@@ -22,9 +23,10 @@ struct Config::Node {
 
   std::string place() const {
     std::string out;
-    if (source && line > 0) out = fmt::format("{}:{}", *source, line);
+    const bool given = source && source->starts_with("--");  // on the command line, which has no lines
+    if (source && line > 0) out = given ? *source : fmt::format("{}:{}", *source, line);
     if (!path.empty()) out += (out.empty() ? "" : ": ") + path;
-    return out.empty() ? "config" : out;
+    return out;
   }
 };
 
@@ -33,6 +35,8 @@ namespace {
 std::string join_path(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : path + "." + std::string(key);
 }
+
+constexpr int64_t kMostNodes = 1'000'000;  // of a file: anchors of anchors can ask for more than fits in memory
 
 bool parse_bool(const std::string& text, bool& value) {
   if (text == "true" || text == "True" || text == "yes" || text == "on") return value = true, true;
@@ -121,8 +125,10 @@ Config Config::load(const std::filesystem::path& file) {
 
 Config Config::parse(std::string_view yaml, std::string source) {
   const auto shared_source = std::make_shared<const std::string>(std::move(source));
+  int64_t nodes = 0;
   const auto convert = [&](auto&& self, const YAML::Node& from, const std::string& path,
                            int line_if_unknown) -> std::shared_ptr<const Node> {
+    if (++nodes > kMostNodes) throw Error(fmt::format("{}: more than {} values", *shared_source, kMostNodes));
     auto node = std::make_shared<Node>();
     node->source = shared_source;
     node->line = from.Mark().line >= 0 ? from.Mark().line + 1 : line_if_unknown;
@@ -159,7 +165,10 @@ Config Config::parse(std::string_view yaml, std::string source) {
     if (root.IsNull() && yaml != "~") return Config();  // an empty file is an empty map; "~" is no value
     return Config(convert(convert, root, "", 1));
   } catch (const YAML::Exception& problem) {
-    throw Error(fmt::format("{}:{}: not valid YAML: {}", *shared_source, problem.mark.line + 1, problem.msg));
+    Node at;
+    at.source = shared_source;
+    at.line = problem.mark.line + 1;
+    throw Error(fmt::format("{}: not valid YAML: {}", at.place(), problem.msg));
   }
 }
 
@@ -216,6 +225,7 @@ std::vector<Config> Config::items() const {
 
 template <>
 INTERPLAY_API std::string Config::as<std::string>() const {
+  if (node_->kind == Kind::null) fail("is empty, as null and ~ are in YAML unless quoted; expected text");
   if (node_->kind != Kind::scalar) fail(is_null() ? "missing; expected text" : "expected text");
   return node_->text;
 }
@@ -269,7 +279,8 @@ std::shared_ptr<const Config::Node> Config::with(const std::shared_ptr<const Nod
   if (copy->kind == Kind::sequence) {
     int64_t index = -1;
     INTERPLAY_CHECK(parse_int(key, index) && index >= 0 && size_t(index) < copy->entries.size(),
-                    "{}: a list of {} items has no item '{}'", copy->place(), copy->entries.size(), key);
+                    "{}: there is no item '{}'; the list has {}, and the first is 0", copy->place(), key,
+                    copy->entries.size());
     auto& child = copy->entries[size_t(index)].second;
     child = with(child, rest, value, below);
     return copy;
@@ -310,7 +321,10 @@ std::string Config::where() const { return node_->place(); }
 std::string Config::source() const { return node_->source ? *node_->source : ""; }
 int Config::line() const noexcept { return node_->line; }
 
-void Config::fail(std::string_view message) const { throw Error(fmt::format("{}: {}", where(), message)); }
+void Config::fail(std::string_view message) const {
+  const std::string place = where();
+  throw Error(place.empty() ? std::string(message) : fmt::format("{}: {}", place, message));
+}
 
 std::string Config::yaml() const {
   const auto print = [&](auto&& self, const Node& node, int indent) -> std::string {
@@ -375,15 +389,17 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
   std::string best;
   size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
   for (const auto& candidate : candidates) {
-    std::vector<size_t> row(candidate.size() + 1);
+    std::vector<size_t> row(candidate.size() + 1), before, before_that;
     std::iota(row.begin(), row.end(), size_t{0});
     for (size_t i = 1; i <= word.size(); ++i) {
-      size_t diagonal = row[0];
+      before_that = std::exchange(before, row);
       row[0] = i;
       for (size_t j = 1; j <= candidate.size(); ++j) {
-        const size_t change = diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+        const size_t change = before[j - 1] + (word[i - 1] == candidate[j - 1] ? 0 : 1);
+        row[j] = std::min({before[j] + 1, row[j - 1] + 1, change});
+        if (i > 1 && j > 1 && word[i - 1] == candidate[j - 2] && word[i - 2] == candidate[j - 1]) {
+          row[j] = std::min(row[j], before_that[j - 2] + 1);  // two letters swapped are one slip
+        }
       }
     }
     if (row.back() < best_distance) {

@@ -150,7 +150,10 @@ Manifest Manifest::load(const fs::path& directory) {
       return std::stoull(text.get<std::string>(), nullptr, 16);
     };
     for (const auto& row : json.at("files")) {
-      Entry entry{row.at("file").get<std::string>(), row.at("bytes").get<int64_t>(), parse_hash(row.at("xxh3")), {}};
+      const auto& bytes = row.at("bytes");
+      INTERPLAY_CHECK_DATA(bytes.is_number_integer(), "{}: {} is not a number of bytes; the directory is damaged",
+                           file.string(), bytes.dump());
+      Entry entry{row.at("file").get<std::string>(), bytes.get<int64_t>(), parse_hash(row.at("xxh3")), {}};
       if (row.contains("blocks")) {
         for (const auto& b : row.at("blocks")) entry.blocks.push_back(parse_hash(b));
       }

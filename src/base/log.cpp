@@ -39,6 +39,11 @@ Sinks& sinks() {  // leaked: lines may still come while the process ends
   return *instance;
 }
 
+void to_file(Sinks& all, const spdlog::details::log_msg& message) {
+  all.file->log(message);
+  all.file->flush();
+}
+
 }  // namespace
 
 void write(Level level, std::string_view line) {
@@ -51,10 +56,13 @@ void write(Level level, std::string_view line) {
     all.terminal->log(message);
     all.terminal->flush();
   }
-  if (all.file && all.file->should_log(message.level)) {
-    all.file->log(message);
-    all.file->flush();
-  }
+  if (all.file && all.file->should_log(message.level)) to_file(all, message);
+}
+
+void record(std::string_view line) {
+  Sinks& all = sinks();
+  const std::lock_guard lock(all.mutex);
+  if (all.file) to_file(all, {"interplay", spdlog::level::info, spdlog::string_view_t(line.data(), line.size())});
 }
 
 void set_level(Level level) { sinks().terminal->set_level(convert(level)); }

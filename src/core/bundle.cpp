@@ -1,5 +1,6 @@
 #include <interplay/core/bundle.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <ATen/ATen.h>
@@ -9,6 +10,8 @@
 #include <interplay/nn/embedding.h>
 #include <interplay/nn/safetensors.h>
 
+#include "data/vocabulary.h"
+
 namespace fs = std::filesystem;
 
 namespace interplay {
@@ -16,8 +19,17 @@ namespace {
 
 constexpr const char* kVocabulary = "vocabulary";
 
-fs::path vocabulary_file(const fs::path& directory, const std::string& table) {
-  return directory / kVocabulary / (table + ".parquet");
+/// Training reads ids alone: an altered vocabulary would be found when the run is served.
+void check_vocabularies(const Schema& schema, const fs::path& prepared) {
+  const Manifest manifest = Manifest::load(prepared);
+  for (const auto& table : schema.tables()) {
+    const auto* const known = manifest.find(vocabulary_file("", table.name).generic_string());
+    const fs::path file = vocabulary_file(prepared, table.name);
+    INTERPLAY_CHECK_DATA(!known || (fs::exists(file) && hash64_file(file) == known->xxh3),
+                         "{}: its checksum differs from manifest.json; the file was changed after it was written, "
+                         "prepare the data again",
+                         file.string());
+  }
 }
 
 bool is_kept_out_of_manifest(const std::string& file) {  // files that grow after a run, or that people edit
@@ -25,10 +37,11 @@ bool is_kept_out_of_manifest(const std::string& file) {  // files that grow afte
 }
 
 struct FieldChoice {
-  std::vector<std::string> keep, drop;
+  std::vector<std::string> keep, drop, labels;
   void visit(auto&& field) {
     field("keep", keep, "only these fields");
     field("drop", drop, "all fields but these");
+    field("labels", labels, "what is learnt, where the data have several labels; all by default");
   }
 };
 
@@ -37,8 +50,27 @@ struct FieldChoice {
 Schema select_fields(const Schema& schema, const Config& fields) {
   FieldChoice choice;
   read_options(choice, fields);
+  const auto check_names = [&](const char* key, const std::vector<std::string>& names) {
+    try {
+      for (const auto& name : names) schema.field(name);
+    } catch (const Error& unknown) {
+      fields[key].fail(unknown.what());
+    }
+  };
+  check_names("keep", choice.keep);
+  check_names("drop", choice.drop);
   Schema out = choice.keep.empty() ? schema : schema.keep(choice.keep);
-  return choice.drop.empty() ? out : out.drop(choice.drop);
+  if (!choice.drop.empty()) out = out.drop(choice.drop);
+  if (choice.labels.empty()) return out;
+  for (const auto& label : choice.labels) {
+    if (std::find(schema.labels().begin(), schema.labels().end(), label) == schema.labels().end()) {
+      fields["labels"].fail(
+          fmt::format("the data have no label '{}' (labels: {})", label, fmt::join(schema.labels(), ", ")));
+    }
+  }
+  Schema chosen(out.fields(), choice.labels);
+  chosen.source = out.source;
+  return chosen;
 }
 
 Bundle Bundle::open(const fs::path& directory) {
@@ -51,7 +83,11 @@ Bundle Bundle::open(const fs::path& directory) {
                        "{}: has no {} yet; training has not come to its first evaluation", directory.string(),
                        kWeights);
   bundle.finished_ = fs::exists(directory / "manifest.json");
-  if (bundle.finished_) Manifest::load(directory).check(directory, /*contents=*/true);
+  if (bundle.finished_) {
+    Manifest::load(directory).check(directory, /*contents=*/true);
+  } else {
+    nn::Safetensors(directory / kWeights).check();
+  }
   try {
     bundle.config_ = Config::load(directory / kConfig);
     bundle.schema_ = Schema::load(directory / kSchema);
@@ -76,6 +112,8 @@ double Bundle::logit_offset() const {
 }
 
 void Bundle::check_data(const fs::path& prepared) const {
+  INTERPLAY_CHECK_DATA(fs::is_directory(prepared), "{}: no such directory; make it with `interplay prepare`",
+                       prepared.string());
   for (const auto& table : schema_.tables()) {
     const fs::path own = vocabulary_file(directory_, table.name), theirs = vocabulary_file(prepared, table.name);
     if (!fs::exists(own)) continue;  // hashed, or a bundle without vocabularies
@@ -88,6 +126,9 @@ void Bundle::check_data(const fs::path& prepared) const {
 }
 
 void start_bundle(const fs::path& directory, const Config& config, const Schema& schema, const fs::path& prepared) {
+  if (!prepared.empty()) check_vocabularies(schema, prepared);
+  fs::create_directories(directory);
+  write_file(directory / Bundle::kConfig, config.yaml());  // first: from here on it is a run that can be resumed
   fs::create_directories(directory / kVocabulary);
   if (!prepared.empty()) {
     for (const auto& table : schema.tables()) {
@@ -99,7 +140,6 @@ void start_bundle(const fs::path& directory, const Config& config, const Schema&
     }
   }
   schema.save(directory / Bundle::kSchema);
-  write_file(directory / Bundle::kConfig, config.yaml());
 }
 
 void save_weights(const fs::path& file, const torch::nn::Module& model) {
@@ -129,6 +169,11 @@ void warm_start(Model& model, const Schema& schema, const fs::path& prepared, co
     for (const auto& table : schema.tables()) {
       if (table.name != old.name) continue;
       INTERPLAY_CHECK_DATA(table.rows >= old.rows, "{}: table '{}' has {} rows, {} had {}; it cannot shrink",
+                           prepared.string(), table.name, table.rows, from.directory().string(), old.rows);
+      const bool hashed = !fs::exists(vocabulary_file(from.directory(), old.name));
+      INTERPLAY_CHECK_DATA(!hashed || table.rows == old.rows,
+                           "{}: table '{}' is hashed into {} rows, in {} into {}; another number of hash_buckets gives "
+                           "every id another meaning",
                            prepared.string(), table.name, table.rows, from.directory().string(), old.rows);
       for (int64_t id = 1; id + 1 < old.rows; ++id) {
         INTERPLAY_CHECK_DATA(before.token(old.name, id) == after.token(table.name, id),

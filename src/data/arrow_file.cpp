@@ -205,7 +205,7 @@ ArrowFile::ArrowFile(const std::filesystem::path& file, const Schema& schema, co
   const auto mapped = std::make_shared<MappedFile>(file);
   const std::string name = file.string();
   INTERPLAY_CHECK_DATA(int64_t(mapped->bytes().size()) == known.bytes,
-                       "{}: {} bytes, but the manifest says {}; the file was cut or changed, prepare the data again",
+                       "{}: {} bytes, but manifest.json says {}; the file was cut or changed, prepare the data again",
                        name, mapped->bytes().size(), known.bytes);
   auto state = std::make_shared<State>();
   state->name = name;
@@ -214,11 +214,11 @@ ArrowFile::ArrowFile(const std::filesystem::path& file, const Schema& schema, co
   state->checksums = known.blocks;
   const auto& messages = state->messages;
   INTERPLAY_CHECK_DATA(known.blocks.size() == messages.batches.size() + 1,
-                       "{}: {} record batches, but the manifest has {} checksums, expected one a batch and one more; "
+                       "{}: {} record batches, but manifest.json has {} checksums, expected one a batch and one more; "
                        "prepare the data again",
                        name, messages.batches.size(), known.blocks.size());
   INTERPLAY_CHECK_DATA(checksum_of_rest(messages) == known.blocks.back(),
-                       "{}: the checksum of its headers differs from the manifest; the file was changed after it was "
+                       "{}: the checksum of its headers differs from manifest.json; the file was changed after it was "
                        "written, prepare the data again",
                        name);
   arrow::ipc::DictionaryMemo memo;
@@ -244,10 +244,11 @@ RowColumns ArrowFile::columns() const { return state_->columns; }
 RowBlock ArrowFile::read(int64_t index) const {
   const auto i = size_t(index);
   const std::string place = fmt::format("{}: record batch {}", state_->name, index);
-  INTERPLAY_CHECK_DATA(hash64(state_->messages.body(i)) == state_->checksums[i],
-                       "{}: its checksum differs from the manifest; the file was changed after it was written, prepare "
-                       "the data again",
-                       place);
+  INTERPLAY_CHECK_DATA(
+      hash64(state_->messages.body(i)) == state_->checksums[i],
+      "{}: its checksum differs from manifest.json; the file was changed after it was written, prepare "
+      "the data again",
+      place);
   check_arrow(state_->batches[i]->ValidateFull(), place);
   RowBlock block = view(state_->batches[i], state_->schema, state_->columns, place);
   check_block(block, state_->schema, place);

@@ -83,7 +83,7 @@ void BadRows::report(const std::string& file, int64_t line, const std::string& c
             ? (value.empty() ? "" : fmt::format(" '{}'", escape(value, kShown)))
             : fmt::format(" {}{}", column, value.empty() ? "" : fmt::format(" = '{}'", escape(value, kShown)));
     const std::string remedy =
-        state_->limit == 0 ? "mend the row, or leave such rows out with --bad-rows skip:N"
+        state_->limit == 0 ? "mend the row, or leave such rows out with `prepare --bad-rows skip:N`"
                            : fmt::format("{} bad rows were left out already, as many as --bad-rows skip:{} allows",
                                          state_->count, state_->limit);
     throw Error(fmt::format("{}:{}:{} {}; {}", file, line, cell, reason, remedy), ErrorKind::data);

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <set>
 
+#include <interplay/data/reader.h>
+
 #include "data/field_encoding.h"
 
 namespace interplay {
@@ -263,6 +265,7 @@ Config merge_reader(const DataOptions& o, const Config& data) {
     reader = named;
   }
   if (!reader.is_map()) data["format"].fail("expected a reader's name, or a map with its name and options");
+  readers().find(o.format);  // an unknown one is named where it was written
   if (!o.header.empty()) {
     if (reader.has("header")) data["header"].fail("is also given below `format`; leave one out");
     std::vector<Config> names;

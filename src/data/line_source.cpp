@@ -104,7 +104,7 @@ const char* LineSource::why_bad(std::string_view line) const {
     return "has a carriage return inside (lines end in \\n or \\r\\n)";
   }
   if (has_quote_ && line.find('"') < line.size() && ends_in_quotes(line)) {
-    return "a quoted value does not end on its line (a row is one line; values cannot hold line breaks)";
+    return "has a quoted value that does not end on its line (a row is one line; values cannot hold line breaks)";
   }
   if (rewrites_separator() && line.find(kUnit) < line.size()) return "holds the control character 0x1f";
   return nullptr;

@@ -68,8 +68,10 @@ class Preparation {
  public:
   Preparation(const Config& data, const fs::path& directory, const PrepareOptions& options)
       : directory_(directory), partial_(aside(directory)), spec_(DataSpec::parse(data)) {
-    fs::remove_all(partial_);
-    fs::create_directories(partial_);
+    std::error_code failed;
+    fs::remove_all(partial_, failed);
+    if (!failed) fs::create_directories(partial_, failed);
+    INTERPLAY_CHECK_DATA(!failed, "{}: cannot be made: {}", directory.string(), failed.message());
     bad_rows_ = std::make_shared<BadRows>(options.bad_rows, partial_ / "rejected.tsv");
     // A quarter for counting: what the batches in flight, Arrow and the finished vocabularies take comes on top.
     builder_.emplace(spec_, EncoderBuilder::Options{std::max<int64_t>(options.memory_bytes / 4, 4096),
@@ -249,15 +251,9 @@ class Preparation {
     }
   }
 
-  void summarise(const Encoder& encoder) const {
-    const int64_t rows = report_.train_rows + report_.valid_rows + report_.test_rows;
-    int64_t ids = 0;
-    for (const Table& table : encoder.schema().tables()) ids += table.rows;
-    log::info("prepared {}: {} train, {} valid, {} test rows; {} fields, {} ids in {} tables; {}{:.0f} rows/s, {}",
-              directory_.string(), report_.train_rows, report_.valid_rows, report_.test_rows,
-              encoder.schema().fields().size(), ids, encoder.schema().tables().size(),
-              report_.rejected_rows > 0 ? fmt::format("{} rows rejected (rejected.tsv); ", report_.rejected_rows) : "",
-              double(rows) / std::max(report_.seconds, 1e-9), human_seconds(report_.seconds));
+  void summarise(const Encoder& encoder) {
+    report_.fields = int64_t(encoder.schema().fields().size());
+    for (const Table& table : encoder.schema().tables()) report_.ids += table.rows, ++report_.tables;
   }
 
   fs::path directory_, partial_;

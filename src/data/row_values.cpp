@@ -143,14 +143,16 @@ class RowParser::Batch {
         const std::string_view cell = column.cell(r);
         double x = 0;
         if (p_.missing(column, r)) {
-          problem(r, label.column, cell, "the label is empty");
+          problem(r, label.column, cell, "is empty, but it is the label");
         } else if (!parse_number(cell, x)) {
-          problem(r, label.column, cell, "the label is not a number");
+          problem(r, label.column, cell, "is not a number, but it is the label");
         } else if (label.compares()) {
           x = label.passes(x) ? 1 : 0;
         } else if (x != 0 && x != 1) {
-          problem(r, label.column, cell,
-                  "the label is not 0 or 1 (a threshold is written {column: NAME, at_least: X})");
+          problem(
+              r, label.column, cell,
+              fmt::format("is not 0 or 1, as a label has to be (a threshold is written {{column: {}, at_least: X}})",
+                          label.column));
         }
         out_.labels[size_t(r) * T + t] = float(x);
       }
@@ -163,14 +165,15 @@ class RowParser::Batch {
       out_.weight.resize(rows);
       for_numbers(p_.weight_, "the weight", [&](int64_t r, std::string_view cell, double x) {
         if (!(x >= 0) || x > FLT_MAX)
-          problem(r, p_.weight_, cell, std::isnan(x) ? "the weight is empty" : "the weight is negative or too large");
+          problem(r, p_.weight_, cell,
+                  std::isnan(x) ? "is empty, but it is the weight" : "is negative or too large a weight");
         out_.weight[size_t(r)] = float(x);
       });
     }
     if (!p_.time_.empty()) {
       out_.time.resize(rows);
       for_numbers(p_.time_, "the time", [&](int64_t r, std::string_view cell, double x) {
-        if (std::isnan(x)) problem(r, p_.time_, cell, "the time is empty");
+        if (std::isnan(x)) problem(r, p_.time_, cell, "is empty, but it is the time");
         out_.time[size_t(r)] = x;
       });
     }
@@ -206,7 +209,7 @@ class RowParser::Batch {
       const std::string_view cell = column.cell(r);
       double x = std::numeric_limits<double>::quiet_NaN();
       if (!p_.missing(column, r) && !parse_number(cell, x)) {
-        problem(r, name, cell, "not a number");
+        problem(r, name, cell, "is not a number");
         continue;
       }
       take(r, cell, x);
@@ -218,7 +221,7 @@ class RowParser::Batch {
     numbers.resize(size_t(raw_.rows));
     const std::string& name = p_.encodings_[f].column;
     for_numbers(name, "a numeric field", [&](int64_t r, std::string_view cell, double x) {
-      if (std::fabs(x) > FLT_MAX) problem(r, name, cell, "too large a number");
+      if (std::fabs(x) > FLT_MAX) problem(r, name, cell, "is too large a number");
       numbers[size_t(r)] = x;
     });
   }
@@ -249,7 +252,7 @@ class RowParser::Batch {
     INTERPLAY_CHECK_DATA(
         !encoding.history || raw_.find(encoding.column),
         "{}: there is no column '{}'; raw rows carry the history that was made from earlier events, as a "
-        "list or joined by '{}'",
+        "list or joined by '{}' (`predict --history EVENTS` derives it)",
         raw_.place(0), encoding.column, encoding.separator);
     return raw_.column(encoding.column);
   }
@@ -275,15 +278,15 @@ class RowParser::Batch {
         entries(*columns[g], r, p_.encodings_[group[g]].separator, cells[g]);
         if (cells[g].size() != cells[0].size()) {
           problem(r, columns[g]->name, columns[g]->is_list() ? "" : columns[g]->cell(r),
-                  fmt::format("{} entries, but {} in '{}' that it is paired with", cells[g].size(), cells[0].size(),
-                              columns[0]->name));
+                  fmt::format("has {} entries, but '{}', which it is paired with, has {}", cells[g].size(),
+                              columns[0]->name, cells[0].size()));
         }
       }
       if (weight_column) entries(*weight_column, r, p_.encodings_[leader].separator, weight_cells);
       if (weight_column && weight_cells.size() != cells[0].size()) {
-        problem(
-            r, weights, weight_column->is_list() ? "" : weight_column->cell(r),
-            fmt::format("{} weights for {} entries of '{}'", weight_cells.size(), cells[0].size(), columns[0]->name));
+        problem(r, weights, weight_column->is_list() ? "" : weight_column->cell(r),
+                fmt::format("has {} weights for {} entries of '{}'", weight_cells.size(), cells[0].size(),
+                            columns[0]->name));
       }
       if (!bad_[size_t(r)]) append(group, cells, r, weight_column ? &weight_cells : nullptr);
       for (const size_t f : group) out_.lists[f].offsets.push_back(int64_t(out_.lists[f].tokens.size()));
@@ -306,7 +309,7 @@ class RowParser::Batch {
       if (!weights) continue;
       double x = 0;
       if (!parse_number((*weights)[i], x) || std::fabs(x) > FLT_MAX) {
-        problem(row, p_.encodings_[leader].weights, (*weights)[i], "a weight that is not a number");
+        problem(row, p_.encodings_[leader].weights, (*weights)[i], "is not a number");
       }
       out_.lists[leader].weights.push_back(float(x));
     }
@@ -324,12 +327,12 @@ class RowParser::Batch {
       if (cells.empty()) continue;
       if (cells.size() != width) {
         problem(r, column.name, column.is_list() ? "" : column.cell(r),
-                fmt::format("{} numbers; expected {}", cells.size(), width));
+                fmt::format("has {} numbers; expected {}", cells.size(), width));
         continue;
       }
       for (size_t i = 0; i < width; ++i) {
         double x = 0;
-        if (!parse_number(cells[i], x) || std::fabs(x) > FLT_MAX) problem(r, column.name, cells[i], "not a number");
+        if (!parse_number(cells[i], x) || std::fabs(x) > FLT_MAX) problem(r, column.name, cells[i], "is not a number");
         out[size_t(r) * width + i] = float(x);
       }
     }

@@ -86,11 +86,11 @@ void make_shape(const SynthOptions& options, const fs::path& directory, const st
 
 void synthesize(const SynthOptions& options, const fs::path& directory) {
   const fs::path target = directory.has_filename() ? directory : directory.parent_path();
-  INTERPLAY_CHECK_DATA(!fs::exists(target), "{}: exists already; remove it or name another directory", target.string());
+  INTERPLAY_CHECK(!fs::exists(target), "{}: exists already; remove it or name another directory", target.string());
   const fs::path temporary = aside(target);
-  fs::remove_all(temporary);
   std::error_code failed;
-  fs::create_directories(temporary, failed);
+  fs::remove_all(temporary, failed);
+  if (!failed) fs::create_directories(temporary, failed);
   INTERPLAY_CHECK_DATA(!failed, "{}: cannot be made: {}", target.string(), failed.message());
   try {
     make_shape(options, temporary, target.filename().string());

@@ -219,6 +219,9 @@ TableWriter::TableWriter(fs::path file, std::vector<Column> columns) : state_(st
     INTERPLAY_CHECK(seen.insert(column.name).second, "{}: column '{}' is written twice; name it once", file.string(),
                     column.name);
   }
+  const fs::path folder = fs::absolute(file).parent_path();
+  INTERPLAY_CHECK_DATA(fs::is_directory(folder), "{}: cannot be written: there is no directory {}", file.string(),
+                       folder.string());
   state_->target = std::move(file);
   state_->columns = std::move(columns);
   state_->format = make_format(aside(state_->target), state_->target, state_->columns);

@@ -1,5 +1,8 @@
 #include "checkpoint.h"
 
+#include <cstdlib>
+#include <cstring>
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -15,6 +18,29 @@ namespace {
 
 constexpr const char* kLatest = "LATEST";
 constexpr const char* kRandom = "random_state";
+constexpr const char* kPrefix = "checkpoint-";
+
+/// The checkpoint that LATEST names. Where there is no LATEST yet, the newest: the run may have been ended between the
+/// two. Empty without any.
+fs::path latest_checkpoint(const fs::path& run) {
+  if (fs::exists(run / kLatest)) {
+    std::string name = read_file(run / kLatest);
+    while (!name.empty() && name.back() == '\n') name.pop_back();
+    INTERPLAY_CHECK_DATA(name.starts_with(kPrefix) && fs::is_directory(run / name),
+                         "{}: names '{}', which is not a checkpoint of this run; it cannot be resumed",
+                         (run / kLatest).string(), name);
+    return run / name;
+  }
+  fs::path newest;
+  double newest_step = -1;
+  for (const auto& entry : fs::directory_iterator(run)) {
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_directory() || !name.starts_with(kPrefix)) continue;
+    const double step = std::atof(name.c_str() + std::strlen(kPrefix));
+    if (step > newest_step) newest = entry.path(), newest_step = step;
+  }
+  return newest;
+}
 
 at::Generator generator() { return at::detail::getDefaultCPUGenerator(); }
 
@@ -47,12 +73,8 @@ void save_checkpoint(const fs::path& run, const Model& model, const ParameterGro
 }
 
 nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, ParameterGroups& parameters) {
-  if (!fs::exists(run / kLatest)) return nullptr;
-  std::string name = read_file(run / kLatest);
-  while (!name.empty() && name.back() == '\n') name.pop_back();
-  const fs::path directory = run / name;
-  INTERPLAY_CHECK_DATA(fs::is_directory(directory), "{}: names {}, which is not there; the run cannot be resumed",
-                       (run / kLatest).string(), directory.string());
+  const fs::path directory = latest_checkpoint(run);
+  if (directory.empty()) return nullptr;
   Manifest::load(directory).check(directory, /*contents=*/true);
   const nn::Safetensors weights(directory / "model.safetensors"), optimizer(directory / "optimizer.safetensors");
   load_weights(model, weights.tensors(), (directory / "model.safetensors").string());
@@ -66,9 +88,14 @@ nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, Parame
   }
   auto random = generator();
   random.set_state(optimizer.at(kRandom).clone());
-  auto state = nlohmann::ordered_json::parse(read_file(directory / "state.json"));
-  parameters.restore(state.at("step").get<int64_t>());
-  return state;
+  const fs::path file = directory / "state.json";
+  try {
+    auto state = nlohmann::ordered_json::parse(read_file(file));
+    parameters.restore(state.at("step").get<int64_t>());
+    return state;
+  } catch (const nlohmann::json::exception& problem) {
+    throw Error(fmt::format("{}: not the state of a run ({})", file.string(), problem.what()), ErrorKind::data);
+  }
 }
 
 }  // namespace interplay

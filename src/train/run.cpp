@@ -22,6 +22,7 @@ using Json = nlohmann::ordered_json;
 namespace interplay {
 namespace {
 
+constexpr const char* kManifest = "manifest.json";
 const std::vector<std::string> kKeys{"data", "model", "fields", "train", "optimizer", "seed", "threads"};
 
 void check_keys(const Config& experiment) {
@@ -53,16 +54,33 @@ std::string first_difference(const Config& a, const Config& b) {
   return "";
 }
 
-void open_directory(const Config& resolved, const RunOptions& options) {
+/// Nothing, or what a write that was cut short left aside.
+bool holds_nothing(const fs::path& directory) {
+  if (!fs::exists(directory)) return true;
+  const auto is_aside = [](const fs::directory_entry& entry) {
+    const std::string name = entry.path().filename().string();
+    return name.starts_with(".") && name.ends_with(".partial");
+  };
+  return std::all_of(fs::directory_iterator(directory), fs::directory_iterator(), is_aside);
+}
+
+/// Refuses a directory that cannot be begun or gone on with, before anything in it is touched.
+void open_directory(const Config& resolved, const Schema& schema, const RunOptions& options) {
   const fs::path& out = options.out;
-  const bool exists = fs::exists(out) && !fs::is_empty(out);
+  INTERPLAY_CHECK(!fs::exists(out) || fs::is_directory(out), "{}: is a file; give another --out", out.string());
+  const bool run = fs::exists(out / Bundle::kConfig);
   if (!options.resume) {
-    INTERPLAY_CHECK(!exists, "{}: already holds {}; give another --out, or --resume to go on with it", out.string(),
-                    fs::exists(out / Bundle::kConfig) ? "a run" : "other files");
+    INTERPLAY_CHECK(!run, "{}: already holds a run; give another --out, or --resume to go on with it", out.string());
+    INTERPLAY_CHECK(holds_nothing(out), "{}: already holds other files; give another --out", out.string());
     return;
   }
-  INTERPLAY_CHECK(exists && fs::exists(out / Bundle::kConfig), "{}: there is no run to resume; leave --resume away",
-                  out.string());
+  INTERPLAY_CHECK(run, "{}: there is no run to resume; leave --resume away", out.string());
+  const bool finished = fs::exists(out / kManifest);
+  if (finished) Manifest::load(out).check(out, /*contents=*/true);
+  INTERPLAY_CHECK_DATA(
+      !fs::exists(out / Bundle::kSchema) || Schema::load(out / Bundle::kSchema).fingerprint() == schema.fingerprint(),
+      "{}: not the data that {} was begun with: fields or vocabularies differ; resume with those of the run",
+      options.data.string(), out.string());
   Config before = Config::load(out / Bundle::kConfig), now = resolved;
   for (Config* c : {&before, &now}) {  // what may change without changing what was learned so far
     c->erase("threads");
@@ -75,6 +93,14 @@ void open_directory(const Config& resolved, const RunOptions& options) {
   INTERPLAY_CHECK(difference.empty(),
                   "{}: {} differs from the run's config.yaml; only train.epochs and threads may change on --resume",
                   out.string(), difference);
+  if (finished) fs::remove(out / kManifest);  // until it is finished anew
+}
+
+void set_threads(const Config& experiment) {
+  if (!experiment.has("threads")) return;
+  const auto threads = experiment["threads"].as<int64_t>();
+  if (threads < 0 || threads > 4096) experiment["threads"].fail(fmt::format("{} threads are not possible", threads));
+  if (threads > 0) at::set_num_threads(int(threads));
 }
 
 Json to_json(const std::vector<MetricValue>& values) {
@@ -122,7 +148,11 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   const auto begun = std::chrono::steady_clock::now();
   Config config = resolve_experiment(experiment);
   config.set("data", Config::scalar(options.data.string(), true));
-  if (config.has("threads")) at::set_num_threads(int(config["threads"].as<int64_t>()));
+  set_threads(config);
+  INTERPLAY_CHECK_DATA(fs::is_directory(options.data), "{}: no such directory; make it with `interplay prepare`",
+                       options.data.string());
+  INTERPLAY_CHECK_DATA(fs::exists(options.data / Bundle::kSchema), "{}: not prepared data, for it has no {}",
+                       options.data.string(), Bundle::kSchema);
   const Schema schema = select_fields(Schema::load(options.data / Bundle::kSchema), config["fields"]);
   const auto open = [&](const char* split) { return Dataset::open(options.data, split).select(schema); };
   const Dataset train = open("train");
@@ -132,15 +162,16 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
 
   auto model = make_model(config["model"], schema, uint64_t(config["seed"].as<int64_t>()));
   Trainer trainer(*model, config);
-  open_directory(config, options);
+  open_directory(config, schema, options);
   if (!options.init.empty() && !options.resume) warm_start(*model, schema, options.data, Bundle::open(options.init));
   start_bundle(options.out, config, schema, options.data);
   const log::File log_file(options.out / "train.log");
   RunSummary summary;
   summary.parameters = parameter_count(*model);
-  log::info("{}: {} fields, {} parameters; {} train rows, {} valid, {} test; {} threads",
+  log::info("{}: {} fields, {} parameters; {} train rows, {} valid, {} test; {} thread{}",
             config["model"]["name"].as<std::string>(), schema.fields().size(), human_count(double(summary.parameters)),
-            train.rows(), valid ? valid->rows() : 0, test ? test->rows() : 0, at::get_num_threads());
+            train.rows(), valid ? valid->rows() : 0, test ? test->rows() : 0, at::get_num_threads(),
+            at::get_num_threads() == 1 ? "" : "s");
   trainer.run_in(options.out, options.resume);
   if (options.started) options.started(trainer);
   summary.fit = valid ? trainer.fit(train, *valid) : trainer.fit(train);
@@ -161,7 +192,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
       wanted.push_back(Config::scalar(metric, true));
     if (!p.group.empty()) wanted.insert(wanted.begin() + 2, Config::scalar("gauc", true));
     auto values = p.evaluate(Config::sequence(wanted), schema.labels());
-    log::info("{}: {}", name, metrics_line(values));
+    log::record(fmt::format("{} {}", name, metrics_line(values)));
     if (p.labels == 1) {
       report.splits.push_back(report_split(
           name, Predictions{.logit = p.logit, .label = p.label, .weight = p.weight, .group = p.group}, values));

@@ -82,10 +82,10 @@ struct Trainer::State {
   bool resume = false;
   std::atomic<bool> stop_asked{false};
   Schema schema;
-  int64_t total_steps = 1;
+  int64_t total_steps = 1, train_rows = 0;
 
   // Where training is; all of it goes into a checkpoint.
-  int64_t epoch = 0, batch = 0, waited = 0, best = -1, metrics_bytes = 0;
+  int64_t epoch = 0, batch = 0, waited = 0, best = -1;
   double best_score = -std::numeric_limits<double>::infinity(), loss_sum = 0, train_seconds = 0;
   int64_t loss_steps = 0, rows = 0, rows_at_evaluation = 0;
   double seconds_at_evaluation = 0;
@@ -128,9 +128,11 @@ struct Trainer::State {
     model.train();
     const Output out = model.forward(b.features);
     const auto labels = out.logit.dim() == 1 ? b.labels.squeeze(1) : b.labels;
-    INTERPLAY_CHECK(labels.sizes() == out.logit.sizes(),
-                    "the model gives logits [{}] for labels [{}]; a model's logit is [B], or [B, T] for T labels",
-                    fmt::join(out.logit.sizes(), ", "), fmt::join(labels.sizes(), ", "));
+    INTERPLAY_CHECK(
+        labels.sizes() == out.logit.sizes(),
+        "the model gives logits [{}] for labels [{}]; a model's logit is [B], or [B, T] for T labels; one of "
+        "several labels is chosen by fields.labels",
+        fmt::join(out.logit.sizes(), ", "), fmt::join(labels.sizes(), ", "));
     auto total = loss->forward(out.logit, labels, b.weight);
     for (const auto& a : out.auxiliary) total = total + a.weight * loss->forward(a.logit, labels, b.weight);
     if (out.penalty.defined()) total = total + out.penalty;
@@ -156,9 +158,9 @@ struct Trainer::State {
             {"rows_at_evaluation", rows_at_evaluation},
             {"train_seconds", train_seconds},
             {"seconds_at_evaluation", seconds_at_evaluation},
-            {"metrics_bytes", metrics_bytes},
             {"done", done},
             {"schedule", schedule->state().yaml()},
+            {"train_rows", train_rows},
             {"threads", at::get_num_threads()},
             {"kernels", at::get_cpu_capability()},
             {"evaluations", reports}};
@@ -172,12 +174,32 @@ struct Trainer::State {
 
   bool restore() {
     const Json s = load_checkpoint(run, model, parameters);
-    if (s.is_null()) return false;
+    if (s.is_null()) {
+      log::info("there is no checkpoint yet; training begins anew");
+      return false;
+    }
+    try {
+      restore(s);
+    } catch (const Json::exception& problem) {
+      throw Error(fmt::format("{}: the state.json of its checkpoint is not the state of a run ({})", run.string(),
+                              problem.what()),
+                  ErrorKind::data);
+    }
+    if (best >= 0) nn::Safetensors(run / Bundle::kWeights).check();
+    changed = false;
+    log::info("resumed at step {} (epoch {}, batch {})", parameters.steps(), epoch + 1, batch);
+    return true;
+  }
+
+  void restore(const Json& s) {
+    INTERPLAY_CHECK_DATA(s.at("train_rows") == train_rows,
+                         "{}: was begun with {} training rows, now there are {}; resume with the data of the run",
+                         run.string(), s.at("train_rows").dump(), train_rows);
     epoch = s.at("epoch"), batch = s.at("batch"), waited = s.at("waited"), best = s.at("best");
     if (!s.at("best_score").is_null()) best_score = s.at("best_score");
     loss_sum = s.at("loss_sum"), loss_steps = s.at("loss_steps"), rows = s.at("rows"), done = s.at("done");
     rows_at_evaluation = s.at("rows_at_evaluation"), train_seconds = s.at("train_seconds");
-    seconds_at_evaluation = s.at("seconds_at_evaluation"), metrics_bytes = s.at("metrics_bytes");
+    seconds_at_evaluation = s.at("seconds_at_evaluation");
     schedule->restore(Config::parse(s.at("schedule").get<std::string>()));
     for (const auto& e : s.at("evaluations")) {
       EpochReport r;
@@ -196,14 +218,11 @@ struct Trainer::State {
     }
     if (s.at("threads") != at::get_num_threads() || s.at("kernels") != at::get_cpu_capability()) {
       log::warning(
-          "the run was begun with {} threads and {} kernels, now it is {} and {}: it goes on, but the last digits may "
-          "differ",
+          "the run was begun with {} thread(s) and {} kernels, now it is {} and {}: it goes on, but the last digits "
+          "may differ",
           s.at("threads").get<int>(), s.at("kernels").get<std::string>(), at::get_num_threads(),
           at::get_cpu_capability());
     }
-    changed = false;
-    log::info("resumed at step {} (epoch {}, batch {})", parameters.steps(), epoch + 1, batch);
-    return true;
   }
 
   void write_metrics(const EpochReport& r) {
@@ -212,7 +231,6 @@ struct Trainer::State {
     std::ofstream out(run / kMetricsFile, std::ios::binary | std::ios::app);
     out << line << std::flush;
     INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written; is the disk full?", (run / kMetricsFile).string());
-    metrics_bytes += int64_t(line.size());
   }
 
   void evaluate_now(const Dataset& valid) {
@@ -265,11 +283,12 @@ struct Trainer::State {
 
   FitReport fit(const Dataset& train, const Dataset* valid) {
     schema = train.schema();
+    train_rows = train.rows();
     if (resume) restore();
-    if (!run.empty()) {
-      std::ofstream(run / kMetricsFile, std::ios::app).flush();
-      fs::resize_file(run / kMetricsFile,
-                      uintmax_t(metrics_bytes));  // lines after the checkpoint will be written again
+    if (!run.empty()) {  // from the checkpoint: what was measured after it will be measured again
+      std::string lines;
+      for (const auto& e : evaluations) lines += to_json(e).dump() + "\n";
+      write_file(run / kMetricsFile, lines);
     }
     Loader loader(train, {.batch_size = options.batch_size,
                           .shuffle = options.shuffle,
@@ -309,8 +328,13 @@ struct Trainer::State {
       if (done) break;
       ++epoch;
       batch = 0;
-      if (valid) evaluate_now(*valid);
-      if (options.checkpoint_every == 0) save();
+      if (valid) {
+        evaluate_now(*valid);
+      } else {
+        log::info("epoch {}  step {}  train loss {:.6f}", epoch, parameters.steps(), loss_sum / double(loss_steps));
+        loss_sum = 0, loss_steps = 0;
+      }
+      if (options.checkpoint_every == 0 || parameters.steps() % options.checkpoint_every == 0) save();
     }
     FitReport report;
     report.interrupted = stop_asked && !done && epoch < options.epochs;
@@ -336,6 +360,12 @@ Config Trainer::resolve(const Config& config) {
   read_options(options, config["train"], "train");
   options.loss = losses().resolve(options.loss);
   options.schedule = schedules().resolve(options.schedule);
+  if (const Config named = config["train"]["metrics"]; named.defined()) {  // now, not after an epoch
+    for (const auto& metric : named.items()) metrics().find(metric);
+  }
+  for (const auto& name : monitored_names(options.monitor)) {
+    if (!metrics().has(name)) detail::unknown_name(options.monitor, "metric", name, metrics().names());
+  }
   Config out;
   out.set("train", write_options(options));
   out.set("optimizer", ParameterGroups::resolve(config["optimizer"]));

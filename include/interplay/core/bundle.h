@@ -39,7 +39,8 @@ class INTERPLAY_API Bundle {
   bool finished_ = false;
 };
 
-/// The fields that `config` (keys `keep` and `drop` of an experiment's `fields:`) leaves of a schema.
+/// The fields that an experiment's `fields:` (keys keep, drop) leaves of a schema, and the labels that it names (key
+/// labels; all by default).
 INTERPLAY_API Schema select_fields(const Schema& schema, const Config& fields);
 
 /// Writes what a bundle needs to be opened, apart from weights: config, schema, and the vocabularies of `prepared`

@@ -13,7 +13,9 @@ struct PrepareOptions {
 };
 
 struct PrepareReport {
-  int64_t train_rows = 0, valid_rows = 0, test_rows = 0, rejected_rows = 0;
+  int64_t train_rows = 0, valid_rows = 0, test_rows = 0;
+  int64_t rejected_rows = 0;                ///< listed in rejected.tsv
+  int64_t fields = 0, tables = 0, ids = 0;  ///< ids: rows of all embedding tables together
   double seconds = 0;
 };
 

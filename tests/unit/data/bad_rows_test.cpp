@@ -14,8 +14,9 @@ using ::testing::HasSubstr;
 
 TEST(BadRows, TheFirstStopsWithFileLineColumnValueAndRemedy) {
   BadRows bad_rows;
-  EXPECT_EQ(error_of([&] { bad_rows.report("train.tsv", 17, "I3", "x1", "is not a number"); }),
-            "train.tsv:17: I3 = 'x1' is not a number; mend the row, or leave such rows out with --bad-rows skip:N");
+  EXPECT_EQ(
+      error_of([&] { bad_rows.report("train.tsv", 17, "I3", "x1", "is not a number"); }),
+      "train.tsv:17: I3 = 'x1' is not a number; mend the row, or leave such rows out with `prepare --bad-rows skip:N`");
 }
 
 TEST(BadRows, ARowIsCountedOnceWhateverIsWrongWithItAndHoweverOftenItIsRead) {

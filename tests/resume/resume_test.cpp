@@ -1,0 +1,283 @@
+// However often a run is ended and by whatever means, once resumed to its end it is, to the byte, the run that was left
+// in peace.
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <regex>
+#include <sstream>
+#include <thread>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "support/program.h"
+#include "support/temp_dir.h"
+
+namespace fs = std::filesystem;
+
+namespace interplay::testing {
+namespace {
+
+using ::testing::Each;
+using ::testing::Gt;
+using ::testing::HasSubstr;
+using Json = nlohmann::ordered_json;
+
+constexpr int kCheckpointEvery = 7;  // no divisor of eval_every, nor of the 38 steps of an epoch
+constexpr const char* kData = R"(
+format: recbole
+root: ml
+file: ml.inter
+split: {by: user_time, user: user_id, time: timestamp, tie: item_id, ratios: [0.8, 0.1, 0.1]}
+label: {name: label, column: rating, at_least: 4}
+fields:
+  - columns: [user_id, item_id, gender, occupation]
+  - {column: age, kind: numeric, transform: standardise}
+  - {column: class, name: genres, kind: sequence}
+)";
+// Dropout needs the random state, plateau its own, clipping and momentum theirs; the order of rows follows the seed.
+constexpr const char* kExperiment = R"(
+model: {name: deepfm, embedding_dim: 8, hidden: [32, 16], dropout: 0.3}
+train:
+  epochs: 4
+  batch_size: 128
+  patience: 0
+  eval_every: 10
+  checkpoint_every: 7
+  warmup_steps: 20
+  clip_norm: 1
+  schedule: {name: plateau, factor: 0.5, patience: 1}
+optimizer:
+  embedding: {name: adam, lr: 1e-2, l2: 1e-5}
+  dense: {name: adam, lr: 1e-3}
+seed: 5
+)";
+
+/// "" where there is none, yet.
+std::string read(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// Polls often: some of what it waits for is there for a millisecond alone.
+bool wait_for(const std::function<bool()>& condition, const std::function<bool()>& alive, double seconds = 60) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  while (std::chrono::steady_clock::now() < until) {
+    if (condition()) return true;
+    if (!alive()) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(300));
+  }
+  return false;
+}
+
+class Resume : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    work_.emplace();
+    work_->write("data.yaml", kData);
+    work_->write("experiment.yaml", kExperiment);
+    expect_success({"synth", "movielens", "--rows", "6000", "--out", "ml"});
+    expect_success({"prepare", "data.yaml", "--out", "data"});
+    expect_success(train("whole"));
+    steps_ = Json::parse(read(run("whole") / "summary.json")).at("steps");
+  }
+  static void TearDownTestSuite() { work_.reset(); }
+
+  static fs::path run(const std::string& name) { return work_->path() / name; }
+  static std::vector<std::string> train(const std::string& out, const std::string& threads = "1") {
+    std::vector<std::string> words{"train", "experiment.yaml", "--data", "data", "--out", out, "--threads", threads};
+    if (fs::exists(run(out) / "config.yaml")) words.push_back("--resume");
+    return words;
+  }
+  static std::unique_ptr<Program> start(std::vector<std::string> words) {
+    words.insert(words.begin(), INTERPLAY_PROGRAM);
+    return std::make_unique<Program>(words, work_->path());
+  }
+  static void expect_success(const std::vector<std::string>& words) {
+    const Finished done = start(words)->wait();
+    ASSERT_EQ(done.status, 0) << fmt::format("{}\n{}", fmt::join(words, " "), done.err);
+  }
+
+  /// The step of the checkpoint that LATEST names, 0 without one.
+  static int latest_step(const std::string& name) {
+    const std::string latest = read(run(name) / "LATEST");
+    return latest.empty() ? 0 : std::atoi(latest.c_str() + std::string("checkpoint-").size());
+  }
+  static fs::path checkpoint(const std::string& name) {
+    std::string latest = read(run(name) / "LATEST");
+    latest.pop_back();
+    return run(name) / latest;
+  }
+  static bool any_aside(const std::string& name, const std::string& prefix) {
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(run(name), ignored)) {
+      if (entry.path().filename().string().starts_with(prefix)) return true;
+    }
+    return false;
+  }
+
+  static void expect_same_run(const std::string& name) {
+    SCOPED_TRACE(name);
+    ASSERT_GT(read(checkpoint(name) / "optimizer.safetensors").size(), 10000u);
+    for (const char* file : {"model.safetensors", "schema.yaml", "vocabulary/item_id.parquet"})
+      EXPECT_TRUE(read(run("whole") / file) == read(run(name) / file)) << file;
+    for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+      EXPECT_TRUE(read(checkpoint("whole") / file) == read(checkpoint(name) / file)) << "checkpoint: " << file;
+    EXPECT_EQ(latest_step("whole"), latest_step(name));
+    EXPECT_EQ(metrics("whole"), metrics(name));
+    EXPECT_EQ(without_timings(Json::parse(read(checkpoint("whole") / "state.json"))),
+              without_timings(Json::parse(read(checkpoint(name) / "state.json"))));
+    const Finished inspected = start({"inspect", name})->wait();
+    EXPECT_EQ(inspected.status, 0) << inspected.err;
+    EXPECT_THAT(inspected.out, HasSubstr("finished run of model deepfm"));
+    for (const auto& entry : fs::recursive_directory_iterator(run(name)))
+      EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path() << " was left behind";
+  }
+
+  static Json without_timings(Json json) {
+    if (json.is_object()) {
+      for (const char* key : {"rows_per_s", "seconds", "train_seconds", "seconds_at_evaluation"}) json.erase(key);
+    }
+    if (json.is_structured()) {
+      for (auto& item : json) item = without_timings(item);
+    }
+    return json;
+  }
+  static std::vector<Json> metrics(const std::string& name) {
+    std::vector<Json> lines;
+    std::istringstream in(read(run(name) / "metrics.jsonl"));
+    for (std::string line; std::getline(in, line);) lines.push_back(without_timings(Json::parse(line)));
+    return lines;
+  }
+
+  /// The numbers that `pattern` finds in the part of a log from `begin` on.
+  static std::vector<int> numbers(const std::string& name, size_t begin, const std::string& pattern) {
+    const std::string log = read(run(name) / "train.log").substr(begin);
+    const std::regex regex(pattern);
+    std::vector<int> out;
+    for (auto it = std::sregex_iterator(log.begin(), log.end(), regex); it != std::sregex_iterator(); ++it)
+      out.push_back(std::stoi((*it)[1]));
+    return out;
+  }
+
+  static inline std::optional<TempDir> work_;
+  static inline int steps_ = 0;
+};
+
+TEST_F(Resume, RunsOfOneSeedAreTheSame) {
+  expect_success(train("again"));
+  expect_same_run("again");
+}
+
+/// Where in the life of a run it is killed.
+enum class Moment { starting, anywhere, writing_checkpoint, writing_weights };
+
+TEST_F(Resume, KilledTwentyTimesItEndsTheSame) {
+  std::mt19937 random(20);
+  const auto milliseconds = [&](int most) {
+    return std::chrono::microseconds(std::uniform_int_distribution<>(0, 1000 * most)(random));
+  };
+  std::vector<Moment> moments;
+  for (const auto& [moment, times] : {std::pair(Moment::starting, 4),
+                                      {Moment::anywhere, 6},
+                                      {Moment::writing_checkpoint, 6},
+                                      {Moment::writing_weights, 4}})
+    moments.insert(moments.end(), size_t(times), moment);
+  std::shuffle(moments.begin(), moments.end(), random);
+
+  int before = 0;          // step of the last checkpoint
+  int kills = 0, cut = 0;  // cut: in the middle of writing a file
+  for (size_t kill = 0; kill < moments.size(); ++kill) {
+    SCOPED_TRACE(fmt::format("kill {}", kill));
+    const int goal = int(0.85 * double(size_t(steps_) * kill) / double(moments.size()));
+    const size_t logged = read(run("killed") / "train.log").size();
+    const auto program = start(train("killed"));
+    const auto alive = [&] { return program->running(); };
+    const auto reached = [&] { return latest_step("killed") >= goal; };
+    switch (moments[kill]) {
+      case Moment::starting: std::this_thread::sleep_for(milliseconds(600)); break;
+      case Moment::anywhere:
+        wait_for(reached, alive);
+        std::this_thread::sleep_for(milliseconds(40));
+        break;
+      case Moment::writing_checkpoint:
+        wait_for([&] { return reached() && any_aside("killed", ".checkpoint-"); }, alive);
+        std::this_thread::sleep_for(milliseconds(5));
+        break;
+      case Moment::writing_weights:  // of an evaluation that improved; such may not come again, so not for long
+        wait_for(reached, alive);
+        wait_for([&] { return any_aside("killed", ".model.safetensors") || latest_step("killed") > goal + 14; }, alive);
+        break;
+    }
+    program->send(SIGKILL);
+    const Finished done = program->wait();
+    if (done.status == 0) break;  // it was faster
+    ASSERT_EQ(done.status, 128 + SIGKILL) << done.err;
+    ++kills;
+    cut += any_aside("killed", ".");
+
+    // It went on from the last checkpoint, and what it did after the next one is all that is lost.
+    const auto resumed = numbers("killed", logged, "resumed at step (\\d+)");
+    ASSERT_LE(resumed.size(), 1u);
+    EXPECT_TRUE(resumed.empty() || resumed[0] == before) << resumed[0];
+    const auto evaluated = numbers("killed", logged, "  step (\\d+)  ");
+    EXPECT_THAT(evaluated, Each(Gt(before)));
+    const int after = latest_step("killed");
+    EXPECT_GE(after, before);
+    EXPECT_TRUE(evaluated.empty() || evaluated.back() <= after + kCheckpointEvery) << evaluated.back();
+    before = after;
+  }
+  EXPECT_GT(before, steps_ / 2);
+  EXPECT_GE(kills, 15);
+  EXPECT_GE(cut, 3);
+  expect_success(train("killed"));
+  expect_same_run("killed");
+}
+
+TEST_F(Resume, InterruptedItLeavesACheckpointAndEndsTheSame) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const auto program = start(train("interrupted"));
+    const int goal = signal == SIGINT ? steps_ / 3 : 2 * steps_ / 3;
+    ASSERT_TRUE(wait_for([&] { return latest_step("interrupted") >= goal; }, [&] { return program->running(); }));
+    program->send(signal);
+    const Finished done = program->wait();
+    ASSERT_EQ(done.status, 130) << done.err;
+    std::smatch found;
+    ASSERT_TRUE(std::regex_search(done.err, found, std::regex("interrupted at step (\\d+); .*--resume"))) << done.err;
+    EXPECT_EQ(std::stoi(found[1]), latest_step("interrupted"));
+    EXPECT_FALSE(fs::exists(run("interrupted") / "manifest.json"));
+  }
+  expect_success(train("interrupted"));
+  expect_same_run("interrupted");
+}
+
+TEST_F(Resume, MoreEpochsOfAFinishedRunAreThoseOfALongerOne) {
+  auto shorter = train("longer");
+  shorter.insert(shorter.end(), {"--set", "train.epochs=2"});
+  expect_success(shorter);
+  EXPECT_LT(latest_step("longer"), steps_);
+  expect_success(train("longer"));
+  expect_same_run("longer");
+}
+
+TEST_F(Resume, AnotherNumberOfThreadsIsWarnedOf) {
+  const auto program = start(train("threads"));
+  ASSERT_TRUE(wait_for([&] { return latest_step("threads") > 0; }, [&] { return program->running(); }));
+  program->send(SIGINT);
+  ASSERT_EQ(program->wait().status, 130);
+  const auto other = start(train("threads", "2"));
+  const auto warned = [&] {
+    return read(run("threads") / "train.log").find("warning: the run was begun with 1 thread") != std::string::npos;
+  };
+  EXPECT_TRUE(wait_for(warned, [&] { return other->running(); }));
+  other->send(SIGINT);
+  EXPECT_THAT(other->wait().status, ::testing::AnyOf(0, 130));
+}
+
+}  // namespace
+}  // namespace interplay::testing
