@@ -13,7 +13,7 @@ namespace interplay::tool {
 
 /// What every subcommand understands.
 struct Common {
-  int threads = 0;  ///< 0 = as many as there are cores
+  int threads = 0;  ///< 0 = what the experiment says, or as many as there are cores
   bool quiet = false;
   std::vector<std::filesystem::path> plugins;
 };
@@ -34,6 +34,9 @@ struct AddCommand {
 
 /// Rows of text as an aligned table: first row = heads, numbers to the right.
 std::string table(const std::vector<std::vector<std::string>>& rows);
+
+/// For whole numbers from `low` on.
+CLI::Validator at_least(int64_t low);
 
 /// `--set KEY=VALUE` and `--seed` on top of a file.
 Config load_experiment(const std::filesystem::path& file, const std::vector<std::string>& sets, int64_t seed);

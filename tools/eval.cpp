@@ -54,11 +54,18 @@ std::filesystem::path data_of(const Arguments& a, const Bundle& bundle) {
   return bundle.config()["data"].as<std::string>();
 }
 
+void check_slices(const Arguments& a, const Schema& data) {
+  const Field& field = data.field(a.by);
+  INTERPLAY_CHECK(field.kind == FieldKind::categorical, "--by {}: the field is {}; only categorical fields make slices",
+                  a.by, to_string(field.kind));
+}
+
 Result evaluate_run(const std::string& run, const Arguments& a) {
   const Bundle bundle = Bundle::open(run);
   const auto data = data_of(a, bundle);
   bundle.check_data(data);
-  const Dataset dataset = Dataset::open(data, a.split).select(bundle.schema());
+  const Dataset whole = Dataset::open(data, a.split), dataset = whole.select(bundle.schema());
+  if (!a.by.empty()) check_slices(a, whole.schema());  // before the long part
   const auto model = bundle.model();
   Result r{run, bundle.config()["model"]["name"].as<std::string>(), parameter_count(*model), dataset.rows()};
   r.predicted = predict(*model, dataset, {a.batch_size, at::kCPU, bundle.logit_offset(), "evaluate"});
@@ -113,8 +120,6 @@ std::vector<Slice> slices(const Arguments& a, const Bundle& bundle) {
   const auto data = data_of(a, bundle);
   const Dataset dataset = Dataset::open(data, a.split);
   const Field& field = dataset.schema().field(a.by);
-  INTERPLAY_CHECK(field.kind == FieldKind::categorical, "--by {}: the field is {}; only categorical fields make slices",
-                  a.by, to_string(field.kind));
   const Encoder encoder = Encoder::load(data);
   std::map<int32_t, Slice> by_id;
   Loader loader(dataset, LoaderOptions{.batch_size = 65536, .shuffle = false});
@@ -148,11 +153,11 @@ Json print_slices(const Result& r, const Arguments& a) {
     rows.push_back(std::move(row));
     json.push_back({{"value", slice.value}, {"rows", slice.rows.size()}, {"metrics", to_json(values)}});
   }
-  if (!a.json) fmt::print("\n{}", table(rows));
+  if (!a.json) fmt::print("\n{}{}", a.runs.size() > 1 ? r.run + "\n" : "", table(rows));
   return json;
 }
 
-std::vector<float> read_scores(const std::string& file, size_t rows) {
+std::vector<float> read_scores(const std::string& file) {
   std::vector<float> scores;
   std::ifstream in(file);
   INTERPLAY_CHECK_DATA(in.good(), "--against {}: cannot be read", file);
@@ -162,7 +167,6 @@ std::vector<float> read_scores(const std::string& file, size_t rows) {
     INTERPLAY_CHECK_DATA(end != line.c_str(), "--against {}:{}: '{}' is not a number; expected one score a line", file,
                          scores.size(), line);
   }
-  INTERPLAY_CHECK_DATA(scores.size() == rows, "--against {}: {} scores for {} rows", file, scores.size(), rows);
   return scores;
 }
 
@@ -177,8 +181,13 @@ Json compare(const Result& a, const std::string& name, const std::vector<float>&
 }
 
 void evaluate_all(const Arguments& a) {
+  INTERPLAY_CHECK(!a.compare || a.runs.size() > 1, "--compare: there is one run; name two or more");
+  const auto scores = a.against.empty() ? std::vector<float>() : read_scores(a.against);
   std::vector<Result> results;
   for (const auto& run : a.runs) results.push_back(evaluate_run(run, a));
+  const size_t expected = results[0].predicted.logit.size();
+  INTERPLAY_CHECK_DATA(a.against.empty() || scores.size() == expected, "--against {}: {} scores for {} rows", a.against,
+                       scores.size(), expected);
   Json json = Json::array();
   for (const auto& r : results) {
     json.push_back({{"run", r.run},
@@ -204,14 +213,12 @@ void evaluate_all(const Arguments& a) {
       json[i]["by"] = {{"field", a.by}, {"slices", print_slices(results[i], a)}};
   }
   Json comparisons = Json::array();
+  if (!a.json && (a.compare || !a.against.empty())) fmt::print("\n");
   if (a.compare) {
     for (size_t i = 1; i < results.size(); ++i)
       comparisons.push_back(compare(results[0], results[i].run, results[i].predicted.logit, a.json));
   }
-  if (!a.against.empty()) {
-    comparisons.push_back(
-        compare(results[0], a.against, read_scores(a.against, results[0].predicted.logit.size()), a.json));
-  }
+  if (!a.against.empty()) comparisons.push_back(compare(results[0], a.against, scores, a.json));
   if (!comparisons.empty()) json[0]["comparisons"] = comparisons;
   if (a.json) fmt::print("{}\n", (json.size() == 1 ? json[0] : json).dump(1));
 }
@@ -221,12 +228,12 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("RUN", a->runs, "run directories; several make a table")->required();
   app.add_option("--data", a->data, "prepared data; those the run was trained on by default");
   app.add_option("--split", a->split, "train, valid or test")->capture_default_str();
-  app.add_option("--metrics", a->metrics, "names, as auc logloss gauc")->delimiter(',');
+  app.add_option("--metrics", a->metrics, "names, as auc,logloss,gauc")->delimiter(',')->allow_extra_args(false);
   app.add_option("--by", a->by, "metrics for each value of this field, too");
   app.add_option("--min-rows", a->min_rows, "leave out slices with fewer rows")->capture_default_str();
   app.add_flag("--compare", a->compare, "paired bootstrap of the AUC: first run against each other one");
   app.add_option("--against", a->against, "the same against scores from elsewhere, one a line");
-  app.add_option("--batch-size", a->batch_size, "rows a batch")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--batch-size", a->batch_size, "rows a batch")->capture_default_str()->check(at_least(1));
   app.add_flag("--json", a->json, "for machines");
   return [a] { evaluate_all(*a); };
 }

@@ -20,9 +20,9 @@ std::string field_table(const Schema& schema) {
   for (const auto& f : schema.fields()) {
     std::string more;
     if (f.kind == FieldKind::sequence)
-      more =
-          fmt::format("up to {}, {}{}{}", f.max_length, f.pooling, f.target.empty() ? "" : ", history of " + f.target,
-                      f.paired_with.empty() ? "" : ", paired with " + f.paired_with);
+      more = fmt::format("{}, {}{}{}{}", f.max_length > 0 ? fmt::format("up to {}", f.max_length) : "any length",
+                         f.pooling, f.weighted ? ", weighted" : "", f.target.empty() ? "" : ", history of " + f.target,
+                         f.paired_with.empty() ? "" : ", paired with " + f.paired_with);
     if (f.kind == FieldKind::vector) more = fmt::format("{} numbers", f.dimension);
     rows.push_back({f.name, to_string(f.kind), f.table, f.rows > 0 ? std::to_string(f.rows) : "-", more});
   }
@@ -48,7 +48,8 @@ void inspect_run(const fs::path& directory) {
              parameter_count(*model), human_bytes(4.0 * double(parameter_count(*model))));
   std::vector<std::vector<std::string>> rows{{"weights", "shape", "numbers"}};
   for (const auto& [name, w] : weights_of(*model))
-    rows.push_back({name, fmt::format("{}", fmt::join(w.sizes(), " x ")), std::to_string(w.numel())});
+    rows.push_back(
+        {name, w.dim() > 0 ? fmt::format("{}", fmt::join(w.sizes(), " x ")) : "one number", std::to_string(w.numel())});
   fmt::print("{}\n{}\n{}", table(rows), field_table(bundle.schema()), bundle.config().yaml());
 }
 
@@ -56,8 +57,15 @@ std::function<void()> add(CLI::App& app) {
   auto directory = std::make_shared<std::string>();
   app.add_option("DIRECTORY", *directory, "a run, or prepared data")->required();
   return [directory] {
-    INTERPLAY_CHECK_DATA(fs::is_directory(*directory), "{}: no such directory", *directory);
-    fs::exists(fs::path(*directory) / Bundle::kConfig) ? inspect_run(*directory) : inspect_data(*directory);
+    const fs::path path = *directory;
+    INTERPLAY_CHECK_DATA(fs::exists(path), "{}: no such directory", *directory);
+    INTERPLAY_CHECK_DATA(fs::is_directory(path), "{}: is a file; expected the directory of a run or of prepared data",
+                         *directory);
+    const bool run = fs::exists(path / Bundle::kConfig) || fs::exists(path / Bundle::kWeights);
+    INTERPLAY_CHECK_DATA(run || fs::exists(path / "manifest.json"),
+                         "{}: neither a run nor prepared data: it has no {} and no manifest.json", *directory,
+                         Bundle::kConfig);
+    run ? inspect_run(path) : inspect_data(path);
   };
 }
 

@@ -1,7 +1,7 @@
 // interplay: prepare, train, evaluate, predict. One subcommand a file; results to stdout, all else to stderr.
 #include <csignal>
 #include <algorithm>
-#include <atomic>
+#include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <thread>
@@ -27,6 +27,25 @@ void on_signal(int signal) {
   const char byte = 0;
   [[maybe_unused]] const auto written = ::write(wake_pipe[1], &byte, 1);
 }
+
+/// GNU OpenMP reads its settings while it is loaded, before main(), and by default its threads spin while they wait for
+/// one another: on a machine that others use too, whoever is waited for does not get a core, and training becomes tens
+/// of times slower. So the program starts itself once more, before any library runs, with a limit on the spinning. What
+/// the environment says already is left alone.
+void limit_spinning(int, char** arguments, char** environment) {
+  constexpr std::string_view kLimit = "GOMP_SPINCOUNT=20000";  // some tens of microseconds
+  constexpr size_t kMost = 4000;
+  static char* extended[kMost + 2];
+  size_t n = 0;
+  for (; environment[n]; ++n) {
+    const std::string_view entry = environment[n];
+    if (n == kMost || entry.starts_with("OMP_WAIT_POLICY=") || entry.starts_with("GOMP_SPINCOUNT=")) return;
+    extended[n] = environment[n];
+  }
+  extended[n] = const_cast<char*>(kLimit.data());
+  ::execve("/proc/self/exe", arguments, extended);  // where it fails, things go on as they are
+}
+__attribute__((section(".preinit_array"), used)) void (*const preinit)(int, char**, char**) = limit_spinning;
 
 bool is_number(const std::string& cell) {
   return !cell.empty() && cell.find_first_not_of("0123456789.,+-e% kMG/s") == std::string::npos;
@@ -67,6 +86,17 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   return out;
 }
 
+CLI::Validator at_least(int64_t low) {
+  return CLI::Validator(
+      [low](const std::string& text) {
+        int64_t value = 0;
+        const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+        const bool whole = status == std::errc() && end == text.data() + text.size();
+        return whole && value >= low ? "" : fmt::format("expected a whole number from {} on, found '{}'", low, text);
+      },
+      "");
+}
+
 Config load_experiment(const std::filesystem::path& file, const std::vector<std::string>& sets, int64_t seed) {
   Config config = Config::load(file);
   for (const auto& assignment : sets) config.set(assignment);
@@ -93,6 +123,47 @@ OnInterrupt::~OnInterrupt() {
   ::close(wake_pipe[1]);  // the reader ends
 }
 
+/// What is wrong with the command line. CLI11 knows what it could not use, but neither names the nearest nor finds
+/// words for a reader.
+std::string explain(const CLI::App& app, const CLI::ParseError& problem) {
+  const auto parsed = app.get_subcommands();
+  const auto close_to = [](const std::string& word, const std::vector<std::string>& known) {
+    const std::string close = nearest(word, known);
+    return close.empty() ? "" : fmt::format("; did you mean {}?", close);
+  };
+  const std::vector<std::string> unused = app.remaining(true);
+  const auto option =
+      std::find_if(unused.begin(), unused.end(), [](const std::string& word) { return word.starts_with("-"); });
+  std::vector<std::string> names;
+  for (const auto& command : commands()) names.emplace_back(command.name);
+  if (parsed.empty() && !unused.empty() && option != unused.begin()) {
+    return fmt::format("there is no subcommand '{}'{} (subcommands: {})", unused[0], close_to(unused[0], names),
+                       fmt::join(names, ", "));
+  }
+  std::string what = problem.what();
+  if (option != unused.end()) {
+    std::vector<std::string> known;
+    for (const CLI::App* at : {&app, parsed.empty() ? &app : static_cast<const CLI::App*>(parsed[0])}) {
+      for (const CLI::Option* o : at->get_options()) {
+        for (const auto& name : o->get_lnames()) known.push_back("--" + name);
+      }
+    }
+    what = fmt::format("there is no option {}{}", *option, close_to(*option, known));
+  } else if (!unused.empty()) {
+    what = fmt::format("'{}' is one word too many", unused[0]);
+  } else if (parsed.empty()) {
+    what = fmt::format("a subcommand is missing: {}", fmt::join(names, ", "));
+  } else if (what.starts_with("Could not convert: ")) {
+    const size_t value = what.find(" = ");
+    what = fmt::format("{}: '{}' is not a whole number", what.substr(19, value - 19), what.substr(value + 3));
+  } else if (const size_t many = what.find(": At Most 1 required but received "); many != std::string::npos) {
+    what = what.substr(0, many) + ": is given more than once";
+  } else if (const size_t missing = what.find(": 1 required "); missing != std::string::npos) {
+    what = what.substr(0, missing) + ": its value is missing";
+  }
+  return fmt::format("{} (see `interplay {}--help`)", what, parsed.empty() ? "" : parsed[0]->get_name() + " ");
+}
+
 int run(int count, char** words) {
   CLI::App app{"Interplay: native training of click-through-rate models", "interplay"};
   app.set_version_flag("--version",
@@ -100,21 +171,24 @@ int run(int count, char** words) {
   app.require_subcommand(1);
   app.fallthrough();
   Common common;
-  app.add_option("--threads", common.threads, "threads to use; 0 = one a core")->check(CLI::NonNegativeNumber);
+  app.add_option("--threads", common.threads, "threads to use; 0 = what the experiment says, else one a core")
+      ->check(at_least(0));
   app.add_flag("--quiet", common.quiet, "only warnings and results");
-  app.add_option("--plugin", common.plugins, "library with further models, losses, ... (may be given again)");
+  app.add_option("--plugin", common.plugins, "library with further models, losses, ... (may be given again)")
+      ->allow_extra_args(false);
   std::sort(commands().begin(), commands().end(),
             [](const Command& a, const Command& b) { return std::string(a.name) < b.name; });
   std::vector<std::pair<CLI::App*, std::function<void()>>> runs;
   for (const auto& command : commands()) {
     CLI::App* const sub = app.add_subcommand(command.name, command.doc);
+    sub->footer("And --threads, --quiet, --plugin: see `interplay --help`.");
     runs.emplace_back(sub, command.add(*sub));
   }
   try {
     app.parse(count, words);
   } catch (const CLI::ParseError& problem) {
-    const int status = app.exit(problem, std::cout, std::cerr);
-    return status == 0 ? 0 : 2;
+    if (problem.get_exit_code() == 0) return app.exit(problem, std::cout, std::cerr);  // help, version
+    throw Error(explain(app, problem));
   }
   if (common.quiet) {
     log::set_level(log::Level::warning);

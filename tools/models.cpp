@@ -29,9 +29,14 @@ void list(const R& registry, bool json) {
 template <class R>
 void describe(const R& registry, const std::string& name, bool json) {
   const auto& entry = registry.find(Config::scalar(name, true));
+  auto lines = entry.options();
+  if (registry.kind() == "optimizer") {  // what every group of parameters takes beside its optimizer's own
+    const auto common = describe_options<GroupOptions>();
+    lines.insert(lines.begin(), common.begin(), common.end());
+  }
   std::vector<std::vector<std::string>> rows{{"option", "type", "default", "what it is"}};
   Json options = Json::array();
-  for (const auto& o : entry.options()) {
+  for (const auto& o : lines) {
     rows.push_back({o.name, o.type, o.value, o.limits.empty() ? o.doc : fmt::format("{} ({})", o.doc, o.limits)});
     options.push_back({{"name", o.name}, {"type", o.type}, {"default", o.value}, {"doc", o.doc}, {"limits", o.limits}});
   }

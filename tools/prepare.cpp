@@ -1,4 +1,5 @@
 // interplay prepare DATA.yaml --out DIR: raw files to prepared data.
+#include <charconv>
 #include <filesystem>
 
 #include <interplay/base/log.h>
@@ -24,14 +25,18 @@ int64_t parse_bytes(const std::string& text) {
                        : unit == "M" || unit == "MB" ? 1e6
                        : unit == "G" || unit == "GB" ? 1e9
                                                      : 0;
-  INTERPLAY_CHECK(used > 0 && scale > 0 && value > 0, "--memory {}: expected a size such as 800M or 2G", text);
+  INTERPLAY_CHECK(used > 0 && value * scale >= 1 && value * scale < 0x1p62,
+                  "--memory {}: expected a size such as 800M or 2G", text);
   return int64_t(value * scale);
 }
 
 int64_t parse_bad_rows(const std::string& text) {
   if (text == "stop") return 0;
   int64_t limit = -1;
-  if (text.starts_with("skip:")) limit = Config::scalar(text.substr(5)).as<int64_t>();
+  if (text.starts_with("skip:")) {
+    const auto [end, status] = std::from_chars(text.data() + 5, text.data() + text.size(), limit);
+    if (status != std::errc() || end != text.data() + text.size()) limit = -1;
+  }
   INTERPLAY_CHECK(limit >= 0, "--bad-rows {}: expected stop, or skip:N to leave out up to N rows", text);
   return limit;
 }
@@ -50,21 +55,24 @@ std::function<void()> add(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--vocabulary-from", a->vocabulary_from,
                  "prepared data or run whose ids stay valid; new tokens are appended");
-  app.add_option("--set", a->sets, "KEY=VALUE, on top of the file (may be given again)");
+  app.add_option("--set", a->sets, "KEY=VALUE, on top of the file (may be given again)")->allow_extra_args(false);
   app.add_flag("--force", a->force, "replace --out if it exists");
   return [a] {
     Config data = Config::load(a->data);
-    for (const auto& s : a->sets) data.set(s);
-    if (!data.has("root")) {  // paths are relative to the folder of the file that names them
-      data.set("root", Config::scalar(std::filesystem::absolute(a->data).parent_path().string(), true));
+    for (const auto& s : a->sets) {
+      data.set(s);
+      if (!s.starts_with("root=")) continue;  // typed here, so relative to here; in a file it is relative to the file
+      const auto root = std::filesystem::absolute(data["root"].as<std::string>());
+      data.set("root", Config::scalar(root.string(), true));
     }
     INTERPLAY_CHECK(a->force || !std::filesystem::exists(a->out),
                     "{}: exists already; give another --out, or --force to replace it", a->out);
-    const auto report =
-        prepare(data, a->out, {parse_bytes(a->memory), parse_bad_rows(a->bad_rows), a->vocabulary_from});
-    fmt::print("{}: {} train, {} valid, {} test rows{} in {}\n", a->out, report.train_rows, report.valid_rows,
-               report.test_rows, report.rejected_rows > 0 ? fmt::format(", {} rejected", report.rejected_rows) : "",
-               human_seconds(report.seconds));
+    const auto r = prepare(data, a->out, {parse_bytes(a->memory), parse_bad_rows(a->bad_rows), a->vocabulary_from});
+    const auto rows = double(r.train_rows + r.valid_rows + r.test_rows);
+    fmt::print("{}: {} train, {} valid, {} test rows; {} fields, {} ids in {} tables; {} rows/s, {}\n", a->out,
+               r.train_rows, r.valid_rows, r.test_rows, r.fields, r.ids, r.tables, human_count(rows / r.seconds),
+               human_seconds(r.seconds));
+    if (r.rejected_rows > 0) fmt::print("{} rows rejected, see {}/rejected.tsv\n", r.rejected_rows, a->out);
   };
 }
 

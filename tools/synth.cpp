@@ -9,13 +9,13 @@ namespace {
 std::function<void()> add(CLI::App& app) {
   struct Arguments {
     std::string out;
-    std::vector<std::string> sets;
   };
   auto a = std::make_shared<Arguments>();
   auto given = std::make_shared<Config>();
   app.add_option_function<std::string>(
-      "SHAPE", [given](const std::string& value) { given->set("shape", Config::scalar(value)); },
-      "movielens, criteo or planted");
+         "SHAPE", [given](const std::string& value) { given->set("shape", Config::scalar(value)); },
+         "movielens, criteo or planted")
+      ->required();
   app.add_option("--out", a->out, "directory to make")->required();
   for (const auto& option : describe_options<SynthOptions>()) {  // every option of the generator is a flag
     if (option.name == "shape") continue;
@@ -27,7 +27,12 @@ std::function<void()> add(CLI::App& app) {
   }
   return [a, given] {
     SynthOptions options;
-    read_options(options, *given, "synth");
+    try {
+      read_options(options, *given);
+    } catch (const Error& problem) {  // it names the option as a key of a file
+      const std::string what = problem.what();
+      throw Error(what.starts_with("shape") ? what : "--" + what);
+    }
     synthesize(options, a->out);
     fmt::print("{}: {} rows of shape {}\n", a->out, options.rows, options.shape);
   };

@@ -23,17 +23,23 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("EXPERIMENT", a->experiment, "experiment file: model, train, optimizer, seed")->required();
   app.add_option("--data", a->data, "prepared data; the file's `data:` by default");
   app.add_option("--out", a->out, "run directory to make");
-  app.add_option("--set", a->sets, "KEY=VALUE, as train.epochs=3, on top of the file (may be given again)");
+  app.add_option("--set", a->sets, "KEY=VALUE, as train.epochs=3, on top of the file (may be given again)")
+      ->allow_extra_args(false);
   app.add_option("--seed", a->seed, "on top of the file");
   app.add_flag("--resume", a->resume, "go on with the run in --out from its last checkpoint");
   app.add_option("--init", a->init, "start from the weights of this run, whose vocabularies the data extend");
   app.add_flag("--print-config", a->print, "print the experiment with every default, and do nothing");
-  return [a] {
-    const Config experiment = load_experiment(a->experiment, a->sets, a->seed);
+  return [a, &app] {
+    Config experiment = load_experiment(a->experiment, a->sets, a->seed);
+    const auto* const threads = app.get_parent()->get_option("--threads");
+    if (threads->count() > 0 && threads->as<int>() > 0)
+      experiment.set("threads", Config::scalar(threads->as<std::string>()));
     if (a->print) {
       fmt::print("{}", resolve_experiment(experiment).yaml());
       return;
     }
+    INTERPLAY_CHECK(!a->data.empty() || experiment.has("data"),
+                    "--data DIR is required: the prepared data (or `data:` in {})", a->experiment);
     RunOptions options;
     options.data = a->data.empty() ? experiment["data"].as<std::string>() : a->data;
     INTERPLAY_CHECK(!a->out.empty(), "--out RUN is required: the directory in which the run is kept");
