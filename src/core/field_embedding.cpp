@@ -24,8 +24,8 @@ bool is_every_column(const std::vector<int64_t>& columns, int64_t size) {
 }  // namespace
 
 FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std,
-                                       std::vector<std::string> leave_out)
-    : schema_(schema), width_(width), init_std_(init_std) {
+                                       std::vector<std::string> leave_out, std::string group)
+    : schema_(schema), width_(width), init_std_(init_std), group_(std::move(group)) {
   INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
   for (const auto& name : leave_out) schema_.field(name);  // throws where there is none
   const auto wanted = [&](const Field* f) {
@@ -137,7 +137,7 @@ nn::SequenceVectors FieldEmbeddingImpl::sequence(const Features& x, const std::s
 }
 
 FieldLinearImpl::FieldLinearImpl(const Schema& schema, bool bias, double init_std)
-    : weights_(register_module("weights", FieldEmbedding(schema, 1, init_std))) {
+    : weights_(register_module("weights", FieldEmbedding(schema, 1, init_std, std::vector<std::string>(), "linear"))) {
   if (bias) bias_ = register_parameter("bias", at::zeros({}));
 }
 

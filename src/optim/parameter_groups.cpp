@@ -31,6 +31,7 @@ struct TableParameter {
   nn::RowGradients gradients;  // of the present step
 };
 
+const std::string kDense = "dense", kEmbedding = "embedding", kLinear = "linear";
 const std::vector<std::string> kGroupKeys{"lr", "l1", "l2", "mode"};
 
 Config rule_config(const Config& group) {
@@ -47,12 +48,24 @@ Config group_config(const Config& group) {
   return out;
 }
 
-/// Parameter -> group, by the innermost module that names one.
+/// A key is read by the group or by its rule: what neither knows is told with the names of both.
+void check_keys(const Config& group, const std::string& name) {
+  std::vector<std::string> known = kGroupKeys;
+  for (const auto& option : optimizers().find(group).options()) known.push_back(option.name);
+  for (const auto& key : group.keys()) {
+    if (key != "name" && std::find(known.begin(), known.end(), key) == known.end())
+      detail::unknown_key(group, key, known, fmt::format("optimizer group '{}'", name));
+  }
+}
+
+/// Parameter or table ("fields.item_id.weight") -> group, by the innermost module that names one; a table that none
+/// names is in `embedding`.
 void group_names(const torch::nn::Module& module, const std::string& prefix, const std::string& inherited,
                  std::map<std::string, std::string>& names) {
   const auto* const grouped = dynamic_cast<const nn::ParameterGroup*>(&module);
   const std::string group = grouped ? grouped->parameter_group() : inherited;
   for (const auto& p : module.named_parameters(false)) names[prefix + p.key()] = group;
+  if (dynamic_cast<const nn::EmbeddingImpl*>(&module)) names[prefix + "weight"] = group == kDense ? kEmbedding : group;
   for (const auto& child : module.named_children())
     group_names(*child.value(), prefix + child.key() + ".", group, names);
 }
@@ -198,8 +211,8 @@ ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& 
     : state_(std::make_unique<State>()) {
   const Config resolved = resolve(config);
   std::map<std::string, std::string> names;
-  group_names(module, "", "dense", names);
-  std::set<std::string> present{"dense", "embedding"};
+  group_names(module, "", kDense, names);
+  std::set<std::string> present{kDense, kEmbedding};
   for (const auto& [parameter, group] : names) present.insert(group);
   for (const auto& name : resolved.keys()) {
     if (!present.contains(name)) {
@@ -208,7 +221,8 @@ ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& 
     }
   }
   for (const auto& name : present) {
-    const Config& own = resolved[resolved.has(name) ? name : "dense"];
+    const auto& otherwise = name == kLinear ? kEmbedding : kDense;  // a first-order weight is a row of width one
+    const Config own = resolved[resolved.has(name) ? name : otherwise];
     Group group{name, {}, nullptr};
     read_options(group.options, group_config(own));
     group.rule = optimizers().make(rule_config(own));
@@ -224,7 +238,7 @@ ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& 
     state_->dense.push_back(std::move(parameter));
   }
   for (const auto& t : nn::tables_of(module)) {
-    TableParameter parameter{t.name + ".weight", t.table, &state_->group("embedding"), {}};
+    TableParameter parameter{t.name + ".weight", t.table, &state_->group(names.at(t.name + ".weight")), {}};
     auto& table = t.table->table();
     table.reserve_state(parameter.group->rule->state_width(table.width()));
     parameter.group->rule->start(table.weight(), table.state());
@@ -249,6 +263,7 @@ Config ParameterGroups::resolve(const Config& config) {
       group = named;
     }
     if (!group.has("name")) group.set("name", Config::scalar("adam", true));
+    check_keys(group, name);
     GroupOptions options;
     read_options(options, group_config(group));
     Config resolved;

@@ -23,13 +23,13 @@ namespace interplay {
 ///     const auto item = fields->field(x, "item_id");           // [B, K]
 ///     const auto history = fields->sequence(x, "hist_item_ids");
 ///
-/// Parameter group: embedding. Thread safety: concurrent forward() under NoGradGuard is allowed.
+/// Parameter group: embedding, unless named otherwise. Thread safety: concurrent forward() under NoGradGuard is allowed.
 class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::ParameterGroup {
  public:
   /// Rows start from N(0, init_std^2). `leave_out` names fields that forward() skips, because the model reads them its
   /// own way.
   FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std = 1e-4,
-                     std::vector<std::string> leave_out = {});
+                     std::vector<std::string> leave_out = {}, std::string group = "embedding");
 
   nn::FieldVectors forward(const Features& x);                   ///< f32 [B, F, K]
   at::Tensor field(const Features& x, const std::string& name);  ///< f32 [B, K], whatever the field's kind
@@ -40,7 +40,7 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Pa
   int64_t width() const { return width_; }                          ///< K
   int64_t flat_width() const { return count() * width_; }           ///< W = F K
   const std::vector<std::string>& names() const { return names_; }  ///< in the order of forward()
-  std::string parameter_group() const override { return "embedding"; }
+  std::string parameter_group() const override { return group_; }
 
  private:
   nn::Embedding table(const Field& field);
@@ -48,6 +48,7 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Pa
   Schema schema_;
   int64_t width_;
   double init_std_;
+  std::string group_;
   std::vector<std::string> names_;
   std::vector<Field> sequences_, vectors_;      // those forward() returns
   std::vector<int64_t> categorical_, numeric_;  // columns of Features::ids and ::dense that forward() returns
@@ -57,6 +58,7 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Pa
 TORCH_MODULE(FieldEmbedding);
 
 /// First-order twin of FieldEmbedding: sum of one weight a value, plus a bias. Features -> f32 [B]
+/// Parameter groups: linear (which follows `embedding` where the optimizer does not name it); the bias is dense.
 class INTERPLAY_API FieldLinearImpl : public torch::nn::Module, public nn::ParameterGroup {
  public:
   explicit FieldLinearImpl(const Schema& schema, bool bias = true, double init_std = 1e-4);

@@ -19,8 +19,8 @@ namespace interplay {
 class INTERPLAY_API ParameterGroups {
  public:
   /// `config` is the `optimizer:` part: a map from group to {name, lr, l1, l2, mode, ...rule options}. A group that it
-  /// leaves out has the options of `dense`. Throws Error on a group that the module does not have, as step() and lr()
-  /// do.
+  /// leaves out has the options of `dense` (`linear`: of `embedding`). Throws Error on a group that the module does not
+  /// have, as step() and lr() do.
   ParameterGroups(const torch::nn::Module& module, const Config& config);
   ~ParameterGroups();
 
