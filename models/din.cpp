@@ -27,7 +27,7 @@ class Din final : public interplay::Model {
       field("pad_history", pad_history,
             "histories are padded to max_length, and Dice sees the padding, as in FuxiCTR; otherwise only real entries "
             "count");
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)");
+      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 

@@ -10,7 +10,7 @@ class Fm final : public interplay::Model {
     double init_std = 1e-4;
     void visit(auto&& field) {
       field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)");
+      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 

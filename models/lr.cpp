@@ -7,7 +7,9 @@ class Lr final : public interplay::Model {
  public:
   struct Options {
     double init_std = 1e-4;
-    void visit(auto&& field) { field("init_std", init_std, "weights start from N(0, init_std^2)"); }
+    void visit(auto&& field) {
+      field("init_std", init_std, "weights start from N(0, init_std^2)", interplay::Range{0, 100});
+    }
   };
 
   Lr(const interplay::Schema& schema, const Options& o)

@@ -16,7 +16,7 @@ class WideDeep final : public interplay::Model {
       field("dropout", dropout, "drop rate after each hidden layer", interplay::Range{0, 0.99});
       field("norm", norm, "normalisation of the hidden layers", interplay::OneOf{{"none", "batch", "layer"}});
       field("activation", activation, "of the hidden layers", interplay::OneOf{interplay::nn::activation_names()});
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)");
+      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 

@@ -17,6 +17,7 @@ std::function<void()> add(CLI::App& app) {
     std::string experiment, data, out, init;
     std::vector<std::string> sets;
     int64_t seed = -1;
+    bool no_test = false;
     bool resume = false, print = false;
   };
   auto a = std::make_shared<Arguments>();
@@ -25,6 +26,7 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--out", a->out, "run directory to make");
   app.add_option("--set", a->sets, "KEY=VALUE, as train.epochs=3, on top of the file (may be given again)")
       ->allow_extra_args(false);
+  app.add_flag("--no-test", a->no_test, "do not look at the test split: for choosing hyper-parameters");
   app.add_option("--seed", a->seed, "on top of the file");
   app.add_flag("--resume", a->resume, "go on with the run in --out from its last checkpoint");
   app.add_option("--init", a->init, "start from the weights of this run, whose vocabularies the data extend");
@@ -45,6 +47,7 @@ std::function<void()> add(CLI::App& app) {
     INTERPLAY_CHECK(!a->out.empty(), "--out RUN is required: the directory in which the run is kept");
     options.out = a->out;
     options.resume = a->resume;
+    options.test = !a->no_test;
     options.init = a->init;
     std::unique_ptr<OnInterrupt> interrupt;
     options.started = [&](Trainer& trainer) {

@@ -5,10 +5,16 @@
 
 namespace interplay::detail {
 
+std::string range_text(const Range& range) {
+  const auto text = [](double x) {
+    return std::floor(x) == x && std::abs(x) < 1e7 ? fmt::format("{:.0f}", x) : fmt::format("{:g}", x);
+  };
+  return fmt::format("{} to {}", text(range.low), text(range.high));
+}
+
 void check_range(const Config& at, double value, const Range& range) {
-  if (!(value >= range.low && value <= range.high)) {
-    at.fail(fmt::format("{:g} is out of range; expected {:g} to {:g}", value, range.low, range.high));
-  }
+  if (!(value >= range.low && value <= range.high))
+    at.fail(fmt::format("{:g} is out of range; expected {}", value, range_text(range)));
 }
 
 void check_one_of(const Config& at, const std::string& value, const OneOf& one_of) {

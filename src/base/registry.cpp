@@ -48,7 +48,8 @@ void unknown_name(const Config& config, const std::string& kind, const std::stri
                   const std::vector<std::string>& known) {
   const std::string close = nearest(name, known);
   const std::string hint = close.empty() ? "" : fmt::format("; did you mean '{}'?", close);
-  config.fail(fmt::format("there is no {} '{}'{} (there are: {})", kind, name, hint, fmt::join(known, ", ")));
+  config.fail(fmt::format("there is no {} '{}'{} (there are: {}; what a plugin brings is there with --plugin FILE)",
+                          kind, name, hint, fmt::join(known, ", ")));
 }
 
 }  // namespace detail

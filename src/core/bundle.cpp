@@ -59,6 +59,9 @@ Schema select_fields(const Schema& schema, const Config& fields) {
   };
   check_names("keep", choice.keep);
   check_names("drop", choice.drop);
+  for (const char* key : {"keep", "labels"}) {
+    if (fields.has(key) && fields[key].size() == 0) fields[key].fail("an empty list leaves nothing; leave the key out");
+  }
   Schema out = choice.keep.empty() ? schema : schema.keep(choice.keep);
   if (!choice.drop.empty()) out = out.drop(choice.drop);
   if (choice.labels.empty()) return out;

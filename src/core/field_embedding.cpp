@@ -7,6 +7,7 @@
 #include <torch/nn/init.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/fm.h>
 
 namespace interplay {
 namespace {
@@ -83,19 +84,23 @@ at::Tensor FieldEmbeddingImpl::numeric(const Features& x) {
 }
 
 nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
-  std::vector<at::Tensor> parts;
+  nn::FieldVectors::Parts parts;
   if (!categorical_.empty()) {
-    auto ids = x.ids;
-    if (!is_every_column(categorical_, ids.size(1))) {
-      ids = ids.index_select(1, at::tensor(categorical_, at::TensorOptions().dtype(at::kLong).device(ids.device())));
+    parts.ids = x.ids;
+    if (!is_every_column(categorical_, x.ids.size(1))) {
+      const auto columns = at::tensor(categorical_, at::TensorOptions().dtype(at::kLong).device(x.ids.device()));
+      parts.ids = x.ids.index_select(1, columns);
     }
-    parts.push_back(nn::gather_fields(ids, categorical_tables_));  // [B, F, K]
+    parts.tables = categorical_tables_;
   }
-  if (!numeric_.empty()) parts.push_back(numeric(x));
-  for (const auto& f : sequences_) parts.push_back(field(x, f.name).unsqueeze(1));
-  for (const auto& f : vectors_) parts.push_back(field(x, f.name).unsqueeze(1));
-  INTERPLAY_CHECK(!parts.empty(), "the model has no field to read; check fields.keep and fields.drop");
-  return nn::FieldVectors(parts.size() == 1 ? parts.front() : at::cat(parts, 1));
+  std::vector<at::Tensor> others;
+  if (!numeric_.empty()) others.push_back(numeric(x));
+  for (const auto& f : sequences_) others.push_back(field(x, f.name).unsqueeze(1));
+  for (const auto& f : vectors_) others.push_back(field(x, f.name).unsqueeze(1));
+  if (!others.empty()) parts.others = others.size() == 1 ? others.front() : at::cat(others, 1);
+  INTERPLAY_CHECK(parts.ids.defined() || parts.others.defined(),
+                  "the model has no field to read; check fields.keep and fields.drop");
+  return nn::FieldVectors(std::move(parts));
 }
 
 at::Tensor FieldEmbeddingImpl::field(const Features& x, const std::string& name) {
@@ -142,7 +147,7 @@ FieldLinearImpl::FieldLinearImpl(const Schema& schema, bool bias, double init_st
 }
 
 at::Tensor FieldLinearImpl::forward(const Features& x) {
-  const auto sum = weights_(x).tensor().sum({1, 2});  // [B]
+  const auto sum = nn::sum_fields(weights_(x)).squeeze(1);  // [B]
   return bias_.defined() ? sum + bias_ : sum;
 }
 

@@ -49,8 +49,8 @@ void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tens
     INTERPLAY_CHECK_DATA(it->second.is_floating_point() == weight.is_floating_point(),
                          "{}: entry '{}' is of type {}, this model needs {}", from, name,
                          toString(it->second.scalar_type()), toString(weight.scalar_type()));
-    weight.copy_(it->second);
   }
+  for (auto& [name, weight] : own) weight.copy_(weights.at(name));  // all or nothing
 }
 
 void move_model(torch::nn::Module& model, at::Device device) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <tuple>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -9,6 +11,10 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/random.h>
+
+#include "nn/simd.h"
+#include "nn/sorted_reads.h"
+#include "nn/tasks.h"
 
 namespace interplay::nn {
 namespace {
@@ -66,20 +72,43 @@ struct Gather : torch::autograd::Function<Gather> {
     const auto capsule = context->saved_data["tables"].toCapsule();
     const auto& tables = static_cast<TablesHolder&>(*capsule).tables;
     const auto ids = context->get_saved_variables()[0];
-    const auto grad = gradients[0].contiguous();  // [N, F, K]
+    const auto& grad = gradients[0];  // [N, F, K], perhaps expanded
     for (int64_t f = 0; f < ids.size(1); ++f) tables[f]->record(ids.select(1, f), grad.select(1, f));
     return {at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
-at::Tensor anchor() {
-  static const at::Tensor instance = at::empty({0}).requires_grad_();
-  return instance;
-}
+/// A gradient that is written out, one row a read.
+class WrittenGradient final : public RowGradient {
+ public:
+  explicit WrittenGradient(at::Tensor grad) : grad_(std::move(grad)) {
+    if (grad_.size(1) > 1 && grad_.stride(1) != 1) grad_ = grad_.contiguous();
+  }
+  void add(const ReadBlock& block) const override { add_rows(block, grad_.const_data_ptr<float>(), grad_.stride(0)); }
+  at::Tensor each(const at::Tensor&, const at::Tensor&) const override { return grad_; }
+
+ private:
+  INTERPLAY_CLONES static void add_rows(const ReadBlock& b, const float* grad, int64_t stride) {
+    for (int64_t u = 0; u < b.count; ++u) {
+      float* const to = b.sum_of(u);
+      const int32_t *const first = b.position + b.begin[u], *const last = b.position + b.begin[u + 1];
+      int64_t k = 0;
+      for (; k + simd::kLanes <= b.width; k += simd::kLanes) {
+        auto sum = simd::load(to + k);
+        for (const int32_t* p = first; p < last; ++p) sum += simd::load(grad + *p * stride + k);
+        simd::store(to + k, sum);
+      }
+      for (const int32_t* p = first; k < b.width && p < last; ++p) {
+        for (int64_t j = k; j < b.width; ++j) to[j] += grad[*p * stride + j];
+      }
+    }
+  }
+  at::Tensor grad_;  // f32 [n, K]
+};
 
 at::Tensor gather_node(const at::Tensor& ids, Tables tables) {
   if (!at::GradMode::is_enabled()) return gather(ids, tables);
-  return Gather::apply(anchor(), ids, std::move(tables));
+  return Gather::apply(gradient_anchor(), ids, std::move(tables));
 }
 
 void collect(const torch::nn::Module& module, const std::string& prefix, std::vector<NamedTable>& found) {
@@ -118,58 +147,136 @@ void TableStorage::reserve_state(int64_t width) {
 
 void TableStorage::to(at::Device device) { storage_ = storage_.to(device); }
 
-void TableStorage::record(at::Tensor ids, at::Tensor grad) { tape_.emplace_back(std::move(ids), std::move(grad)); }
+void TableStorage::record(at::Tensor ids, at::Tensor grad) {
+  record(std::move(ids), std::make_shared<WrittenGradient>(std::move(grad)));
+}
+
+void TableStorage::record(at::Tensor ids, std::shared_ptr<const RowGradient> gradient) {
+  tape_.push_back({std::move(ids), std::move(gradient), nullptr, {}});
+}
+
+void TableStorage::clear() {
+  tape_.clear();
+  merged_.clear();
+}
+
+void TableStorage::sort(const std::vector<TableStorage*>& tables) {
+  struct Column {
+    const Entry* first;
+    int64_t table_rows;
+    std::shared_ptr<const SortedReads> reads;
+  };
+  using Key = std::tuple<const void*, int64_t, int64_t>;
+  std::map<Key, size_t> known;
+  std::vector<Column> columns;
+  std::vector<std::pair<Entry*, size_t>> entries;
+  for (auto* table : tables) {
+    for (auto& entry : table->tape_) {
+      const auto [it, fresh] =
+          known.try_emplace(Key(entry.ids.const_data_ptr(), entry.ids.stride(0), entry.ids.size(0)), columns.size());
+      if (fresh) columns.push_back({&entry, 0, nullptr});
+      auto& column = columns[it->second];
+      column.table_rows = std::max(column.table_rows, table->rows());
+      entries.emplace_back(&entry, it->second);
+    }
+  }
+  run_tasks(int64_t(columns.size()), [&](int64_t c) {
+    auto& column = columns[size_t(c)];
+    const auto& ids = column.first->ids;
+    column.reads = std::make_shared<SortedReads>(
+        SortedReads::of(ids.const_data_ptr<int32_t>(), ids.stride(0), ids.size(0), column.table_rows));
+  });
+  for (auto& [entry, column] : entries) entry->reads = columns[column].reads;
+  std::vector<TableStorage*> several;
+  for (auto* table : tables) {
+    if (table->tape_.size() > 1) several.push_back(table);
+  }
+  run_tasks(int64_t(several.size()), [&](int64_t i) {
+    auto& table = *several[size_t(i)];
+    auto& merged = table.merged_;
+    merged.clear();
+    for (const auto& entry : table.tape_)
+      merged.insert(merged.end(), entry.reads->rows.begin(), entry.reads->rows.end());
+    std::sort(merged.begin(), merged.end());
+    merged.erase(std::unique(merged.begin(), merged.end()), merged.end());
+    for (auto& entry : table.tape_) {
+      entry.target.clear();
+      size_t at = 0;
+      for (const int32_t row : entry.reads->rows) {
+        while (merged[at] != row) ++at;
+        entry.target.push_back(int32_t(at));
+      }
+    }
+  });
+}
+
+const std::vector<int32_t>& TableStorage::touched_rows() const {
+  static const std::vector<int32_t> none;
+  return tape_.empty() ? none : tape_.size() == 1 ? tape_[0].reads->rows : merged_;
+}
+
+void TableStorage::sum_gradients(int64_t first, int64_t count, float* sum) const {
+  std::fill_n(sum, count * width_, 0.f);
+  ReadBlock block;
+  block.weight = storage_.const_data_ptr<float>();
+  block.stride = stride();
+  block.width = width_;
+  block.sum = sum;
+  block.first_target = first;
+  for (const auto& entry : tape_) {
+    const SortedReads& reads = *entry.reads;
+    int64_t from = first, to = first + count;
+    if (!entry.target.empty() || tape_.size() > 1) {
+      const auto place = [&](int64_t target) {
+        return std::lower_bound(entry.target.begin(), entry.target.end(), int32_t(target)) - entry.target.begin();
+      };
+      from = place(first), to = place(first + count);
+      block.target = entry.target.data() + from;
+    }
+    block.count = to - from;
+    block.row = reads.rows.data() + from;
+    block.begin = reads.begin.data() + from;
+    block.position = reads.position.data();
+    if (block.count > 0) entry.gradient->add(block);
+  }
+}
+
+RowGradients TableStorage::take_anywhere() {
+  const auto options = storage_.options();
+  std::vector<at::Tensor> ids, grads;
+  for (const auto& entry : tape_) {
+    ids.push_back(entry.ids.to(at::kLong));
+    grads.push_back(entry.gradient->each(entry.ids, weight()));
+  }
+  clear();
+  const auto [rows, inverse, counts] = at::_unique2(at::cat(ids), true, true);
+  auto sum = at::zeros({rows.size(0), width_}, options).index_add_(0, inverse, at::cat(grads));
+  const int64_t skip = rows.numel() > 0 && rows[0].item<int64_t>() == kPadding ? 1 : 0;
+  return {rows.narrow(0, skip, rows.size(0) - skip), sum.narrow(0, skip, sum.size(0) - skip)};
+}
 
 RowGradients TableStorage::take() {
   const auto options = storage_.options();
-  if (!device().is_cpu()) {
-    std::vector<at::Tensor> ids, grads;
-    for (const auto& [i, g] : tape_) ids.push_back(i.to(at::kLong)), grads.push_back(g);
-    tape_.clear();
-    if (ids.empty()) return {at::empty({0}, options.dtype(at::kLong)), at::empty({0, width_}, options)};
-    const auto [rows, inverse, counts] = at::_unique2(at::cat(ids), true, true);
-    auto sum = at::zeros({rows.size(0), width_}, options).index_add_(0, inverse, at::cat(grads));
-    const int64_t skip = rows.numel() > 0 && rows[0].item<int64_t>() == kPadding ? 1 : 0;
-    return {rows.narrow(0, skip, rows.size(0) - skip), sum.narrow(0, skip, sum.size(0) - skip)};
-  }
-  struct Key {
-    uint32_t id, part;
-    int64_t place;
-    bool operator<(const Key& o) const {
-      return id != o.id ? id < o.id : part != o.part ? part < o.part : place < o.place;
-    }
-  };
-  std::vector<Key> keys;
-  struct Part {
-    const float* grad;
-    int64_t stride;
-  };
-  std::vector<Part> parts;
-  for (auto& [ids, grad] : tape_) {
-    if (grad.stride(1) != 1) grad = grad.contiguous();
-    const auto* id = ids.const_data_ptr<int32_t>();
-    const int64_t step = ids.stride(0), n = ids.size(0);
-    for (int64_t i = 0; i < n; ++i) {
-      if (id[i * step] != kPadding) keys.push_back({uint32_t(id[i * step]), uint32_t(parts.size()), i});
-    }
-    parts.push_back({grad.const_data_ptr<float>(), grad.stride(0)});
-  }
-  std::sort(keys.begin(), keys.end());
-  int64_t distinct = 0;
-  for (size_t i = 0; i < keys.size(); ++i) distinct += i == 0 || keys[i].id != keys[i - 1].id;
+  if (tape_.empty()) return {at::empty({0}, options.dtype(at::kLong)), at::empty({0, width_}, options)};
+  if (!device().is_cpu()) return take_anywhere();
+  if (!tape_[0].reads) sort({this});
+  const auto& touched = touched_rows();
+  const auto distinct = int64_t(touched.size());
   auto rows = at::empty({distinct}, options.dtype(at::kLong));
-  auto sum = at::zeros({distinct, width_}, options);
-  auto* row = rows.mutable_data_ptr<int64_t>();
-  auto* to = sum.mutable_data_ptr<float>();
-  int64_t u = -1;
-  for (size_t i = 0; i < keys.size(); ++i) {
-    if (i == 0 || keys[i].id != keys[i - 1].id) row[++u] = keys[i].id;
-    const Part& part = parts[keys[i].part];
-    const float* const g = part.grad + keys[i].place * part.stride;
-    for (int64_t k = 0; k < width_; ++k) to[u * width_ + k] += g[k];
-  }
-  tape_.clear();
+  auto sum = at::empty({distinct, width_}, options);
+  std::copy(touched.begin(), touched.end(), rows.mutable_data_ptr<int64_t>());
+  float* const to = sum.mutable_data_ptr<float>();
+  at::parallel_for(0, distinct, kRowsPerTask,
+                   [&](int64_t begin, int64_t end) { sum_gradients(begin, end - begin, to + begin * width_); });
+  clear();
   return {rows, sum};
+}
+
+RowGradient::~RowGradient() = default;
+
+at::Tensor gradient_anchor() {
+  static const at::Tensor instance = at::empty({0}).requires_grad_();
+  return instance;
 }
 
 EmbeddingImpl::EmbeddingImpl(int64_t rows, int64_t width, double init_std)

@@ -1,8 +1,326 @@
 #include <interplay/nn/fm.h>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <interplay/base/error.h>
+
+#include "nn/simd.h"
 
 namespace interplay::nn {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kRowsPerTask = 64;
+
+/// FieldVectors::Parts as addresses.
+struct Lookup {
+  struct Table {
+    const float* rows;
+    int64_t stride;
+  };
+  const int32_t* ids;
+  int64_t id_row, id_column;
+  std::vector<Table> tables;
+  const float* others = nullptr;  // [B, F2, K]
+  int64_t other_fields = 0, width;
+
+  explicit Lookup(const FieldVectors::Parts& p, const at::Tensor& others_contiguous)
+      : ids(p.ids.const_data_ptr<int32_t>()),
+        id_row(p.ids.stride(0)),
+        id_column(p.ids.stride(1)),
+        width(p.tables.front()->width()) {
+    for (const auto& t : p.tables) {
+      const auto& storage = *t->storage();
+      tables.push_back({storage.weight().const_data_ptr<float>(), storage.stride()});
+    }
+    if (others_contiguous.numel() > 0) {
+      others = others_contiguous.const_data_ptr<float>();
+      other_fields = others_contiguous.size(1);
+    }
+  }
+  INTERPLAY_INLINE const float* row(int64_t b, size_t f) const {
+    return tables[f].rows + int64_t(ids[b * id_row + int64_t(f) * id_column]) * tables[f].stride;
+  }
+  INTERPLAY_INLINE const float* other(int64_t b, int64_t f) const { return others + (b * other_fields + f) * width; }
+  /// The rows that batch row b needs are on their way while the one before it is worked on.
+  INTERPLAY_INLINE void prefetch(int64_t b, int64_t end) const {
+    if (b >= end) return;
+    for (size_t f = 0; f < tables.size(); ++f) __builtin_prefetch(row(b, f), 0, 2);
+  }
+};
+
+/// z [B] and, unless nullptr, sum [B, K]
+INTERPLAY_CLONES void fm_rows(const Lookup& x, int64_t begin, int64_t end, float* z, float* sum) {
+  const size_t fields = x.tables.size();
+  for (int64_t b = begin; b < end; ++b) {
+    x.prefetch(b + 1, end);
+    float total = 0;
+    int64_t k = 0;
+    for (; k + simd::kLanes <= x.width; k += simd::kLanes) {
+      simd::Floats s{}, squares{};
+      for (size_t f = 0; f < fields; ++f) {
+        const auto e = simd::load(x.row(b, f) + k);
+        s += e;
+        squares += e * e;
+      }
+      for (int64_t f = 0; f < x.other_fields; ++f) {
+        const auto e = simd::load(x.other(b, f) + k);
+        s += e;
+        squares += e * e;
+      }
+      if (sum) simd::store(sum + b * x.width + k, s);
+      total += simd::sum(s * s - squares);
+    }
+    for (; k < x.width; ++k) {
+      float s = 0, squares = 0;
+      for (size_t f = 0; f < fields; ++f) {
+        const float e = x.row(b, f)[k];
+        s += e;
+        squares += e * e;
+      }
+      for (int64_t f = 0; f < x.other_fields; ++f) {
+        const float e = x.other(b, f)[k];
+        s += e;
+        squares += e * e;
+      }
+      if (sum) sum[b * x.width + k] = s;
+      total += s * s - squares;
+    }
+    z[b] = 0.5f * total;
+  }
+}
+
+/// out [B, K]
+INTERPLAY_CLONES void sum_rows(const Lookup& x, int64_t begin, int64_t end, float* out) {
+  const size_t fields = x.tables.size();
+  for (int64_t b = begin; b < end; ++b) {
+    x.prefetch(b + 1, end);
+    float* const to = out + b * x.width;
+    int64_t k = 0;
+    for (; k + simd::kLanes <= x.width; k += simd::kLanes) {
+      simd::Floats s{};
+      for (size_t f = 0; f < fields; ++f) s += simd::load(x.row(b, f) + k);
+      for (int64_t f = 0; f < x.other_fields; ++f) s += simd::load(x.other(b, f) + k);
+      simd::store(to + k, s);
+    }
+    for (; k < x.width; ++k) {
+      float s = 0;
+      for (size_t f = 0; f < fields; ++f) s += x.row(b, f)[k];
+      for (int64_t f = 0; f < x.other_fields; ++f) s += x.other(b, f)[k];
+      to[k] = s;
+    }
+  }
+}
+
+/// d fm / d e_f = s - e_f: of the reads of one row, sum of dz s less e times sum of dz.
+class FmGradient final : public RowGradient {
+ public:
+  FmGradient(at::Tensor dz, at::Tensor sum) : dz_(dz.contiguous()), sum_(std::move(sum)) {}
+  void add(const ReadBlock& block) const override {
+    add_rows(block, dz_.const_data_ptr<float>(), sum_.const_data_ptr<float>());
+  }
+  at::Tensor each(const at::Tensor& ids, const at::Tensor& weight) const override {
+    return dz_.unsqueeze(1) * (sum_ - weight.index_select(0, ids));
+  }
+
+ private:
+  INTERPLAY_CLONES static void add_rows(const ReadBlock& b, const float* dz, const float* sum) {
+    for (int64_t u = 0; u < b.count; ++u) {
+      float* const to = b.sum_of(u);
+      const float* const e = b.weight + int64_t(b.row[u]) * b.stride;
+      const int32_t *const first = b.position + b.begin[u], *const last = b.position + b.begin[u + 1];
+      float all = 0;
+      for (const int32_t* p = first; p < last; ++p) all += dz[*p];
+      int64_t k = 0;
+      for (; k + simd::kLanes <= b.width; k += simd::kLanes) {
+        simd::Floats g{};
+        for (const int32_t* p = first; p < last; ++p) g += dz[*p] * simd::load(sum + *p * b.width + k);
+        simd::store(to + k, simd::load(to + k) + (g - all * simd::load(e + k)));
+      }
+      for (; k < b.width; ++k) {
+        float g = 0;
+        for (const int32_t* p = first; p < last; ++p) g += dz[*p] * sum[*p * b.width + k];
+        to[k] += g - all * e[k];
+      }
+    }
+  }
+  at::Tensor dz_, sum_;  // [B], [B, K]
+};
+
+struct PartsHolder : torch::CustomClassHolder {
+  explicit PartsHolder(FieldVectors::Parts p) : parts(std::move(p)) {}
+  FieldVectors::Parts parts;
+};
+
+void keep_parts(AutogradContext* context, const FieldVectors::Parts& parts) {
+  auto without_others = parts;
+  without_others.others = at::Tensor();  // an input of the node: saved by it where needed
+  context->saved_data["parts"] = c10::IValue::make_capsule(c10::make_intrusive<PartsHolder>(std::move(without_others)));
+}
+
+const FieldVectors::Parts& kept_parts(AutogradContext* context) {
+  const auto capsule = context->saved_data["parts"].toCapsule();
+  return static_cast<PartsHolder&>(*capsule).parts;  // the context keeps it alive
+}
+
+/// A node's inputs have to be defined.
+at::Tensor others_or_empty(const FieldVectors::Parts& parts) {
+  return parts.others.defined() ? parts.others : at::empty({0});
+}
+
+/// z [B] of parts whose others are given apart: [B, F2, K], or empty.
+at::Tensor run_fm(const FieldVectors::Parts& parts, const at::Tensor& others, at::Tensor* sum) {
+  const auto contiguous = others.contiguous();
+  const Lookup x(parts, contiguous);
+  const int64_t batch = parts.ids.size(0);
+  const auto options = at::TensorOptions().dtype(at::kFloat);
+  auto z = at::empty({batch}, options);
+  if (sum) *sum = at::empty({batch, x.width}, options);
+  float* const to = z.mutable_data_ptr<float>();
+  float* const sum_to = sum ? sum->mutable_data_ptr<float>() : nullptr;
+  at::parallel_for(0, batch, kRowsPerTask, [&](int64_t begin, int64_t end) { fm_rows(x, begin, end, to, sum_to); });
+  return z;
+}
+
+at::Tensor run_sum(const FieldVectors::Parts& parts, const at::Tensor& others) {
+  const auto contiguous = others.contiguous();
+  const Lookup x(parts, contiguous);
+  auto out = at::empty({parts.ids.size(0), x.width}, at::TensorOptions().dtype(at::kFloat));
+  float* const to = out.mutable_data_ptr<float>();
+  at::parallel_for(0, out.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) { sum_rows(x, begin, end, to); });
+  return out;
+}
+
+struct FmNode : torch::autograd::Function<FmNode> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor&, const at::Tensor& others,
+                            const FieldVectors::Parts& parts) {
+    at::Tensor sum;
+    auto z = run_fm(parts, others, &sum);
+    keep_parts(context, parts);
+    context->save_for_backward({sum, others});
+    return z;
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &dz = gradients[0], &sum = saved[0], &others = saved[1];
+    const auto& parts = kept_parts(context);
+    const auto gradient = std::make_shared<FmGradient>(dz, sum);
+    for (size_t f = 0; f < parts.tables.size(); ++f)
+      parts.tables[f]->storage()->record(parts.ids.select(1, int64_t(f)), gradient);
+    at::Tensor d_others;
+    if (others.numel() > 0) d_others = dz.view({-1, 1, 1}) * (sum.unsqueeze(1) - others);
+    return {at::Tensor(), d_others, at::Tensor()};
+  }
+};
+
+struct SumNode : torch::autograd::Function<SumNode> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor&, const at::Tensor& others,
+                            const FieldVectors::Parts& parts) {
+    keep_parts(context, parts);
+    context->saved_data["other_fields"] = others.numel() > 0 ? others.size(1) : int64_t(0);
+    return run_sum(parts, others);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const at::Tensor& d = gradients[0];  // [B, K]
+    const auto& parts = kept_parts(context);
+    for (size_t f = 0; f < parts.tables.size(); ++f)
+      parts.tables[f]->storage()->record(parts.ids.select(1, int64_t(f)), d);
+    const int64_t other_fields = context->saved_data["other_fields"].toInt();
+    at::Tensor d_others;
+    if (other_fields > 0) d_others = d.unsqueeze(1).expand({-1, other_fields, -1});
+    return {at::Tensor(), d_others, at::Tensor()};
+  }
+};
+
+/// e f32 [B, F, K] by rows b; out [B, P]
+INTERPLAY_CLONES void pair_rows(const float* e, int64_t width, const int64_t* left, const int64_t* right, int64_t pairs,
+                                float* out) {
+  for (int64_t p = 0; p < pairs; ++p) {
+    const float *const l = e + left[p] * width, *const r = e + right[p] * width;
+    simd::Floats products{};
+    int64_t k = 0;
+    for (; k + simd::kLanes <= width; k += simd::kLanes) products += simd::load(l + k) * simd::load(r + k);
+    float rest = 0;
+    for (; k < width; ++k) rest += l[k] * r[k];
+    out[p] = simd::sum(products) + rest;
+  }
+}
+
+/// d [P] of one row b to its d_e [F, K], which starts from zero
+INTERPLAY_CLONES void pair_gradient_rows(const float* e, int64_t width, const int64_t* left, const int64_t* right,
+                                         int64_t pairs, const float* d, float* d_e) {
+  for (int64_t p = 0; p < pairs; ++p) {
+    const int64_t at_l = left[p] * width, at_r = right[p] * width;
+    int64_t k = 0;
+    for (; k + simd::kLanes <= width; k += simd::kLanes) {
+      simd::store(d_e + at_l + k, simd::load(d_e + at_l + k) + d[p] * simd::load(e + at_r + k));
+      simd::store(d_e + at_r + k, simd::load(d_e + at_r + k) + d[p] * simd::load(e + at_l + k));
+    }
+    for (; k < width; ++k) {
+      d_e[at_l + k] += d[p] * e[at_r + k];
+      d_e[at_r + k] += d[p] * e[at_l + k];
+    }
+  }
+}
+
+struct PairsNode : torch::autograd::Function<PairsNode> {
+  static at::Tensor run(const at::Tensor& e, const at::Tensor& left, const at::Tensor& right) {
+    const int64_t pairs = left.size(0), width = e.size(2), row = e.size(1) * width;
+    auto out = at::empty({e.size(0), pairs}, e.options());
+    const float* const from = e.const_data_ptr<float>();
+    const int64_t *const l = left.const_data_ptr<int64_t>(), *const r = right.const_data_ptr<int64_t>();
+    float* const to = out.mutable_data_ptr<float>();
+    at::parallel_for(0, e.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) pair_rows(from + b * row, width, l, r, pairs, to + b * pairs);
+    });
+    return out;
+  }
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& e, const at::Tensor& left,
+                            const at::Tensor& right) {
+    context->save_for_backward({e, left, right});
+    return run(e, left, right);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &e = saved[0], &left = saved[1], &right = saved[2];
+    const auto d = gradients[0].contiguous();  // [B, P]
+    const int64_t pairs = left.size(0), width = e.size(2), row = e.size(1) * width;
+    auto d_e = at::zeros_like(e);
+    const float *const from = e.const_data_ptr<float>(), *const d_from = d.const_data_ptr<float>();
+    const int64_t *const l = left.const_data_ptr<int64_t>(), *const r = right.const_data_ptr<int64_t>();
+    float* const to = d_e.mutable_data_ptr<float>();
+    at::parallel_for(0, e.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b)
+        pair_gradient_rows(from + b * row, width, l, r, pairs, d_from + b * pairs, to + b * row);
+    });
+    return {d_e, at::Tensor(), at::Tensor()};
+  }
+};
+
+/// Where the tables lie elsewhere, or there are none, the plain twin works on the gathered tensor.
+bool is_fused(const FieldVectors& fields) {
+  return fields.parts().ids.defined() && fields.parts().ids.device().is_cpu();
+}
+
+}  // namespace
+
+at::Tensor fm(const FieldVectors& fields) {
+  if (!is_fused(fields)) return bi_interaction(fields).sum(1);
+  const auto& parts = fields.parts();
+  if (!at::GradMode::is_enabled()) return run_fm(parts, others_or_empty(parts), nullptr);
+  return FmNode::apply(gradient_anchor(), others_or_empty(parts), parts);
+}
+
+at::Tensor sum_fields(const FieldVectors& fields) {
+  if (!is_fused(fields)) return fields.tensor().sum(1);
+  const auto& parts = fields.parts();
+  if (!at::GradMode::is_enabled()) return run_sum(parts, others_or_empty(parts));
+  return SumNode::apply(gradient_anchor(), others_or_empty(parts), parts);
+}
 
 at::Tensor bi_interaction(const FieldVectors& fields) {
   const at::Tensor& e = fields.tensor();      // [B, F, K]
@@ -10,11 +328,15 @@ at::Tensor bi_interaction(const FieldVectors& fields) {
   return 0.5 * (sum * sum - (e * e).sum(1));  // [B, K]
 }
 
-at::Tensor fm(const FieldVectors& fields) { return bi_interaction(fields).sum(1); }
-
 at::Tensor inner_products(const FieldVectors& fields, const at::Tensor& left, const at::Tensor& right) {
   const at::Tensor& e = fields.tensor();
-  return (e.index_select(1, left) * e.index_select(1, right)).sum(2);  // [B, P]
+  INTERPLAY_CHECK(left.dim() == 1 && left.sizes() == right.sizes() && left.scalar_type() == at::kLong,
+                  "inner_products: pairs are two i64 tensors [P], found {} of {} and {} of {}", left.sizes(),
+                  c10::toString(left.scalar_type()), right.sizes(), c10::toString(right.scalar_type()));
+  if (!e.device().is_cpu() || e.scalar_type() != at::kFloat)
+    return (e.index_select(1, left) * e.index_select(1, right)).sum(2);
+  const auto whole = e.contiguous(), l = left.contiguous(), r = right.contiguous();
+  return at::GradMode::is_enabled() ? PairsNode::apply(whole, l, r) : PairsNode::run(whole, l, r);  // [B, P]
 }
 
 std::pair<at::Tensor, at::Tensor> all_pairs(int64_t fields) {

@@ -37,6 +37,11 @@ at::Tensor normalise(torch::nn::BatchNorm1d& norm, const at::Tensor& x) {
 }  // namespace
 
 torch::nn::Linear xavier_linear(int64_t in, int64_t out, bool bias) {
+  INTERPLAY_CHECK(
+      in >= 1 && out >= 1,
+      "a linear layer from {} to {} numbers; the model has nothing to read or to give, check fields.keep and "
+      "fields.drop",
+      in, out);
   torch::nn::Linear linear(torch::nn::LinearOptions(in, out).bias(bias));
   torch::nn::init::xavier_normal_(linear->weight);
   if (bias) torch::nn::init::zeros_(linear->bias);

@@ -106,6 +106,8 @@ const char* name_of(at::ScalarType scalar) {
 void save_safetensors(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& tensors,
                       const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
+  INTERPLAY_CHECK(!metadata.contains(kChecksum), "{}: the metadata key '{}' is the file's own checksum; use another",
+                  file.string(), kChecksum);
   header["__metadata__"][kChecksum] = std::string(kDigits, '0');
   for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
   uint64_t offset = 0;

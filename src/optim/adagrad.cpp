@@ -29,7 +29,8 @@ class Adagrad final : public RowRule<Adagrad> {
   void start(const at::Tensor&, at::Tensor state) const override { state.fill_(options_.initial); }
   AdagradConstants constants(const StepInfo& step) const { return {float(step.lr), float(options_.eps)}; }
 
-  void row(float* w, const float* g, float* s, int64_t width, const AdagradConstants& c) const {
+  INTERPLAY_INLINE void row(float* __restrict w, const float* __restrict g, float* __restrict s, int64_t width,
+                            const AdagradConstants& c) const {
     for (int64_t k = 0; k < width; ++k) {
       s[k] += g[k] * g[k];
       w[k] -= c.lr * g[k] / (std::sqrt(s[k]) + c.eps);
@@ -57,7 +58,8 @@ class RowwiseAdagrad final : public RowRule<RowwiseAdagrad> {
   void start(const at::Tensor&, at::Tensor state) const override { state.fill_(options_.initial); }
   AdagradConstants constants(const StepInfo& step) const { return {float(step.lr), float(options_.eps)}; }
 
-  void row(float* w, const float* g, float* s, int64_t width, const AdagradConstants& c) const {
+  INTERPLAY_INLINE void row(float* __restrict w, const float* __restrict g, float* __restrict s, int64_t width,
+                            const AdagradConstants& c) const {
     float square = 0;
     for (int64_t k = 0; k < width; ++k) square += g[k] * g[k];
     s[0] += square / float(width);

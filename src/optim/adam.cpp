@@ -44,9 +44,10 @@ class Adam final : public RowRule<Adam> {
             keep};
   }
 
-  void row(float* w, const float* g, float* s, int64_t width, const Constants& c) const {
-    float* const m = s;
-    float* const v = s + width;
+  INTERPLAY_INLINE void row(float* __restrict w, const float* __restrict g, float* __restrict s, int64_t width,
+                            const Constants& c) const {
+    float* __restrict const m = s;
+    float* __restrict const v = s + width;
     for (int64_t k = 0; k < width; ++k) {
       m[k] += c.new1 * (g[k] - m[k]);
       v[k] = c.beta2 * v[k] + c.new2 * g[k] * g[k];

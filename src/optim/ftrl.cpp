@@ -31,7 +31,8 @@ class Ftrl final : public RowRule<Ftrl> {
     return {float(1 / step.lr), float(options_.beta), float(options_.lambda1), float(options_.lambda2)};
   }
 
-  void row(float* w, const float* g, float* s, int64_t width, const Constants& c) const {
+  INTERPLAY_INLINE void row(float* __restrict w, const float* __restrict g, float* __restrict s, int64_t width,
+                            const Constants& c) const {
     float* const z = s;
     float* const n = s + width;
     const bool begun = s[2 * width] != 0;

@@ -7,6 +7,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "nn/tasks.h"
+
 namespace interplay {
 namespace {
 
@@ -85,7 +87,8 @@ at::Tensor penalty_gradient(const at::Tensor& w, const GroupOptions& o) { return
 
 bool has_penalty(const GroupOptions& o) { return o.l1 != 0 || o.l2 != 0; }
 
-constexpr int64_t kBlock = 256;  // rows whose gradients are built at a time in the pass over a whole table
+constexpr int64_t kBlock = 256;         // rows whose gradients are built at a time
+constexpr int64_t kBlocksPerTask = 16;  // in the pass over a whole table
 
 }  // namespace
 
@@ -105,30 +108,56 @@ struct ParameterGroups::State {
     return it->second;
   }
 
-  /// Calls visit(first row, rows, gradients [rows, K]) for a whole table, gradients of absent rows being the penalty's.
+  /// A stretch of work on one table.
+  struct Stretch {
+    TableParameter* table;
+    int64_t first, count;
+  };
+  static void add_stretches(TableParameter& t, int64_t count, int64_t step, std::vector<Stretch>& out) {
+    for (int64_t first = 0; first < count; first += step) out.push_back({&t, first, std::min(step, count - first)});
+  }
+  static int64_t blocks_of(const TableParameter& t) {  // of all rows but the padding row
+    return (t.table->table().rows() - 1 + kBlock - 1) / kBlock;
+  }
+
+  /// Calls visit(first row, rows, gradients [rows, K]) for some blocks of a whole table, gradients of absent rows being
+  /// the penalty's.
   template <class Visit>
-  static void every_row(const TableParameter& t, const Visit& visit) {
+  static void every_row(const TableParameter& t, int64_t begin, int64_t end, const Visit& visit) {
     auto& table = t.table->table();
     const int64_t width = table.width(), stride = table.stride();
     const float* const w = table.weight().const_data_ptr<float>();
     const int64_t* const touched = t.gradients.rows.const_data_ptr<int64_t>();
     const int64_t count = t.gradients.rows.size(0);
     const float* const grad = t.gradients.grad.const_data_ptr<float>();
-    const int64_t blocks = (table.rows() - 1 + kBlock - 1) / kBlock;  // the padding row is left out
-    at::parallel_for(0, blocks, 16, [&](int64_t begin, int64_t end) {
-      std::vector<float> g(size_t(kBlock * width));
-      int64_t next = std::lower_bound(touched, touched + count, 1 + begin * kBlock) - touched;
-      for (int64_t block = begin; block < end; ++block) {
-        const int64_t first = 1 + block * kBlock, rows = std::min(kBlock, table.rows() - first);
-        std::fill(g.begin(), g.begin() + rows * width, 0.f);
-        for (; next < count && touched[next] < first + rows; ++next) {
-          std::copy_n(grad + next * width, width, g.data() + (touched[next] - first) * width);
-        }
-        for (int64_t r = 0; r < rows; ++r)
-          add_penalty(w + (first + r) * stride, g.data() + r * width, width, t.group->options);
-        visit(first, rows, g.data());
+    thread_local std::vector<float> g;
+    g.resize(size_t(kBlock * width));
+    int64_t next = std::lower_bound(touched, touched + count, 1 + begin * kBlock) - touched;
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t first = 1 + block * kBlock, rows = std::min(kBlock, table.rows() - first);
+      std::fill(g.begin(), g.begin() + rows * width, 0.f);
+      for (; next < count && touched[next] < first + rows; ++next) {
+        std::copy_n(grad + next * width, width, g.data() + (touched[next] - first) * width);
       }
-    });
+      for (int64_t r = 0; r < rows; ++r)
+        add_penalty(w + (first + r) * stride, g.data() + r * width, width, t.group->options);
+      visit(first, rows, g.data());
+    }
+  }
+
+  static void take_gradients(TableParameter& t) {
+    auto& table = t.table->table();
+    t.gradients = table.take();
+    if (t.group->options.mode != "lazy" || !has_penalty(t.group->options)) return;
+    if (!table.device().is_cpu()) {
+      t.gradients.grad.add_(penalty_gradient(table.weight().index_select(0, t.gradients.rows), t.group->options));
+      return;
+    }
+    const float* const w = table.weight().const_data_ptr<float>();
+    const int64_t* const rows = t.gradients.rows.const_data_ptr<int64_t>();
+    float* const g = t.gradients.grad.mutable_data_ptr<float>();
+    for (int64_t r = 0; r < t.gradients.rows.size(0); ++r)
+      add_penalty(w + rows[r] * table.stride(), g + r * table.width(), table.width(), t.group->options);
   }
 
   double table_norm2(TableParameter& t) {
@@ -136,10 +165,12 @@ struct ParameterGroups::State {
     if (!table.device().is_cpu()) return full_gradient(t).square().sum().item<double>();
     if (t.group->options.mode == "dense" && has_penalty(t.group->options)) {
       std::vector<double> partial(size_t(table.rows() / kBlock + 2), 0.0);  // by place, so the sum has one order
-      every_row(t, [&](int64_t first, int64_t rows, const float* g) {
-        double sum = 0;
-        for (int64_t k = 0; k < rows * table.width(); ++k) sum += double(g[k]) * g[k];
-        partial[size_t(first / kBlock)] += sum;
+      at::parallel_for(0, blocks_of(t), kBlocksPerTask, [&](int64_t begin, int64_t end) {
+        every_row(t, begin, end, [&](int64_t first, int64_t rows, const float* g) {
+          double sum = 0;
+          for (int64_t k = 0; k < rows * table.width(); ++k) sum += double(g[k]) * g[k];
+          partial[size_t(first / kBlock)] += sum;
+        });
       });
       double sum = 0;
       for (const double p : partial) sum += p;
@@ -155,39 +186,61 @@ struct ParameterGroups::State {
     return g.index_add_(0, t.gradients.rows, t.gradients.grad);
   }
 
-  void move_table(TableParameter& t, const StepInfo& info, float scale) {
+  /// On another device than the CPU, by the plain twins.
+  void move_anywhere(TableParameter& t, const StepInfo& info, float scale) {
     auto& table = t.table->table();
-    const bool lazy = t.group->options.mode == "lazy";
-    const int64_t width = table.width(), stride = table.stride();
-    if (!table.device().is_cpu()) {
-      if (lazy) {
-        auto w = table.weight().index_select(0, t.gradients.rows), s = table.state().index_select(0, t.gradients.rows);
-        t.group->rule->update(w, t.gradients.grad * scale, s, info);
-        table.weight().index_copy_(0, t.gradients.rows, w);
-        table.state().index_copy_(0, t.gradients.rows, s);
-      } else {
-        t.group->rule->update(table.weight().slice(0, 1), full_gradient(t).slice(0, 1) * scale,
-                              table.state().slice(0, 1), info);
-      }
-      return;
-    }
-    float* const w = table.weight().mutable_data_ptr<float>();
-    float* const s = w + width;
-    if (lazy) {
-      float* const g = t.gradients.grad.mutable_data_ptr<float>();
-      const int64_t* const rows = t.gradients.rows.const_data_ptr<int64_t>();
-      if (scale != 1) t.gradients.grad.mul_(scale);
-      at::parallel_for(0, t.gradients.rows.size(0), kBlock, [&](int64_t begin, int64_t end) {
-        t.group->rule->update({w, g + begin * width, s, end - begin, width, stride, stride, rows + begin}, info);
-      });
+    if (t.group->options.mode == "lazy") {
+      auto w = table.weight().index_select(0, t.gradients.rows), s = table.state().index_select(0, t.gradients.rows);
+      t.group->rule->update(w, t.gradients.grad * scale, s, info);
+      table.weight().index_copy_(0, t.gradients.rows, w);
+      table.state().index_copy_(0, t.gradients.rows, s);
     } else {
-      every_row(t, [&](int64_t first, int64_t rows, float* g) {
-        if (scale != 1) {
-          for (int64_t k = 0; k < rows * width; ++k) g[k] *= scale;
-        }
-        t.group->rule->update({w + first * stride, g, s + first * stride, rows, width, stride, stride}, info);
-      });
+      t.group->rule->update(table.weight().slice(0, 1), full_gradient(t).slice(0, 1) * scale, table.state().slice(0, 1),
+                            info);
     }
+  }
+
+  /// Touched rows first .. first + count of a lazy table: sums their gradients, unless take() has, and moves them.
+  static void move_touched(const Stretch& at, const StepInfo& info, float scale) {
+    TableParameter& t = *at.table;
+    auto& table = t.table->table();
+    const int64_t width = table.width(), stride = table.stride();
+    float* const w = table.weight().mutable_data_ptr<float>();
+    const GroupOptions& options = t.group->options;
+    thread_local std::vector<float> sums;
+    thread_local std::vector<int64_t> rows;
+    float* g;
+    if (t.gradients.rows.defined()) {
+      g = t.gradients.grad.mutable_data_ptr<float>() + at.first * width;
+      const int64_t* const from = t.gradients.rows.const_data_ptr<int64_t>() + at.first;
+      rows.assign(from, from + at.count);
+      for (int64_t k = 0; scale != 1 && k < at.count * width; ++k) g[k] *= scale;
+    } else {
+      sums.resize(size_t(at.count * width));
+      g = sums.data();
+      const auto from = table.touched_rows().begin() + at.first;
+      rows.assign(from, from + at.count);
+      for (const int64_t r : rows) {  // on their way while the gradients are summed
+        const char* const row = reinterpret_cast<const char*>(w + r * stride);
+        for (int64_t byte = 0; byte < stride * int64_t(sizeof(float)); byte += 64) __builtin_prefetch(row + byte, 1, 2);
+      }
+      table.sum_gradients(at.first, at.count, g);
+      for (int64_t r = 0; has_penalty(options) && r < at.count; ++r)
+        add_penalty(w + rows[size_t(r)] * stride, g + r * width, width, options);
+    }
+    t.group->rule->update({w, g, w + width, at.count, width, stride, stride, rows.data()}, info);
+  }
+
+  static void move_all_rows(const Stretch& blocks, const StepInfo& info, float scale) {
+    TableParameter& t = *blocks.table;
+    auto& table = t.table->table();
+    const int64_t width = table.width(), stride = table.stride();
+    float* const w = table.weight().mutable_data_ptr<float>();
+    every_row(t, blocks.first, blocks.first + blocks.count, [&](int64_t first, int64_t rows, float* g) {
+      for (int64_t k = 0; scale != 1 && k < rows * width; ++k) g[k] *= scale;
+      float* const row = w + first * stride;
+      t.group->rule->update({row, g, row + width, rows, width, stride, stride}, info);
+    });
   }
 
   void move_dense(DenseParameter& p, const StepInfo& info, float scale) {
@@ -230,7 +283,7 @@ ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& 
   }
   const at::NoGradGuard no_grad;
   for (const auto& p : module.named_parameters()) {
-    if (!p.value().requires_grad()) continue;
+    if (!p.value().requires_grad() || p.value().numel() == 0) continue;
     DenseParameter parameter{p.key(), p.value(), {}, &state_->group(names.at(p.key()))};
     const auto rows = parameter.as_rows(p.value());
     parameter.state = at::zeros({rows.size(0), parameter.group->rule->state_width(rows.size(1))}, rows.options());
@@ -292,24 +345,17 @@ double ParameterGroups::step(const Step& step) {
       tables.push_back(&t);
     }
   }
-  at::parallel_for(0, int64_t(tables.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      TableParameter& t = *tables[size_t(i)];
-      auto& table = t.table->table();
-      t.gradients = table.take();
-      if (t.group->options.mode == "lazy" && has_penalty(t.group->options)) {
-        if (!table.device().is_cpu()) {
-          t.gradients.grad.add_(penalty_gradient(table.weight().index_select(0, t.gradients.rows), t.group->options));
-          continue;
-        }
-        const float* const w = table.weight().const_data_ptr<float>();
-        const int64_t* const rows = t.gradients.rows.const_data_ptr<int64_t>();
-        float* const g = t.gradients.grad.mutable_data_ptr<float>();
-        for (int64_t r = 0; r < t.gradients.rows.size(0); ++r) {
-          add_penalty(w + rows[r] * table.stride(), g + r * table.width(), table.width(), t.group->options);
-        }
-      }
-    }
+  std::vector<nn::TableStorage*> storages;
+  for (auto* t : tables) {
+    if (t->table->table().device().is_cpu()) storages.push_back(&t->table->table());
+  }
+  nn::TableStorage::sort(storages);
+  // Only a norm, a pass over whole tables and other devices need the summed gradients written out.
+  const auto is_fused = [&](const TableParameter& t) {
+    return step.clip_norm == 0 && t.group->options.mode == "lazy" && t.table->table().device().is_cpu();
+  };
+  run_tasks(int64_t(tables.size()), [&](int64_t i) {
+    if (!is_fused(*tables[size_t(i)])) s.take_gradients(*tables[size_t(i)]);
   });
   std::vector<DenseParameter*> dense;
   for (auto& p : s.dense) {
@@ -338,8 +384,28 @@ double ParameterGroups::step(const Step& step) {
   const auto info = [&](const Group* group, bool rows) {
     return StepInfo{s.steps, group->options.lr * step.lr_factor, rows && group->options.mode == "lazy"};
   };
+  std::vector<State::Stretch> touched, whole;
   for (auto* t : tables) {
-    s.move_table(*t, info(t->group, true), float(scale));
+    if (!t->table->table().device().is_cpu()) {
+      s.move_anywhere(*t, info(t->group, true), float(scale));
+    } else if (t->group->options.mode == "dense") {
+      State::add_stretches(*t, State::blocks_of(*t), kBlocksPerTask, whole);
+    } else {
+      const bool taken = t->gradients.rows.defined();
+      State::add_stretches(*t, taken ? t->gradients.rows.size(0) : int64_t(t->table->table().touched_rows().size()),
+                           kBlock, touched);
+    }
+  }
+  run_tasks(int64_t(touched.size()), [&](int64_t i) {
+    const auto& at = touched[size_t(i)];
+    s.move_touched(at, info(at.table->group, true), float(scale));
+  });
+  run_tasks(int64_t(whole.size()), [&](int64_t i) {
+    const auto& blocks = whole[size_t(i)];
+    s.move_all_rows(blocks, info(blocks.table->group, true), float(scale));
+  });
+  for (auto* t : tables) {
+    t->table->table().clear();
     t->gradients = {};
   }
   for (auto* p : dense) {

@@ -20,7 +20,8 @@ class Sgd final : public RowRule<Sgd> {
   int64_t state_width(int64_t width) const override { return options_.momentum > 0 ? width : 0; }
   Constants constants(const StepInfo& step) const { return {float(step.lr), float(options_.momentum)}; }
 
-  void row(float* w, const float* g, float* s, int64_t width, const Constants& c) const {
+  INTERPLAY_INLINE void row(float* __restrict w, const float* __restrict g, float* __restrict s, int64_t width,
+                            const Constants& c) const {
     for (int64_t k = 0; k < width; ++k) {
       float move = g[k];
       if (c.momentum > 0) move = s[k] = c.momentum * s[k] + g[k];

@@ -144,24 +144,122 @@ int64_t peak_memory_bytes() {
   return int64_t(usage.ru_maxrss) * 1024;
 }
 
+namespace {
+
+struct Splits {
+  Dataset train;
+  std::optional<Dataset> valid, test;
+};
+
+Splits open_splits(const fs::path& data, const Schema& schema) {
+  const auto open = [&](const char* split) { return Dataset::open(data, split).select(schema); };
+  Splits splits{open("train"), {}, {}};
+  if (Dataset::exists(data, "valid")) splits.valid = open("valid");
+  if (Dataset::exists(data, "test")) splits.test = open("test");
+  return splits;
+}
+
+Schema read_schema(const fs::path& data, const Config& fields) {
+  INTERPLAY_CHECK_DATA(fs::is_directory(data), "{}: no such directory; make it with `interplay prepare`",
+                       data.string());
+  INTERPLAY_CHECK_DATA(fs::exists(data / Bundle::kSchema), "{}: not prepared data, for it has no {}", data.string(),
+                       Bundle::kSchema);
+  return select_fields(Schema::load(data / Bundle::kSchema), fields);
+}
+
+/// What is monitored must mean something on the validation rows (gAUC needs groups, AUC both classes): told before
+/// training, not after its first epoch.
+void check_monitor(const Dataset& valid, const TrainOptions& t) {
+  const Dataset labels = valid.select(Schema({}, valid.schema().labels()));
+  Predicted rows;
+  rows.labels = int64_t(valid.schema().labels().size());
+  for (int64_t first = 0; first < labels.rows(); first += t.eval_batch_size) {
+    const Batch b = labels.slice(first, std::min(t.eval_batch_size, labels.rows() - first));
+    const auto add = [](auto& to, const at::Tensor& from) {
+      using Value = typename std::remove_reference_t<decltype(to)>::value_type;
+      if (!from.defined()) return;
+      const auto flat = from.contiguous();
+      to.insert(to.end(), flat.const_data_ptr<Value>(), flat.const_data_ptr<Value>() + flat.numel());
+    };
+    add(rows.label, b.labels);
+    add(rows.weight, b.weight);
+    add(rows.group, b.group);
+  }
+  rows.logit.assign(rows.label.size(), 0);
+  std::vector<Config> names;
+  for (const auto& name : monitored_names(t.monitor)) names.push_back(Config::scalar(name, true));
+  monitor_value(rows.evaluate(Config::sequence(names), valid.schema().labels()), t.monitor);
+}
+
+/// The best weights on one split; its part of the report goes to `report`.
+std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& dataset, const TrainOptions& t,
+                               RunReport& report) {
+  const double offset = t.negative_rate < 1 ? negative_rate_offset(t.negative_rate) : 0;
+  const Predicted p = predict(model, dataset, {t.eval_batch_size, at::Device(t.device), offset, name});
+  std::vector<Config> wanted;
+  for (const auto& metric : {"auc", "logloss", "ne", "calibration", "pr_auc", "rmse"})
+    wanted.push_back(Config::scalar(metric, true));
+  if (!p.group.empty()) wanted.insert(wanted.begin() + 2, Config::scalar("gauc", true));
+  auto values = p.evaluate(Config::sequence(wanted), dataset.schema().labels());
+  log::record(fmt::format("{} {}", name, metrics_line(values)));
+  if (p.labels == 1) {
+    report.splits.push_back(report_split(
+        name, Predictions{.logit = p.logit, .label = p.label, .weight = p.weight, .group = p.group}, values));
+  }
+  return values;
+}
+
+void fill_report(RunReport& report, const RunSummary& s, const Config& config, const Schema& schema, int64_t rows) {
+  const Config monitor = config["train"]["monitor"];
+  report.title = fmt::format("{} on {}", config["model"]["name"].as<std::string>(),
+                             fs::weakly_canonical(config["data"].as<std::string>()).filename().string());
+  report.config = config.yaml();
+  report.monitor = monitor.is_scalar() ? monitor.as<std::string>() : monitor.yaml();
+  report.facts = {{"parameters", human_count(double(s.parameters))},
+                  {"fields", std::to_string(schema.fields().size())},
+                  {"train rows", std::to_string(rows)},
+                  {"training speed", human_count(s.fit.rows_per_s) + " rows/s"},
+                  {"training time", human_seconds(s.fit.seconds)},
+                  {"peak memory", human_bytes(double(s.peak_bytes))},
+                  {"stopped by", s.fit.stopped_by}};
+  double seconds = 0;
+  for (const auto& e : s.fit.evaluations) {
+    seconds += e.seconds;
+    report.evaluations.push_back(
+        {e.step, double(e.epoch), e.train_loss, e.lr, e.monitor, e.rows_per_s, seconds, e.metrics});
+  }
+  if (s.fit.best >= 0) report.best_step = s.fit.evaluations[size_t(s.fit.best)].step;
+}
+
+/// A layer that is not registered trains and scores here, but is drawn anew wherever the run is loaded.
+void check_reload(Model& model, const fs::path& run, const Dataset& rows, at::Device device) {
+  const at::NoGradGuard no_grad;
+  const Features x = rows.slice(0, std::min<int64_t>(64, rows.rows())).features.to(device);
+  const auto again = Bundle::open(run).model();
+  move_model(*again, device);
+  model.eval();
+  const auto own = model.forward(x).logit, loaded = again->forward(x).logit;
+  INTERPLAY_CHECK(at::allclose(own, loaded, 1e-4, 1e-5),
+                  "{}: the model scores differently once it is loaded from {} (logits differ by up to {:.3g}); does it "
+                  "register every layer, table and parameter (register_module, register_parameter)?",
+                  run.string(), Bundle::kWeights, (own - loaded).abs().max().item<double>());
+}
+
+}  // namespace
+
 RunSummary train_run(const Config& experiment, const RunOptions& options) {
   const auto begun = std::chrono::steady_clock::now();
   Config config = resolve_experiment(experiment);
   config.set("data", Config::scalar(options.data.string(), true));
   set_threads(config);
-  INTERPLAY_CHECK_DATA(fs::is_directory(options.data), "{}: no such directory; make it with `interplay prepare`",
-                       options.data.string());
-  INTERPLAY_CHECK_DATA(fs::exists(options.data / Bundle::kSchema), "{}: not prepared data, for it has no {}",
-                       options.data.string(), Bundle::kSchema);
-  const Schema schema = select_fields(Schema::load(options.data / Bundle::kSchema), config["fields"]);
-  const auto open = [&](const char* split) { return Dataset::open(options.data, split).select(schema); };
-  const Dataset train = open("train");
-  std::optional<Dataset> valid, test;
-  if (Dataset::exists(options.data, "valid")) valid = open("valid");
-  if (Dataset::exists(options.data, "test")) test = open("test");
+  const Schema schema = read_schema(options.data, config["fields"]);
+  const Splits splits = open_splits(options.data, schema);
+  const auto rows = [](const std::optional<Dataset>& d) { return d ? d->rows() : 0; };
 
   auto model = make_model(config["model"], schema, uint64_t(config["seed"].as<int64_t>()));
   Trainer trainer(*model, config);
+  const TrainOptions& t = trainer.options();
+  if (rows(splits.valid) > 0) check_monitor(*splits.valid, t);
   open_directory(config, schema, options);
   if (!options.init.empty() && !options.resume) warm_start(*model, schema, options.data, Bundle::open(options.init));
   start_bundle(options.out, config, schema, options.data);
@@ -170,11 +268,11 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   summary.parameters = parameter_count(*model);
   log::info("{}: {} fields, {} parameters; {} train rows, {} valid, {} test; {} thread{}",
             config["model"]["name"].as<std::string>(), schema.fields().size(), human_count(double(summary.parameters)),
-            train.rows(), valid ? valid->rows() : 0, test ? test->rows() : 0, at::get_num_threads(),
+            splits.train.rows(), rows(splits.valid), rows(splits.test), at::get_num_threads(),
             at::get_num_threads() == 1 ? "" : "s");
   trainer.run_in(options.out, options.resume);
   if (options.started) options.started(trainer);
-  summary.fit = valid ? trainer.fit(train, *valid) : trainer.fit(train);
+  summary.fit = splits.valid ? trainer.fit(splits.train, *splits.valid) : trainer.fit(splits.train);
   if (summary.fit.interrupted) {
     throw Error(fmt::format("interrupted at step {}; a checkpoint is written, go on with --resume", summary.fit.steps),
                 ErrorKind::interrupted);
@@ -182,48 +280,15 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   log::info("stopped: {}; {} steps, {} rows/s", summary.fit.stopped_by, summary.fit.steps,
             human_count(summary.fit.rows_per_s));
 
-  const TrainOptions& t = trainer.options();
-  const double offset = t.negative_rate < 1 ? negative_rate_offset(t.negative_rate) : 0;
   RunReport report;
-  const auto judge = [&](const char* name, const Dataset& dataset) {
-    const Predicted p = predict(*model, dataset, {t.eval_batch_size, at::Device(t.device), offset, name});
-    std::vector<Config> wanted;
-    for (const auto& metric : {"auc", "logloss", "ne", "calibration", "pr_auc", "rmse"})
-      wanted.push_back(Config::scalar(metric, true));
-    if (!p.group.empty()) wanted.insert(wanted.begin() + 2, Config::scalar("gauc", true));
-    auto values = p.evaluate(Config::sequence(wanted), schema.labels());
-    log::record(fmt::format("{} {}", name, metrics_line(values)));
-    if (p.labels == 1) {
-      report.splits.push_back(report_split(
-          name, Predictions{.logit = p.logit, .label = p.label, .weight = p.weight, .group = p.group}, values));
-    }
-    return values;
-  };
-  if (valid && valid->rows() > 0) summary.valid = judge("valid", *valid);
-  if (test && test->rows() > 0) summary.test = judge("test", *test);
+  if (rows(splits.valid) > 0) summary.valid = judge(*model, "valid", *splits.valid, t, report);
+  if (options.test && rows(splits.test) > 0) summary.test = judge(*model, "test", *splits.test, t, report);
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   summary.peak_bytes = peak_memory_bytes();
-
-  report.title = fmt::format("{} on {}", config["model"]["name"].as<std::string>(),
-                             fs::weakly_canonical(options.data).filename().string());
-  report.config = config.yaml();
-  report.monitor = t.monitor.is_scalar() ? t.monitor.as<std::string>() : t.monitor.yaml();
-  report.facts = {{"parameters", human_count(double(summary.parameters))},
-                  {"fields", std::to_string(schema.fields().size())},
-                  {"train rows", std::to_string(train.rows())},
-                  {"training speed", human_count(summary.fit.rows_per_s) + " rows/s"},
-                  {"training time", human_seconds(summary.fit.seconds)},
-                  {"peak memory", human_bytes(double(summary.peak_bytes))},
-                  {"stopped by", summary.fit.stopped_by}};
-  double seconds = 0;
-  for (const auto& e : summary.fit.evaluations) {
-    seconds += e.seconds;
-    report.evaluations.push_back(
-        {e.step, double(e.epoch), e.train_loss, e.lr, e.monitor, e.rows_per_s, seconds, e.metrics});
-  }
-  if (summary.fit.best >= 0) report.best_step = summary.fit.evaluations[size_t(summary.fit.best)].step;
   if (!fs::exists(options.out / Bundle::kWeights) || summary.fit.best < 0)
     save_weights(options.out / Bundle::kWeights, *model);
+  check_reload(*model, options.out, splits.train, at::Device(t.device));
+  fill_report(report, summary, config, schema, splits.train.rows());
   write_report(options.out / "report.html", report);
   write_summary(options.out, summary);
   finish_bundle(options.out);

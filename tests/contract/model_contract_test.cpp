@@ -101,7 +101,8 @@ TEST_P(ModelContract, RowsDoNotSeeTheirNeighbours) {
   ASSERT_GT(together.std().item<double>(), 0.01) << "logits too much alike to tell";
   for (int64_t r = 0; r < kRows; ++r) {
     // Products of other sizes may add up in another order: a few units in the last place of the largest term.
-    EXPECT_NEAR(logits(*model, slice(r, 1)).item<double>(), together[r].item<double>(), 2e-5) << "row " << r;
+    const double z = together[r].item<double>();
+    EXPECT_NEAR(logits(*model, slice(r, 1)).item<double>(), z, 2e-5 + 2e-6 * std::abs(z)) << "row " << r;
   }
 }
 

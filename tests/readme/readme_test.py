@@ -36,7 +36,7 @@ def main(readme, scratch, package):
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             (scratch / name).write_text(body)
     shutil.copytree(readme.parent / 'configs', scratch / 'configs')
-    environment = dict(os.environ, PATH=f'{package}/bin:{os.environ["PATH"]}', CMAKE_PREFIX_PATH=str(package))
+    environment = dict(os.environ, PATH=f'{package}/bin:{os.environ["PATH"]}', PACKAGE=str(package))
     run = lambda script: subprocess.run(['bash', '-euo', 'pipefail', '-c', script], cwd=scratch, env=environment,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     setup = run('interplay synth movielens --rows 6000 --out data/ml-100k')

@@ -15,7 +15,7 @@ enum class Level { debug, info, warning, error, off };
 
 INTERPLAY_API void write(Level level, std::string_view line);
 INTERPLAY_API void record(std::string_view line);  ///< to log files alone: a result, which the program prints itself
-INTERPLAY_API void set_level(Level level);  ///< for standard error; a log file always gets info and above
+INTERPLAY_API void set_level(Level level);         ///< for standard error; a log file always gets info and above
 
 /// While it lives, every line is appended to `file` too.
 class INTERPLAY_API File {

@@ -14,7 +14,8 @@
 
 namespace interplay {
 
-/// Limits that a declaration may carry. They are checked when a config is read and printed by `interplay models NAME`.
+/// Limits that a declaration may carry; for a list they hold for each item. They are checked when a config is read and
+/// printed by `interplay models NAME`.
 struct Range {
   double low, high;  ///< both included
 };
@@ -48,6 +49,7 @@ void read_options(T& options, const Config& config, const std::string& owner = "
 namespace detail {
 
 INTERPLAY_API void check_range(const Config& at, double value, const Range& range);
+INTERPLAY_API std::string range_text(const Range& range);  ///< `1 to 1000000`
 INTERPLAY_API void check_one_of(const Config& at, const std::string& value, const OneOf& one_of);
 INTERPLAY_API void unknown_key(const Config& config, const std::string& key, const std::vector<std::string>& known,
                                const std::string& owner);
@@ -65,7 +67,6 @@ struct IsOptional : std::false_type {};
 template <class T>
 struct IsOptional<std::optional<T>> : std::true_type {};
 
-inline void check(const Config&, const auto&) {}
 inline void check(const Config& at, int64_t value, const Range& range) { check_range(at, double(value), range); }
 inline void check(const Config& at, double value, const Range& range) { check_range(at, value, range); }
 inline void check(const Config& at, const std::string& value, const OneOf& names) { check_one_of(at, value, names); }
@@ -79,7 +80,20 @@ void check(const Config& at, const std::optional<T>& value, const Limit& limit) 
 }
 
 template <class T>
+struct IsOption : std::disjunction<std::is_same<T, bool>, std::is_same<T, int64_t>, std::is_same<T, double>,
+                                   std::is_same<T, std::string>, std::is_same<T, Config>,
+                                   std::is_same<T, std::map<std::string, double>>> {};
+template <class T>
+struct IsOption<std::vector<T>> : std::true_type {};
+template <class T>
+struct IsOption<std::optional<T>> : std::true_type {};
+
+template <class T>
 void read(T& value, const Config& from) {
+  static_assert(
+      IsOption<T>::value || OptionStruct<T>,
+      "an option is a bool, int64_t, double, std::string, a vector or optional of these, "
+      "std::map<std::string, double>, another option struct or Config; use int64_t for int, double for float");
   if constexpr (std::same_as<T, Config>) {
     value = from;
   } else if constexpr (OptionStruct<T>) {
@@ -192,7 +206,7 @@ std::vector<OptionLine> describe_options(T options = {}) {
     [[maybe_unused]] const auto add_limit = [&](auto&& limit) {
       using Limit = std::remove_cvref_t<decltype(limit)>;
       if constexpr (std::same_as<Limit, Range>) {
-        line.limits = fmt::format("{:g} to {:g}", limit.low, limit.high);
+        line.limits = detail::range_text(limit);
       } else if constexpr (std::same_as<Limit, OneOf>) {
         line.limits = fmt::format("{}", fmt::join(limit.names, " | "));
       }

@@ -126,6 +126,8 @@ class Registry final : public AnyRegistry {
 };
 
 /// Puts Derived, built from (Args..., const Derived::Options&), under `name` when the library that holds it is loaded.
+/// Where options have to fit one another, `void check(const Config& config) const` in Options says so, with
+/// config["heads"].fail("...") or INTERPLAY_CHECK: it is called when a configuration is read.
 /// Taking the address of the ABI symbol makes a plugin built for another version impossible to load.
 template <class Derived, class Base, class... Args>
 class Registration {
@@ -137,10 +139,18 @@ class Registration {
 
  private:
   using Options = typename Derived::Options;
+  static_assert(std::is_base_of_v<Base, Derived>, "what is registered must derive from what the registry makes");
+  static_assert(
+      OptionStruct<Options>,
+      "Options needs `void visit(auto&& field)` that calls field(\"name\", member, \"what it is\") for each option");
+  static_assert(std::is_constructible_v<Derived, Args..., const Options&>,
+                "a registered class is built from the registry's arguments and its options: a model from (const "
+                "interplay::Schema&, const Options&)");
   static Options read(const Config& config) {
     Options options;
     const bool named = config.is_map() && config["name"].defined();
     read_options(options, config, named ? fmt::format("'{}'", config["name"].template as<std::string>()) : "");
+    if constexpr (requires { options.check(config); }) options.check(config);
     return options;
   }
   static std::shared_ptr<Base> make(Args... args, const Config& config) {

@@ -23,7 +23,9 @@ namespace interplay {
 ///     const auto item = fields->field(x, "item_id");           // [B, K]
 ///     const auto history = fields->sequence(x, "hist_item_ids");
 ///
-/// Parameter group: embedding, unless named otherwise. Thread safety: concurrent forward() under NoGradGuard is allowed.
+/// A text field has no vector of its own: Error, unless it is left out by fields.drop.
+/// Parameter group: embedding, unless named otherwise. Thread safety: concurrent forward() under NoGradGuard is
+/// allowed.
 class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::ParameterGroup {
  public:
   /// Rows start from N(0, init_std^2). `leave_out` names fields that forward() skips, because the model reads them its

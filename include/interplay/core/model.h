@@ -6,6 +6,7 @@
 
 #include <torch/nn/module.h>
 
+#include <interplay/base/error.h>
 #include <interplay/base/registry.h>
 #include <interplay/data/features.h>
 #include <interplay/data/schema.h>
@@ -32,6 +33,20 @@ struct Output {
 /// A new one is one file: a class with `struct Options` and a constructor (const Schema&, const Options&), and
 /// INTERPLAY_REGISTER_MODEL("name", Class, "what it is"). forward() must work for any batch size, and in eval mode a
 /// row's logit must not depend on the other rows.
+///
+/// What holds for it:
+/// - Everything that learns is registered: register_parameter(), register_module(), in the constructor. What is not is
+///   neither saved nor found again; a run whose model scores differently after being loaded is refused at its end.
+/// - A parameter is of group `dense`, or of the group that its module names (nn::ParameterGroup); embedding tables are
+/// of
+///   `embedding`, first-order weights of `linear`. `optimizer:` gives each group its rule.
+/// - Layers that an option may leave out are members that start as {nullptr} and are registered where wanted.
+/// - Randomness (dropout) comes from torch's default generator, whose state a checkpoint keeps. Tensors that are not
+///   learnt but must follow the model to its device are buffers (register_buffer()).
+/// - A mistake that only the user can mend is INTERPLAY_CHECK(condition, "model.heads: {} ...", ...), which throws
+/// Error;
+///   options that have to fit one another are checked by Options::check(), see Registration.
+/// - Several labels: logits [B, T], T = schema.labels().size(); a model for one label returns [B].
 /// Thread safety: concurrent forward() in eval mode under NoGradGuard is allowed.
 class INTERPLAY_API Model : public torch::nn::Module {
  public:

@@ -10,8 +10,8 @@ namespace interplay {
 /// Loads a shared library whose models, losses, metrics, optimizers and readers register themselves. Build one with
 /// CMake's `interplay_add_plugin(name file.cpp)`.
 ///
-///     load_plugin("build/libautoint.so");
-///     auto model = make_model(Config::parse("{name: autoint}"), schema);
+///     load_plugin("build/libnfm.so");
+///     auto model = make_model(Config::parse("{name: nfm}"), schema);
 ///
 /// Before any of its code runs, the file is looked into: throws Error naming the file where it is not a shared library,
 /// not a plugin, or built for another Interplay (both versions are named). After loading, throws Error where it took a

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,8 +18,35 @@ struct RowGradients {
   at::Tensor grad;  ///< f32 [U, K]
 };
 
+/// Some distinct rows of a table and the reads of each, for a RowGradient to add up.
+struct ReadBlock {
+  int64_t count = 0;               ///< distinct rows
+  const int32_t* row = nullptr;    ///< [count] ascending
+  const int32_t* begin = nullptr;  ///< [count + 1]: row u was read at position[begin[u]] .. position[begin[u + 1] - 1]
+  const int32_t* position = nullptr;  ///< places among the recorded ids, ascending for each row
+  const int32_t* target = nullptr;    ///< [count] which row of `sum` row u adds to; nullptr: row u
+  int64_t first_target = 0;           ///< subtracted from it
+  const float* weight = nullptr;      ///< of the table: row r lies at weight + r * stride
+  int64_t stride = 0, width = 0;      ///< width: K
+  float* sum = nullptr;               ///< [.., K]
+  float* sum_of(int64_t u) const { return sum + (target ? target[u] - first_target : u) * width; }
+};
+
+/// What a backward pass leaves of the reads of one column of ids: the gradient of each read, in a form that need not be
+/// written out. Immutable; used from many threads.
+class INTERPLAY_API RowGradient {
+ public:
+  virtual ~RowGradient();
+  virtual void add(const ReadBlock& block) const = 0;  ///< sum_of(u) += the gradients of row u's reads, in their order
+  /// The plain twin, for any device: gradient of each read. ids i32 [n], weight [V, K] -> f32 [n, K]
+  virtual at::Tensor each(const at::Tensor& ids, const at::Tensor& weight) const = 0;
+};
+
+struct SortedReads;
+
 /// The memory of one embedding table: a row's weights and, behind them, its optimizer state, so that an update touches
-/// one stretch of memory. Also the tape on which backward passes leave (ids, gradient) until a Trainer takes them.
+/// one stretch of memory. Also the tape on which backward passes leave the gradients of reads until a Trainer takes
+/// them.
 ///
 /// Not a torch parameter: nothing here ever costs O(rows) in a step. Row 0 is padding: zero, and never trained.
 class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
@@ -35,17 +63,36 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
   void to(at::Device device);
   at::Device device() const { return storage_.device(); }
 
-  /// Leaves a gradient on the tape: ids i32 [n] and grad f32 [n, K], which may be strided views.
+  /// Leaves gradients on the tape: ids i32 [n] with the gradient of each read, f32 [n, K]; both may be strided views.
   void record(at::Tensor ids, at::Tensor grad);
+  void record(at::Tensor ids, std::shared_ptr<const RowGradient> gradient);
   bool touched() const { return !tape_.empty(); }
-  void clear() { tape_.clear(); }
-  /// Empties the tape: equal rows summed in the order recorded, whatever the number of threads.
+  void clear();
+
+  /// Finds the distinct rows of the tapes of many tables at once; columns of ids that several tables read are sorted
+  /// once. CPU only. Called by take() where it was not called before.
+  static void sort(const std::vector<TableStorage*>& tables);
+  /// After sort(): the rows on the tape, ascending.
+  const std::vector<int32_t>& touched_rows() const;
+  /// After sort(): summed gradients of touched_rows() first .. first + count -> f32 [count, K]. Equal rows are summed
+  /// in the order recorded, whatever the number of threads. May run from many threads.
+  void sum_gradients(int64_t first, int64_t count, float* sum) const;
+  /// All of them; empties the tape.
   RowGradients take();
 
  private:
+  struct Entry {
+    at::Tensor ids;
+    std::shared_ptr<const RowGradient> gradient;
+    std::shared_ptr<const SortedReads> reads;
+    std::vector<int32_t> target;  // place of each of its rows among merged_; empty: the same place
+  };
+  RowGradients take_anywhere();
+
   int64_t rows_, width_;
   at::Tensor storage_;  // f32 [rows, K + S]
-  std::vector<std::pair<at::Tensor, at::Tensor>> tape_;
+  std::vector<Entry> tape_;
+  std::vector<int32_t> merged_;  // rows of all entries, where there are several
 };
 
 /// An embedding table as a module. Its rows show up under the module's name in saved weights ("fields.item_id.weight").
@@ -71,6 +118,10 @@ class INTERPLAY_API EmbeddingImpl : public torch::nn::Module {
   c10::intrusive_ptr<TableStorage> table_;
 };
 TORCH_MODULE(Embedding);
+
+/// Input of every node that reads tables: empty, but it requires a gradient, so that autograd calls the node's
+/// backward.
+INTERPLAY_API at::Tensor gradient_anchor();
 
 /// Column f of `ids` through table f, all in one node of the graph: i32 [B, F] -> f32 [B, F, K]. Tables may repeat.
 INTERPLAY_API at::Tensor gather_fields(const at::Tensor& ids, const std::vector<Embedding>& tables);

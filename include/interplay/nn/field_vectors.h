@@ -1,26 +1,44 @@
 #pragma once
 
+#include <memory>
+#include <vector>
+
 #include <ATen/core/Tensor.h>
 
 #include <interplay/base/api.h>
+#include <interplay/nn/embedding.h>
 
 namespace interplay::nn {
 
 /// The vectors of every field of a batch, f32 [B, F, K]. It becomes a tensor where one is read; layers that can work
-/// without it (nn::fm) take it as it is.
+/// without it (nn::fm, nn::sum_fields) read the tables themselves.
 class INTERPLAY_API FieldVectors {
  public:
-  explicit FieldVectors(at::Tensor vectors) : vectors_(std::move(vectors)) {}
-  const at::Tensor& tensor() const { return vectors_; }                ///< [B, F, K]
-  at::Tensor flat() const { return vectors_.flatten(1); }              ///< [B, F * K]
-  at::Tensor field(int64_t f) const { return vectors_.select(1, f); }  ///< [B, K]
-  operator const at::Tensor&() const { return vectors_; }
-  int64_t batch() const { return vectors_.size(0); }
-  int64_t fields() const { return vectors_.size(1); }
-  int64_t width() const { return vectors_.size(2); }
+  /// Rows of tables, named by a batch's ids, and vectors that come from elsewhere.
+  struct Parts {
+    at::Tensor ids;                 ///< i32 [B, F1], or undefined
+    std::vector<Embedding> tables;  ///< F1
+    at::Tensor others;              ///< f32 [B, F2, K], or undefined
+  };
+
+  explicit FieldVectors(at::Tensor vectors);                           ///< f32 [B, F, K]
+  explicit FieldVectors(Parts parts);                                  ///< F = F1 + F2, in this order
+  const at::Tensor& tensor() const;                                    ///< [B, F, K]; gathered when first asked for
+  at::Tensor flat() const { return tensor().flatten(1); }              ///< [B, F * K]
+  at::Tensor field(int64_t f) const { return tensor().select(1, f); }  ///< [B, K]
+  operator const at::Tensor&() const { return tensor(); }
+  bool gathered() const { return state_->vectors.defined(); }
+  const Parts& parts() const { return state_->parts; }  ///< empty where a tensor was given
+  int64_t batch() const;
+  int64_t fields() const;
+  int64_t width() const;
 
  private:
-  at::Tensor vectors_;
+  struct State {
+    Parts parts;
+    at::Tensor vectors;
+  };
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace interplay::nn

@@ -39,7 +39,8 @@ struct INTERPLAY_API TrainOptions {
     field("schedule", schedule, "of the learning rates: constant, plateau, cosine, step, or a map with options");
     field("warmup_steps", warmup_steps, "learning rates rise linearly over these first steps", Range{0, 1e12});
     field("clip_norm", clip_norm, "global norm that gradients are clipped to; 0 = off", Range{0, 1e12});
-    field("eval_every", eval_every, "steps between evaluations; 0 = once an epoch", Range{0, 1e12});
+    field("eval_every", eval_every,
+          "steps between evaluations, beside the one at the end of each epoch; 0 = only those", Range{0, 1e12});
     field("eval_batch_size", eval_batch_size, "rows a batch when evaluating", Range{1, 1e9});
     field("checkpoint_every", checkpoint_every, "steps between checkpoints; 0 = at each evaluation", Range{0, 1e12});
     field("shuffle", shuffle, "a new order every epoch; false = as stored");
@@ -72,6 +73,8 @@ struct FitReport {
 ///
 ///     Trainer trainer(*model, config);           // reads train:, optimizer: and seed
 ///     trainer.fit(train, valid);                 // leaves the best weights in *model
+///
+/// fit() logs a line an evaluation (base/log.h: log::set_level(log::Level::warning) silences it).
 ///
 /// With a run directory (`run_in`) it keeps metrics.jsonl, the best weights and checkpoints there, and goes on from the
 /// last checkpoint when asked: the end is the same, to the byte, as that of a run that was never stopped.

@@ -198,10 +198,10 @@ TEST(FieldLinear, SumsOneWeightAValueAndABias) {
   EXPECT_EQ(without_bias->named_parameters().find("bias"), nullptr);
 }
 
-TEST(FieldLinear, ItsBiasIsDenseAndItsWeightsAreEmbeddings) {
+TEST(FieldLinear, ItsBiasIsDenseAndItsWeightsAreLinear) {
   const FieldLinear linear(schema());
   EXPECT_EQ(linear->parameter_group(), "dense");
-  EXPECT_EQ(linear->named_children()["weights"]->as<FieldEmbeddingImpl>()->parameter_group(), "embedding");
+  EXPECT_EQ(linear->named_children()["weights"]->as<FieldEmbeddingImpl>()->parameter_group(), "linear");
 }
 
 }  // namespace

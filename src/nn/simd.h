@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+
+/// A function compiled three times, for AVX-512, AVX2 and any x86-64; the loader picks when the program starts. What it
+/// calls must be inlined into it (INTERPLAY_INLINE) to be compiled along.
+#define INTERPLAY_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define INTERPLAY_INLINE [[gnu::always_inline]] inline
+
+namespace interplay::simd {
+
+/// Sixteen floats, in one register, two or four. Written with the compiler's vector types, since plain loops over small
+/// arrays of a fixed size are taken apart into scalars.
+using Floats = float __attribute__((vector_size(64)));
+using LooseFloats = float __attribute__((vector_size(64), aligned(4), may_alias));
+constexpr int64_t kLanes = 16;
+
+INTERPLAY_INLINE Floats load(const float* from) { return *reinterpret_cast<const LooseFloats*>(from); }
+INTERPLAY_INLINE void store(float* to, Floats v) { *reinterpret_cast<LooseFloats*>(to) = v; }
+INTERPLAY_INLINE Floats fill(float x) { return Floats{} + x; }
+/// In the order of a tree, whatever the processor: the same sum everywhere.
+INTERPLAY_INLINE float sum(Floats v) {
+  float part[8];
+  for (int i = 0; i < 8; ++i) part[i] = v[i] + v[i + 8];
+  for (int n = 4; n > 0; n /= 2)
+    for (int i = 0; i < n; ++i) part[i] += part[i + n];
+  return part[0];
+}
+
+}  // namespace interplay::simd

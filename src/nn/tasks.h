@@ -1,0 +1,20 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <ATen/Parallel.h>
+
+namespace interplay {
+
+/// Calls task(0) .. task(n - 1), each once, on all threads; whoever is free takes the next. What a task writes must not
+/// depend on who runs it.
+template <class Task>
+void run_tasks(int64_t n, const Task& task) {
+  std::atomic<int64_t> next = 0;
+  at::parallel_for(0, std::min<int64_t>(n, at::get_num_threads()), 1, [&](int64_t, int64_t) {
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) task(i);
+  });
+}
+
+}  // namespace interplay
