@@ -11,18 +11,14 @@ class DcnV2 final : public interplay::Model {
     int64_t embedding_dim = 16;
     int64_t cross_layers = 3;
     std::string structure = "parallel";
-    std::vector<int64_t> hidden = {400, 400, 400};
-    double dropout = 0, init_std = 1e-4;
-    std::string norm = "none", activation = "relu";
+    interplay::nn::MlpOptions mlp;
+    double init_std = 1e-4;
     void visit(auto&& field) {
       field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
       field("cross_layers", cross_layers, "cross layers", interplay::Range{1, 64});
       field("structure", structure, "how cross network and MLP are joined",
             interplay::OneOf{{"crossnet_only", "stacked", "parallel", "stacked_parallel"}});
-      field("hidden", hidden, "widths of the hidden layers", interplay::Range{1, 1e6});
-      field("dropout", dropout, "drop rate after each hidden layer", interplay::Range{0, 0.99});
-      field("norm", norm, "normalisation of the hidden layers", interplay::OneOf{{"none", "batch", "layer"}});
-      field("activation", activation, "of the hidden layers", interplay::OneOf{interplay::nn::activation_names()});
+      mlp.visit(field);
       field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
@@ -30,7 +26,8 @@ class DcnV2 final : public interplay::Model {
   DcnV2(const interplay::Schema& schema, const Options& o)
       : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
         cross_(register_module("cross", interplay::nn::Cross(fields_->flat_width(), o.cross_layers))) {
-    const interplay::nn::MlpOptions mlp{o.hidden, o.dropout, o.norm, o.activation, /*output=*/0};
+    auto mlp = o.mlp;
+    mlp.output = 0;  // one linear layer over all parts comes last
     int64_t width = o.structure == "stacked" ? 0 : fields_->flat_width();
     if (o.structure == "stacked" || o.structure == "stacked_parallel") {
       stacked_ = register_module("stacked", interplay::nn::Mlp(fields_->flat_width(), mlp));

@@ -9,16 +9,14 @@ class Din final : public interplay::Model {
  public:
   struct Options {
     int64_t embedding_dim = 16;
-    std::vector<int64_t> hidden = {200, 80}, attention_hidden = {64, 32};
-    std::string activation = "relu", attention_activation = "dice", norm = "none";
+    interplay::nn::MlpOptions mlp{.hidden = {200, 80}};
+    std::vector<int64_t> attention_hidden = {64, 32};
+    std::string attention_activation = "dice";
     bool softmax = false, pad_history = false;
-    double dropout = 0, attention_dropout = 0, init_std = 1e-4;
+    double attention_dropout = 0, init_std = 1e-4;
     void visit(auto&& field) {
       field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
-      field("hidden", hidden, "widths of the hidden layers", interplay::Range{1, 1e6});
-      field("activation", activation, "of the hidden layers", interplay::OneOf{interplay::nn::activation_names()});
-      field("norm", norm, "normalisation of the hidden layers", interplay::OneOf{{"none", "batch", "layer"}});
-      field("dropout", dropout, "drop rate after each hidden layer", interplay::Range{0, 0.99});
+      mlp.visit(field);
       field("attention_hidden", attention_hidden, "widths of the attention's hidden layers", interplay::Range{1, 1e6});
       field("attention_activation", attention_activation, "of the attention's hidden layers",
             interplay::OneOf{interplay::nn::activation_names()});
@@ -51,8 +49,7 @@ class Din final : public interplay::Model {
                                                                        o.attention_dropout, o.softmax}));
       width += wide;
     }
-    mlp_ = register_module(
-        "mlp", interplay::nn::Mlp(width, interplay::nn::MlpOptions{o.hidden, o.dropout, o.norm, o.activation}));
+    mlp_ = register_module("mlp", interplay::nn::Mlp(width, o.mlp));
   }
 
   interplay::Output forward(const interplay::Features& x) override {

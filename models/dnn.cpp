@@ -7,24 +7,18 @@ class Dnn final : public interplay::Model {
  public:
   struct Options {
     int64_t embedding_dim = 16;
-    std::vector<int64_t> hidden = {400, 400, 400};
-    double dropout = 0, init_std = 1e-4;
-    std::string norm = "none", activation = "relu";
+    interplay::nn::MlpOptions mlp;
+    double init_std = 1e-4;
     void visit(auto&& field) {
       field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
-      field("hidden", hidden, "widths of the hidden layers", interplay::Range{1, 1e6});
-      field("dropout", dropout, "drop rate after each hidden layer", interplay::Range{0, 0.99});
-      field("norm", norm, "normalisation of the hidden layers", interplay::OneOf{{"none", "batch", "layer"}});
-      field("activation", activation, "of the hidden layers", interplay::OneOf{interplay::nn::activation_names()});
+      mlp.visit(field);
       field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 
   Dnn(const interplay::Schema& schema, const Options& o)
       : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
-        mlp_(register_module(
-            "mlp", interplay::nn::Mlp(fields_->flat_width(),
-                                      interplay::nn::MlpOptions{o.hidden, o.dropout, o.norm, o.activation}))) {}
+        mlp_(register_module("mlp", interplay::nn::Mlp(fields_->flat_width(), o.mlp))) {}
 
   interplay::Output forward(const interplay::Features& x) override {
     return mlp_(fields_(x).flat()).squeeze(1);  // [B]

@@ -10,7 +10,7 @@
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
-#include <interplay/base/api.h>
+#include <interplay/base/options.h>
 
 namespace interplay::nn {
 
@@ -39,6 +39,14 @@ struct MlpOptions {
   std::string norm = "none";        ///< none | batch | layer, between the linear map and the activation
   std::string activation = "relu";  ///< one of activation_names()
   int64_t output = 1;               ///< width of a last linear layer; 0 = none: the last hidden layer is the result
+
+  /// What a model's user chooses, declared once for every model: `mlp.visit(field)` in its Options.
+  void visit(auto&& field) {
+    field("hidden", hidden, "widths of the hidden layers", Range{1, 1e6});
+    field("dropout", dropout, "drop rate after each hidden layer", Range{0, 0.99});
+    field("norm", norm, "normalisation of the hidden layers", OneOf{{"none", "batch", "layer"}});
+    field("activation", activation, "of the hidden layers", OneOf{activation_names()});
+  }
 };
 
 /// Linear, norm, activation, dropout per hidden layer, then a linear layer. f32 [N, in] -> f32 [N, output or last

@@ -15,6 +15,7 @@
 #include <interplay/train/evaluator.h>
 #include <interplay/train/run.h>
 
+#include "support/error_of.h"
 #include "support/temp_dir.h"
 
 namespace interplay {
@@ -155,24 +156,14 @@ TEST_F(ScorerTest, RowsOfCellsScoreAsColumnsDo) {
   EXPECT_EQ(scorer.score(rows), scorer.score(emptied));
 }
 
-std::string refusal(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& problem) {
-    EXPECT_EQ(problem.kind(), ErrorKind::data) << problem.what();
-    return problem.what();
-  }
-  return "(accepted)";
-}
-
 TEST_F(ScorerTest, ColumnThatNoRowHasIsNamed) {
   const auto scorer = Scorer::load(*dir_ / "run-ml");
-  const auto without_history = refusal([&] {
+  const auto without_history = testing::data_error([&] {
     scorer.score({{{"user_id", "1"}, {"item_id", "2"}, {"gender", "F"}, {"past_ratings", "4"}}});
   });
   EXPECT_THAT(without_history, HasSubstr("'past'"));
   EXPECT_THAT(without_history, HasSubstr("--history"));
-  EXPECT_THAT(refusal([&] {
+  EXPECT_THAT(testing::data_error([&] {
                 scorer.score({{{"user_id", "1"}, {"item_id", "2"}, {"past", "4"}, {"past_ratings", "4"}}});
               }),
               HasSubstr("'gender'"));
