@@ -259,7 +259,7 @@ RowGradients TableStorage::take() {
   const auto options = storage_.options();
   if (tape_.empty()) return {at::empty({0}, options.dtype(at::kLong)), at::empty({0, width_}, options)};
   if (!device().is_cpu()) return take_anywhere();
-  if (!tape_[0].reads) sort({this});
+  if (!tape_.back().reads) sort({this});  // what was recorded after a sort() is not in it
   const auto& touched = touched_rows();
   const auto distinct = int64_t(touched.size());
   auto rows = at::empty({distinct}, options.dtype(at::kLong));
