@@ -24,6 +24,7 @@ struct Arguments {
   std::vector<std::string> runs, metrics;
   std::string data, split = "test", by, against;
   int64_t batch_size = 16384, min_rows = 1;
+  std::string precision = "fp32";
   bool json = false, compare = false;
 };
 
@@ -68,7 +69,8 @@ Result evaluate_run(const std::string& run, const Arguments& a) {
   if (!a.by.empty()) check_slices(a, whole.schema());  // before the long part
   const auto model = bundle.model();
   Result r{run, bundle.config()["model"]["name"].as<std::string>(), parameter_count(*model), dataset.rows()};
-  r.predicted = predict(*model, dataset, {a.batch_size, at::kCPU, bundle.logit_offset(), "evaluate"});
+  r.predicted = predict(*model, dataset,
+                        {a.batch_size, at::kCPU, bundle.logit_offset(), nn::parse_precision(a.precision), "evaluate"});
   r.seconds = r.predicted.seconds;
   r.metrics = r.predicted.evaluate(wanted(a, !r.predicted.group.empty()), bundle.schema().labels());
   const auto summary = bundle.directory() / "summary.json";
@@ -234,6 +236,9 @@ std::function<void()> add(CLI::App& app) {
   app.add_flag("--compare", a->compare, "paired bootstrap of the AUC: first run against each other one");
   app.add_option("--against", a->against, "the same against scores from elsewhere, one a line");
   app.add_option("--batch-size", a->batch_size, "rows a batch")->capture_default_str()->check(at_least(1));
+  app.add_option("--precision", a->precision, "of matrix products; fp32 gives the same scores everywhere")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}));
   app.add_flag("--json", a->json, "for machines");
   return [a] { evaluate_all(*a); };
 }

@@ -28,24 +28,37 @@ void on_signal(int signal) {
   [[maybe_unused]] const auto written = ::write(wake_pipe[1], &byte, 1);
 }
 
-/// GNU OpenMP reads its settings while it is loaded, before main(), and by default its threads spin while they wait for
-/// one another: on a machine that others use too, whoever is waited for does not get a core, and training becomes tens
-/// of times slower. So the program starts itself once more, before any library runs, with a limit on the spinning. What
-/// the environment says already is left alone.
-void limit_spinning(int, char** arguments, char** environment) {
-  constexpr std::string_view kLimit = "GOMP_SPINCOUNT=20000";  // some tens of microseconds
+/// Two libraries read their settings before main(): so the program starts itself once more, before any library runs,
+/// with settings that suit it. What the environment says already is left alone.
+///
+/// GNU OpenMP's threads spin, by default, while they wait for one another: on a machine that others use too, whoever is
+/// waited for does not get a core, and training becomes tens of times slower. glibc's malloc gives large blocks back to
+/// the system at once: a training step would spend a tenth of its time on having the same pages mapped again, and its
+/// tables and activations do better on huge pages. `prepare`, which has promised to keep within --memory, keeps
+/// malloc's own ways.
+void suit_environment(int count, char** arguments, char** environment) {
+  constexpr std::string_view kSpinning = "GOMP_SPINCOUNT=20000";  // some tens of microseconds
+  constexpr std::string_view kMalloc =
+      "GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824:"
+      "glibc.malloc.trim_threshold=4294967296";
   constexpr size_t kMost = 4000;
-  static char* extended[kMost + 2];
+  static char* extended[kMost + 3];
   size_t n = 0;
+  bool spinning = true, malloc = true;
   for (; environment[n]; ++n) {
     const std::string_view entry = environment[n];
-    if (n == kMost || entry.starts_with("OMP_WAIT_POLICY=") || entry.starts_with("GOMP_SPINCOUNT=")) return;
+    if (n == kMost) return;
+    spinning = spinning && !entry.starts_with("OMP_WAIT_POLICY=") && !entry.starts_with("GOMP_SPINCOUNT=");
+    malloc = malloc && !entry.starts_with("GLIBC_TUNABLES=");
     extended[n] = environment[n];
   }
-  extended[n] = const_cast<char*>(kLimit.data());
+  for (int i = 1; i < count; ++i) malloc = malloc && std::string_view(arguments[i]) != "prepare";
+  if (!spinning) return;  // set by hand, or this is the second start
+  extended[n++] = const_cast<char*>(kSpinning.data());
+  if (malloc) extended[n++] = const_cast<char*>(kMalloc.data());
   ::execve("/proc/self/exe", arguments, extended);  // where it fails, things go on as they are
 }
-__attribute__((section(".preinit_array"), used)) void (*const preinit)(int, char**, char**) = limit_spinning;
+__attribute__((section(".preinit_array"), used)) void (*const preinit)(int, char**, char**) = suit_environment;
 
 bool is_number(const std::string& cell) {
   return !cell.empty() && cell.find_first_not_of("0123456789.,+-e% kMG/s") == std::string::npos;

@@ -5,9 +5,11 @@
 
 #include <interplay/base/error.h>
 
+#include "nn/bf16_layers.h"
+
 namespace interplay::nn {
 
-CrossImpl::CrossImpl(int64_t width, int64_t layers) {
+CrossImpl::CrossImpl(int64_t width, int64_t layers) : bf16_(std::make_shared<Bf16Weight>()) {
   INTERPLAY_CHECK(layers >= 1 && width >= 1, "cross: {} layers of width {}; expected at least one of each", layers,
                   width);
   weight = register_parameter("weight", at::empty({layers, width, width}));
@@ -16,6 +18,7 @@ CrossImpl::CrossImpl(int64_t width, int64_t layers) {
 }
 
 at::Tensor CrossImpl::forward(const at::Tensor& x0) {
+  if (in_bf16(x0)) return bf16_cross(x0, weight, bias, *bf16_);
   auto x = x0;  // [B, W]
   for (int64_t l = 0; l < weight.size(0); ++l) x = at::addcmul(x, x0, at::linear(x, weight[l], bias[l]));
   return x;

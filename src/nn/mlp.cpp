@@ -9,6 +9,8 @@
 #include <interplay/base/config.h>
 #include <interplay/base/error.h>
 
+#include "nn/bf16_layers.h"
+
 namespace interplay::nn {
 namespace {
 
@@ -66,7 +68,8 @@ std::vector<std::string> activation_names() {
   return names;
 }
 
-MlpImpl::MlpImpl(int64_t in, MlpOptions options) : dropout_(options.dropout), out_(in) {
+MlpImpl::MlpImpl(int64_t in, MlpOptions options)
+    : is_relu_(options.activation == "relu"), dropout_(options.dropout), out_(in) {
   INTERPLAY_CHECK(in >= 1, "mlp: the input is {} wide; the model has no field to read", in);
   for (size_t i = 0; i < options.hidden.size(); ++i) {
     const int64_t width = options.hidden[i];
@@ -93,6 +96,7 @@ MlpImpl::MlpImpl(int64_t in, MlpOptions options) : dropout_(options.dropout), ou
                       options.activation, fmt::join(activation_names(), ", "));
       layer.activation = known->second;
     }
+    layer.bf16 = std::make_shared<Bf16Weight>();
     layers_.push_back(std::move(layer));
     out_ = width;
   }
@@ -102,7 +106,26 @@ MlpImpl::MlpImpl(int64_t in, MlpOptions options) : dropout_(options.dropout), ou
   }
 }
 
+at::Tensor MlpImpl::forward_bf16(at::Tensor x) {
+  for (auto& layer : layers_) {
+    const bool fused = is_relu_ && !layer.batch_norm && !layer.layer_norm;
+    x = bf16_linear(x, layer.linear->weight, layer.linear->bias, fused, *layer.bf16);
+    if (!fused) {
+      x = x.to(at::kFloat);
+      if (layer.batch_norm) x = normalise(layer.batch_norm, x);
+      if (layer.layer_norm) x = layer.layer_norm(x);
+      x = layer.activation(x);
+    }
+    if (dropout_ > 0) x = at::dropout(x, dropout_, is_training());
+  }
+  if (output_ && output_->weight.size(0) == 1 && x.scalar_type() == at::kBFloat16)
+    return bf16_dot(x, output_->weight, output_->bias);
+  x = x.to(at::kFloat);
+  return output_ ? output_(x) : x;
+}
+
 at::Tensor MlpImpl::forward(at::Tensor x) {
+  if (in_bf16(x)) return forward_bf16(std::move(x));
   for (auto& layer : layers_) {
     x = layer.linear(x);
     if (layer.batch_norm) x = normalise(layer.batch_norm, x);

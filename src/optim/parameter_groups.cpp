@@ -248,6 +248,7 @@ struct ParameterGroups::State {
     if (scale != 1) g = g * scale;
     if (!w.device().is_cpu()) return p.group->rule->update(w, g, p.state, info);
     g = g.contiguous();
+    p.weight.unsafeGetTensorImpl()->bump_version();  // for who keeps copies of weights
     float* const weights = w.mutable_data_ptr<float>();
     const float* const gradients = g.const_data_ptr<float>();
     float* const state = p.state.mutable_data_ptr<float>();

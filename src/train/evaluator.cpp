@@ -21,6 +21,7 @@ void append(std::vector<float>& to, const at::Tensor& from) {
 Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& options) {
   const auto begun = std::chrono::steady_clock::now();
   const at::NoGradGuard no_grad;
+  const nn::PrecisionGuard in_precision(options.precision);
   const bool training = model.is_training();
   if (training) model.eval();  // untouched otherwise: a served model is shared between threads
   Predicted out;

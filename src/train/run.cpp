@@ -195,7 +195,7 @@ void check_monitor(const Dataset& valid, const TrainOptions& t) {
 std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& dataset, const TrainOptions& t,
                                RunReport& report) {
   const double offset = t.negative_rate < 1 ? negative_rate_offset(t.negative_rate) : 0;
-  const Predicted p = predict(model, dataset, {t.eval_batch_size, at::Device(t.device), offset, name});
+  const Predicted p = predict(model, dataset, {t.eval_batch_size, at::Device(t.device), offset, nn::Precision::fp32, name});
   std::vector<Config> wanted;
   for (const auto& metric : {"auc", "logloss", "ne", "calibration", "pr_auc", "rmse"})
     wanted.push_back(Config::scalar(metric, true));
@@ -266,10 +266,11 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   const log::File log_file(options.out / "train.log");
   RunSummary summary;
   summary.parameters = parameter_count(*model);
-  log::info("{}: {} fields, {} parameters; {} train rows, {} valid, {} test; {} thread{}",
+  log::info("{}: {} fields, {} parameters; {} train rows, {} valid, {} test; {} thread{}, {}",
             config["model"]["name"].as<std::string>(), schema.fields().size(), human_count(double(summary.parameters)),
             splits.train.rows(), rows(splits.valid), rows(splits.test), at::get_num_threads(),
-            at::get_num_threads() == 1 ? "" : "s");
+            at::get_num_threads() == 1 ? "" : "s",
+            nn::to_string(nn::parse_precision(config["train"]["precision"].as<std::string>())));
   trainer.run_in(options.out, options.resume);
   if (options.started) options.started(trainer);
   summary.fit = splits.valid ? trainer.fit(splits.train, *splits.valid) : trainer.fit(splits.train);

@@ -73,6 +73,7 @@ struct Trainer::State {
   TrainOptions options;
   uint64_t seed;
   at::Device device;
+  nn::Precision precision = nn::Precision::fp32;
   ParameterGroups parameters;
   std::shared_ptr<Loss> loss;
   std::shared_ptr<Schedule> schedule;
@@ -101,6 +102,7 @@ struct Trainer::State {
         device(parse_device(config["train"]["device"].as<std::string>())),
         parameters((move_model(m, device), m), config["optimizer"]) {
     read_options(options, config["train"]);
+    precision = nn::parse_precision(options.precision);
     loss = losses().make(options.loss);
     schedule = schedules().make(options.schedule);
   }
@@ -126,6 +128,7 @@ struct Trainer::State {
   double take_step(const Batch& given, const std::vector<std::string>& only) {
     const Batch b = device.is_cpu() ? given : given.to(device);
     model.train();
+    const nn::PrecisionGuard in_precision(precision);
     const Output out = model.forward(b.features);
     const auto labels = out.logit.dim() == 1 ? b.labels.squeeze(1) : b.labels;
     INTERPLAY_CHECK(
@@ -163,6 +166,7 @@ struct Trainer::State {
             {"train_rows", train_rows},
             {"threads", at::get_num_threads()},
             {"kernels", at::get_cpu_capability()},
+            {"precision", nn::to_string(precision)},
             {"evaluations", reports}};
   }
 
@@ -216,12 +220,14 @@ struct Trainer::State {
       }
       evaluations.push_back(std::move(r));
     }
-    if (s.at("threads") != at::get_num_threads() || s.at("kernels") != at::get_cpu_capability()) {
+    const auto precision_before = s.at("precision").get<std::string>();
+    if (s.at("threads") != at::get_num_threads() || s.at("kernels") != at::get_cpu_capability() ||
+        precision_before != nn::to_string(precision)) {
       log::warning(
-          "the run was begun with {} thread(s) and {} kernels, now it is {} and {}: it goes on, but the last digits "
-          "may differ",
-          s.at("threads").get<int>(), s.at("kernels").get<std::string>(), at::get_num_threads(),
-          at::get_cpu_capability());
+          "the run was begun with {} thread(s), {} kernels and {}, now it is {}, {} and {}: it goes on, but the last "
+          "digits may differ",
+          s.at("threads").get<int>(), s.at("kernels").get<std::string>(), precision_before, at::get_num_threads(),
+          at::get_cpu_capability(), nn::to_string(precision));
     }
   }
 
@@ -244,7 +250,7 @@ struct Trainer::State {
     r.rows_per_s = r.seconds > 0 ? double(rows - rows_at_evaluation) / r.seconds : 0;
     loss_sum = 0, loss_steps = 0, rows_at_evaluation = rows, seconds_at_evaluation = train_seconds;
     const double offset = options.negative_rate < 1 ? negative_rate_offset(options.negative_rate) : 0;
-    const Predicted predicted = predict(model, valid, {options.eval_batch_size, device, offset, "evaluate"});
+    const Predicted predicted = predict(model, valid, {options.eval_batch_size, device, offset, precision, "evaluate"});
     r.metrics = predicted.evaluate(wanted_metrics(), valid.schema().labels());
     r.monitor = monitor_value(r.metrics, options.monitor);
     r.improved = r.monitor > best_score + kImprovement;

@@ -123,6 +123,7 @@ class Trajectory : public testing::TestWithParam<Run> {
   Config experiment() const {
     Config c;
     c.set("optimizer", Config::parse(GetParam().optimizer));
+    c.set("train.precision", Config::scalar("fp32"));
     c.set("train.clip_norm", Config::scalar(fmt::format("{}", GetParam().clip)));
     return c;
   }

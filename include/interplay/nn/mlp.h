@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@
 #include <interplay/base/options.h>
 
 namespace interplay::nn {
+
+class Bf16Weight;
 
 /// A linear layer with the field's usual start: Xavier normal weight, zero bias.
 INTERPLAY_API torch::nn::Linear xavier_linear(int64_t in, int64_t out, bool bias = true);
@@ -50,7 +53,7 @@ struct MlpOptions {
 };
 
 /// Linear, norm, activation, dropout per hidden layer, then a linear layer. f32 [N, in] -> f32 [N, output or last
-/// hidden]
+/// hidden]. Under a PrecisionGuard for bf16 the hidden layers' matrix products have bf16 factors.
 class INTERPLAY_API MlpImpl : public torch::nn::Module {
  public:
   MlpImpl(int64_t in, MlpOptions options);
@@ -63,7 +66,10 @@ class INTERPLAY_API MlpImpl : public torch::nn::Module {
     torch::nn::BatchNorm1d batch_norm{nullptr};
     torch::nn::LayerNorm layer_norm{nullptr};
     std::function<at::Tensor(const at::Tensor&)> activation;
+    std::shared_ptr<Bf16Weight> bf16;
   };
+  at::Tensor forward_bf16(at::Tensor x);
+  bool is_relu_;
   std::vector<Layer> layers_;
   torch::nn::Linear output_{nullptr};
   double dropout_;

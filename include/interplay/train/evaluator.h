@@ -7,6 +7,7 @@
 #include <interplay/core/metric.h>
 #include <interplay/core/model.h>
 #include <interplay/data/dataset.h>
+#include <interplay/nn/precision.h>
 
 namespace interplay {
 
@@ -14,7 +15,8 @@ struct PredictOptions {
   int64_t batch_size = 16384;
   at::Device device = at::kCPU;
   double logit_offset = 0;  ///< added to every logit: the correction for negative sampling
-  std::string progress;     ///< title of the progress line; empty = none
+  nn::Precision precision = nn::Precision::fp32;
+  std::string progress;  ///< title of the progress line; empty = none
 };
 
 /// What a model says of a whole dataset, in its order, beside what happened.

@@ -27,6 +27,7 @@ struct INTERPLAY_API TrainOptions {
   bool shuffle = true;
   double negative_rate = 1;
   std::string device = "cpu";
+  std::string precision = "auto";
 
   void visit(auto&& field) {
     field("epochs", epochs, "passes over the training rows at most", Range{0, 1e9});
@@ -47,6 +48,9 @@ struct INTERPLAY_API TrainOptions {
     field("negative_rate", negative_rate, "share of the negatives trained on; logits are corrected for it",
           Range{1e-9, 1});
     field("device", device, "cpu, cuda or cuda:N");
+    field("precision", precision,
+          "factors of matrix products: bf16, fp32, or auto = bf16 where the processor multiplies it itself",
+          OneOf{{"auto", "fp32", "bf16"}});
   }
 };
 
