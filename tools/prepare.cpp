@@ -2,6 +2,8 @@
 #include <charconv>
 #include <filesystem>
 
+#include <nlohmann/json.hpp>
+
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/data/prepare.h>
@@ -41,11 +43,35 @@ int64_t parse_bad_rows(const std::string& text) {
   return limit;
 }
 
+/// Rows and seconds of every stage: those of `count` and `encode` are of all rows, whatever the split.
+std::string to_json(const PrepareReport& r, const std::string& out, int64_t rows) {
+  nlohmann::ordered_json stages;
+  for (const auto& [name, seconds] : {std::pair("order", r.order_seconds),
+                                      {"count", r.count_seconds},
+                                      {"fit", r.fit_seconds},
+                                      {"encode", r.encode_seconds},
+                                      {"sync", r.sync_seconds}}) {
+    stages[name] = {{"seconds", seconds}, {"rows_per_s", seconds > 0 ? double(rows) / seconds : 0}};
+  }
+  return nlohmann::ordered_json{{"out", out},
+                                {"train_rows", r.train_rows},
+                                {"valid_rows", r.valid_rows},
+                                {"test_rows", r.test_rows},
+                                {"rejected_rows", r.rejected_rows},
+                                {"fields", r.fields},
+                                {"tables", r.tables},
+                                {"ids", r.ids},
+                                {"seconds", r.seconds},
+                                {"rows_per_s", double(rows) / r.seconds},
+                                {"stages", stages}}
+      .dump(1);
+}
+
 std::function<void()> add(CLI::App& app) {
   struct Arguments {
     std::string data, out, memory = "2G", bad_rows = "stop", vocabulary_from;
     std::vector<std::string> sets;
-    bool force = false;
+    bool force = false, json = false;
   };
   auto a = std::make_shared<Arguments>();
   app.add_option("DATA", a->data, "data.yaml: files, label, fields")->required();
@@ -57,7 +83,8 @@ std::function<void()> add(CLI::App& app) {
                  "prepared data or run whose ids stay valid; new tokens are appended");
   app.add_option("--set", a->sets, "KEY=VALUE, on top of the file (may be given again)")->allow_extra_args(false);
   app.add_flag("--force", a->force, "replace --out if it exists");
-  return [a] {
+  app.add_flag("--json", a->json, "for machines, with the time of every stage");
+  return [a, &app] {
     Config data = Config::load(a->data);
     for (const auto& s : a->sets) {
       data.set(s);
@@ -67,11 +94,18 @@ std::function<void()> add(CLI::App& app) {
     }
     INTERPLAY_CHECK(a->force || !std::filesystem::exists(a->out),
                     "{}: exists already; give another --out, or --force to replace it", a->out);
-    const auto r = prepare(data, a->out, {parse_bytes(a->memory), parse_bad_rows(a->bad_rows), a->vocabulary_from});
-    const auto rows = double(r.train_rows + r.valid_rows + r.test_rows);
+    const auto* const threads = app.get_parent()->get_option("--threads");
+    const auto r = prepare(data, a->out,
+                           {parse_bytes(a->memory), parse_bad_rows(a->bad_rows), a->vocabulary_from,
+                            threads->count() > 0 ? threads->as<int>() : 0});
+    const int64_t rows = r.train_rows + r.valid_rows + r.test_rows;
+    if (a->json) {
+      fmt::print("{}\n", to_json(r, a->out, rows));
+      return;
+    }
     fmt::print("{}: {} train, {} valid, {} test rows; {} fields, {} ids in {} tables; {} rows/s, {}\n", a->out,
-               r.train_rows, r.valid_rows, r.test_rows, r.fields, r.ids, r.tables, human_count(rows / r.seconds),
-               human_seconds(r.seconds));
+               r.train_rows, r.valid_rows, r.test_rows, r.fields, r.ids, r.tables,
+               human_count(double(rows) / r.seconds), human_seconds(r.seconds));
     if (r.rejected_rows > 0) fmt::print("{} rows rejected, see {}/rejected.tsv\n", r.rejected_rows, a->out);
   };
 }

@@ -5,5 +5,6 @@
 #include <interplay/core/model.h>
 #include <interplay/nn/attention.h>
 #include <interplay/nn/cross.h>
+#include <interplay/nn/ffm.h>
 #include <interplay/nn/fm.h>
 #include <interplay/nn/mlp.h>

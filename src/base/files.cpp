@@ -112,10 +112,12 @@ Manifest Manifest::describe(const fs::path& directory, std::vector<Entry> known,
     entry.file = fs::relative(item.path(), directory).generic_string();
     if (entry.file == kManifest || (include && !include(entry.file))) continue;
     entry.bytes = int64_t(item.file_size());
-    entry.xxh3 = hash64_file(item.path());
     for (auto& k : known) {
-      if (k.file == entry.file) entry.blocks = std::move(k.blocks);
+      if (k.file != entry.file) continue;
+      if (!k.blocks.empty() && k.bytes == entry.bytes) entry.xxh3 = k.xxh3;
+      entry.blocks = std::move(k.blocks);
     }
+    if (entry.xxh3 == 0) entry.xxh3 = hash64_file(item.path());
     manifest.entries_.push_back(std::move(entry));
   }
   std::sort(manifest.entries_.begin(), manifest.entries_.end(),

@@ -22,12 +22,25 @@ bool is_every_column(const std::vector<int64_t>& columns, int64_t size) {
   return int64_t(columns.size()) == size;  // columns are distinct and ascending
 }
 
+void check_widths(const Schema& schema, const std::map<std::string, int64_t>& widths, int64_t most) {
+  std::vector<std::string> tables;
+  for (const auto& t : schema.tables()) tables.push_back(t.name);
+  for (const auto& [name, width] : widths) {
+    INTERPLAY_CHECK(std::find(tables.begin(), tables.end(), name) != tables.end(),
+                    "widths: there is no table '{}' (tables: {})", name, fmt::join(tables, ", "));
+    INTERPLAY_CHECK(width >= 1 && width <= most, "widths: table '{}' is {} wide; expected 1 to {}, the embedding_dim",
+                    name, width, most);
+  }
+}
+
 }  // namespace
 
 FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std,
-                                       std::vector<std::string> leave_out, std::string group)
-    : schema_(schema), width_(width), init_std_(init_std), group_(std::move(group)) {
+                                       std::vector<std::string> leave_out, std::string group,
+                                       std::map<std::string, int64_t> widths)
+    : schema_(schema), width_(width), init_std_(init_std), group_(std::move(group)), widths_(std::move(widths)) {
   INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
+  check_widths(schema_, widths_, width);
   for (const auto& name : leave_out) schema_.field(name);  // throws where there is none
   const auto wanted = [&](const Field* f) {
     return std::find(leave_out.begin(), leave_out.end(), f->name) == leave_out.end();
@@ -65,11 +78,23 @@ FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, doub
                   "text fields have no vector of their own; leave them out with fields.drop");
 }
 
+void FieldEmbeddingImpl::shift_start(double mean) {
+  if (mean == 0) return;
+  const at::NoGradGuard no_grad;
+  for (const auto& t : nn::tables_of(*this)) t.table->table().weight().slice(0, 1).add_(mean);
+  if (numeric_weight_.defined()) numeric_weight_.add_(mean);
+}
+
 nn::Embedding FieldEmbeddingImpl::table(const Field& field) {
   const std::string name = module_name(field.table);
   if (const auto* const known = named_children().find(name))
     return nn::Embedding(std::dynamic_pointer_cast<nn::EmbeddingImpl>(*known));
-  return register_module(name, nn::Embedding(field.rows, width_, init_std_));
+  const auto own = widths_.find(field.table);
+  return register_module(name, nn::Embedding(field.rows, own == widths_.end() ? width_ : own->second, init_std_));
+}
+
+at::Tensor FieldEmbeddingImpl::read(const Field& field, const at::Tensor& ids) {
+  return nn::gather_fields(ids.unsqueeze(1), {table(field)}, width_).squeeze(1);
 }
 
 at::Tensor FieldEmbeddingImpl::numeric(const Features& x) {
@@ -92,6 +117,7 @@ nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
       parts.ids = x.ids.index_select(1, columns);
     }
     parts.tables = categorical_tables_;
+    parts.width = width_;
   }
   std::vector<at::Tensor> others;
   if (!numeric_.empty()) others.push_back(numeric(x));
@@ -106,7 +132,7 @@ nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
 at::Tensor FieldEmbeddingImpl::field(const Features& x, const std::string& name) {
   const Field& f = schema_.field(name);
   switch (f.kind) {
-    case FieldKind::categorical: return table(f)(x.ids.select(1, f.column));
+    case FieldKind::categorical: return read(f, x.ids.select(1, f.column));
     case FieldKind::numeric: return x.dense.select(1, f.column).unsqueeze(1) * numeric_weight_[f.column];
     case FieldKind::sequence: return nn::pool(sequence(x, name), f.pooling);
     case FieldKind::vector:
@@ -125,7 +151,7 @@ nn::SequenceVectors FieldEmbeddingImpl::sequence(const Features& x, const std::s
   const int64_t batch = lengths.size(0);
   const auto rows = at::arange(batch, s.offsets.options());
   if (pad_to <= 0) {
-    return {table(f)(s.ids), rows.repeat_interleave(lengths, 0, s.ids.size(0)), s.offsets, {}, s.weights};
+    return {read(f, s.ids), rows.repeat_interleave(lengths, 0, s.ids.size(0)), s.offsets, {}, s.weights};
   }
   const auto place = at::arange(pad_to, s.offsets.options());    // [L]
   const auto valid = place.unsqueeze(0) < lengths.unsqueeze(1);  // [B, L]
@@ -137,7 +163,7 @@ nn::SequenceVectors FieldEmbeddingImpl::sequence(const Features& x, const std::s
     weights = at::zeros({batch, pad_to}, s.weights.options())
                   .masked_scatter(valid, s.weights.index_select(0, from))
                   .flatten();
-  return {table(f)(ids.flatten()), rows.repeat_interleave(pad_to), at::arange(batch + 1, s.offsets.options()) * pad_to,
+  return {read(f, ids.flatten()), rows.repeat_interleave(pad_to), at::arange(batch + 1, s.offsets.options()) * pad_to,
           valid.flatten(), weights};
 }
 

@@ -11,6 +11,8 @@
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <arrow/util/key_value_metadata.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace interplay {
 namespace {
@@ -240,6 +242,12 @@ ArrowFile::ArrowFile(const std::filesystem::path& file, const Schema& schema, co
 int64_t ArrowFile::batches() const { return int64_t(state_->batches.size()); }
 int64_t ArrowFile::rows(int64_t batch) const { return state_->batches[size_t(batch)]->num_rows(); }
 RowColumns ArrowFile::columns() const { return state_->columns; }
+
+void ArrowFile::will_need(int64_t batch) const {
+  const auto body = state_->messages.body(size_t(batch));
+  const auto page = uintptr_t(::sysconf(_SC_PAGESIZE)), first = uintptr_t(body.data()) / page * page;
+  ::madvise(reinterpret_cast<void*>(first), uintptr_t(body.data()) + body.size() - first, MADV_WILLNEED);
+}
 
 RowBlock ArrowFile::read(int64_t index) const {
   const auto i = size_t(index);

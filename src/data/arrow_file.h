@@ -48,7 +48,8 @@ class INTERPLAY_API ArrowFile {
   int64_t batches() const;
   int64_t rows(int64_t batch) const;
   RowColumns columns() const;
-  RowBlock read(int64_t batch) const;  ///< checksum, then structure, then ids and offsets; no copy
+  void will_need(int64_t batch) const;  ///< has the system read its body ahead, in the background
+  RowBlock read(int64_t batch) const;   ///< checksum, then structure, then ids and offsets; no copy
 
  private:
   struct State;

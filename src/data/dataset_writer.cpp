@@ -1,6 +1,7 @@
 #include "data/dataset_writer.h"
 
 #include <algorithm>
+#include <future>
 #include <limits>
 
 #include <arrow/array.h>
@@ -73,9 +74,11 @@ struct DatasetWriter::State {
   int64_t rows = 0, file_rows = 0;
   std::shared_ptr<arrow::io::FileOutputStream> sink;
   std::shared_ptr<arrow::ipc::RecordBatchWriter> writer;
+  size_t closed = 0;                                  // files
+  std::vector<std::future<Manifest::Entry>> closing;  // those that may still be read once more
   std::vector<Manifest::Entry> entries;
 
-  std::string file_name() const { return split_file_name(split, entries.size()); }
+  std::string file_name() const { return split_file_name(split, closed); }
   std::string place() const { return (directory / file_name()).string(); }
   void open_file();
   void close_file();
@@ -97,9 +100,13 @@ void DatasetWriter::State::close_file() {
   check_arrow(sink->Close(), place());
   writer.reset();
   sink.reset();
-  const fs::path file = directory / file_name();
-  Manifest::Entry entry{file_name(), int64_t(fs::file_size(file)), 0, block_checksums(file)};
-  entries.push_back(std::move(entry));
+  // Checksums and the disk need not hold up the next file.
+  closing.push_back(std::async(std::launch::async, [file = directory / file_name(), name = file_name()] {
+    Manifest::Entry entry{name, int64_t(fs::file_size(file)), hash64_file(file), block_checksums(file)};
+    sync_path(file);
+    return entry;
+  }));
+  ++closed;
   file_rows = 0;
 }
 
@@ -175,8 +182,10 @@ void DatasetWriter::write(EncodedBatch batch) {
 int64_t DatasetWriter::finish() {
   State& s = *state_;
   if (s.pending.rows > 0) s.flush();
-  if (!s.writer && s.entries.empty()) s.open_file();
+  if (!s.writer && s.closed == 0) s.open_file();
   if (s.writer) s.close_file();
+  for (auto& entry : s.closing) s.entries.push_back(entry.get());
+  s.closing.clear();
   return s.rows;
 }
 

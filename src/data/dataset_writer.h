@@ -36,7 +36,7 @@ class INTERPLAY_API DatasetWriter {
   /// Throws Error(data) where the batch does not fit the schema (sizes, ids and offsets) or a file cannot be written.
   void write(EncodedBatch batch);
   int64_t finish();                              ///< closes the files; returns the rows. A split of 0 rows has one file
-  std::vector<Manifest::Entry> entries() const;  ///< name, size and blocks of each file, for Manifest::describe()
+  std::vector<Manifest::Entry> entries() const;  ///< of each file, after finish(), for Manifest::describe()
 
  private:
   struct State;

@@ -8,6 +8,8 @@
 
 #include <interplay/base/error.h>
 
+#include "data/line_splitter.h"
+
 namespace interplay {
 namespace {
 
@@ -34,14 +36,8 @@ struct Cells {
   std::unique_ptr<int32_t[]> offsets;  // [columns, rows + 1]
 };
 
-struct WrongCount {
-  int64_t index;  // of the line in its block
-  int64_t found;
-  std::string text;
-};
-
-std::vector<RawColumn> to_columns(const arrow::csv::BlockParser& parser, const std::vector<std::string>& names,
-                                  const std::vector<int>& wanted) {
+std::vector<RawColumn> copy_columns(const arrow::csv::BlockParser& parser, const std::vector<std::string>& names,
+                                    const std::vector<int>& wanted) {
   const auto rows = size_t(parser.num_rows());
   const auto cells = std::make_shared<Cells>();
   cells->bytes.reset(new char[parser.num_bytes() + 1]);
@@ -78,8 +74,20 @@ void check_names(const std::vector<std::string>& names, const std::string& where
 
 }  // namespace
 
+/// What parsing a block takes, whichever thread does it.
+struct DelimitedReader::Layout {
+  LineOptions lines;
+  std::vector<std::string> names;
+  std::vector<int> wanted;
+
+  arrow::csv::ParseOptions parse_options() const;
+  RawBatch parse(const LineBlock& block, const std::string& file, BadRows& bad_rows) const;
+  void split(RawBatch& batch, const LineBlock& block, std::vector<SplitLines::WrongCount>& wrong) const;
+  void parse_quoted(RawBatch& batch, const LineBlock& block, std::vector<SplitLines::WrongCount>& wrong) const;
+};
+
 DelimitedReader::DelimitedReader(const ReadRequest& request, const DelimitedOptions& options)
-    : request_(request), bytes_total_(total_bytes(request.files)) {
+    : request_(request), layout_(std::make_shared<Layout>()), bytes_total_(total_bytes(request.files)) {
   if (!request_.bad_rows) request_.bad_rows = std::make_shared<BadRows>();
   INTERPLAY_CHECK(request_.batch_rows > 0, "batch_rows: {} is not a number of rows", request_.batch_rows);
   const std::string& separator = options.separator;
@@ -89,35 +97,40 @@ DelimitedReader::DelimitedReader(const ReadRequest& request, const DelimitedOpti
   INTERPLAY_CHECK(!options.quote || separator.size() == 1,
                   "separator: '{}' has several bytes, which goes only without quoted values; set quote: false",
                   separator);
-  lines_ = {separator, options.quote, options.encoding == "latin1", options.compression, options.max_line_bytes};
+  layout_->lines = {separator, options.quote, options.encoding == "latin1", options.compression,
+                    options.max_line_bytes};
+  auto& names = layout_->names;
   if (options.header.is_sequence()) {
     header_line_ = false;
-    for (const auto& name : options.header.items()) names_.push_back(name.as<std::string>());
-    check_names(names_, options.header.where());
-    INTERPLAY_CHECK(!names_.empty(), "header: the list of column names is empty");
+    for (const auto& name : options.header.items()) names.push_back(name.as<std::string>());
+    check_names(names, options.header.where());
+    INTERPLAY_CHECK(!names.empty(), "header: the list of column names is empty");
   } else if (!options.header.is_null() && !options.header.as<bool>()) {
     options.header.fail("files without a header need the list of their column names, as header: [label, I1..I13]");
   }
   if (header_line_) read_headers();
-  wanted_ = find_columns(names_, request_.columns, request_.files.front());
+  layout_->wanted = find_columns(names, request_.columns, request_.files.front());
 }
 
 DelimitedReader::~DelimitedReader() = default;
 
-arrow::csv::ParseOptions DelimitedReader::parse_options(char separator) const {
+std::vector<std::string> DelimitedReader::columns() const { return layout_->names; }
+
+arrow::csv::ParseOptions DelimitedReader::Layout::parse_options() const {
   auto options = arrow::csv::ParseOptions::Defaults();
-  options.delimiter = separator;
-  options.quoting = lines_.quote;
+  options.delimiter = separator_of(lines);
+  options.quoting = lines.quote;
   options.ignore_empty_lines = false;
   return options;
 }
 
 std::vector<std::string> DelimitedReader::read_header(const std::filesystem::path& file) const {
-  BadRows none;
-  LineSource source(file, lines_, none);
+  LineSource source(file, layout_->lines);
   LineBlock block;
   INTERPLAY_CHECK_DATA(source.next(block, 1), "{}: is empty; its first line should name the columns", file.string());
-  arrow::csv::BlockParser parser(parse_options(source.separator()), -1, 1, 1);
+  BadRows none;
+  report(block.bad, none);
+  arrow::csv::BlockParser parser(layout_->parse_options(), -1, 1, 1);
   uint32_t parsed = 0;
   check_arrow(parser.Parse(block.text, &parsed), file);
   std::vector<std::string> names;
@@ -131,26 +144,33 @@ std::vector<std::string> DelimitedReader::read_header(const std::filesystem::pat
 }
 
 void DelimitedReader::read_headers() {
+  auto& known = layout_->names;
   for (const auto& file : request_.files) {
     const auto names = read_header(file);
-    if (names_.empty()) names_ = names;
+    if (known.empty()) known = names;
     INTERPLAY_CHECK_DATA(
-        names == names_, "{}: its columns are {}, but those of {} are {}; files of one source must agree",
-        file.string(), fmt::join(names, ", "), request_.files.front().string(), fmt::join(names_, ", "));
+        names == known, "{}: its columns are {}, but those of {} are {}; files of one source must agree", file.string(),
+        fmt::join(names, ", "), request_.files.front().string(), fmt::join(known, ", "));
   }
 }
 
 bool DelimitedReader::open_next() {
   if (opened_ == request_.files.size()) return false;
-  source_ = std::make_unique<LineSource>(request_.files[opened_++], lines_, *request_.bad_rows);
+  source_ = std::make_unique<LineSource>(request_.files[opened_++], layout_->lines);
   file_has_rows_ = header_line_;
-  if (header_line_) source_->next(block_, 1);
+  if (header_line_) {
+    LineBlock header;
+    source_->next(header, 1);
+  }
   return true;
 }
 
-bool DelimitedReader::next_block() {
+bool DelimitedReader::next_block(LineBlock& block) {
   while (source_ || open_next()) {
-    if (source_->next(block_, std::min(request_.batch_rows, kMaxBatchRows))) return file_has_rows_ = true;
+    if (source_->next(block, std::min(request_.batch_rows, kMaxBatchRows))) {
+      file_has_rows_ |= !block.lines.empty();
+      return true;
+    }
     INTERPLAY_CHECK_DATA(file_has_rows_, "{}: is empty; rows were expected", request_.files[opened_ - 1].string());
     bytes_before_ += source_->bytes_done();
     source_.reset();
@@ -158,36 +178,82 @@ bool DelimitedReader::next_block() {
   return false;
 }
 
-void DelimitedReader::parse(RawBatch& batch) {
-  const auto& file = request_.files[opened_ - 1];
-  std::vector<WrongCount> wrong;
-  auto options = parse_options(source_->separator());
+/// Nothing is copied: the cells stay in the text.
+void DelimitedReader::Layout::split(RawBatch& batch, const LineBlock& block,
+                                    std::vector<SplitLines::WrongCount>& wrong) const {
+  struct Owner {
+    SplitLines lines;
+    std::shared_ptr<const void> text;
+  };
+  const auto columns = int64_t(names.size());
+  const auto owner = std::make_shared<Owner>(
+      split_lines(block.text, separator_of(lines), columns, int64_t(block.lines.size())), block.owner);
+  wrong = std::move(owner->lines.wrong);
+  batch.rows = owner->lines.rows;
+  for (const int place : wanted) {
+    RawColumn& column = batch.columns.emplace_back();
+    column.name = names[size_t(place)];
+    column.rows = batch.rows;
+    column.bytes = block.text.data();
+    column.offsets = owner->lines.begins.get() + place;
+    column.stride = columns + 1;
+    column.gap = 1;
+    column.owner = owner;
+  }
+}
+
+void DelimitedReader::Layout::parse_quoted(RawBatch& batch, const LineBlock& block,
+                                           std::vector<SplitLines::WrongCount>& wrong) const {
+  auto options = parse_options();
   options.invalid_row_handler = [&](const arrow::csv::InvalidRow& row) {
     wrong.push_back({row.number - 1, row.actual_columns, std::string(row.text)});
     return arrow::csv::InvalidRowResult::Skip;
   };
-  arrow::csv::BlockParser parser(options, int32_t(names_.size()), 1, int32_t(kMaxBatchRows));
+  arrow::csv::BlockParser parser(options, int32_t(names.size()), 1, int32_t(kMaxBatchRows));
   uint32_t parsed = 0;
-  check_arrow(parser.Parse(block_.text, &parsed), file);
-  INTERPLAY_ASSERT(parsed == block_.text.size() && parser.total_num_rows() == int64_t(block_.lines.size()));
+  check_arrow(parser.Parse(block.text, &parsed), batch.file);
+  INTERPLAY_ASSERT(parsed == block.text.size() && parser.total_num_rows() == int64_t(block.lines.size()));
+  batch.rows = parser.num_rows();
+  batch.columns = copy_columns(parser, names, wanted);
+}
+
+RawBatch DelimitedReader::Layout::parse(const LineBlock& block, const std::string& file, BadRows& bad_rows) const {
+  report(block.bad, bad_rows);
+  RawBatch batch;
+  batch.file = file;
+  if (block.lines.empty()) return batch;
+  batch.lines = block.lines;
+  std::vector<SplitLines::WrongCount> wrong;
+  if (block.quotes) {
+    parse_quoted(batch, block, wrong);
+  } else {
+    split(batch, block, wrong);
+  }
   for (const auto& row : wrong) {
-    int64_t& line = block_.lines[size_t(row.index)];
-    request_.bad_rows->report(file.string(), line, "", row.text,
-                              fmt::format("has {} values, but there are {} columns", row.found, names_.size()));
+    int64_t& line = batch.lines[size_t(row.index)];
+    bad_rows.report(file, line, "", row.text,
+                    fmt::format("has {} values, but there are {} columns", row.found, names.size()));
     line = 0;
   }
-  if (!wrong.empty()) std::erase(block_.lines, 0);
-  batch.rows = parser.num_rows();
-  batch.file = file.string();
-  batch.lines = block_.lines;
-  batch.columns = to_columns(parser, names_, wanted_);
-  drop_bad_text(batch, *request_.bad_rows);
+  if (!wrong.empty()) std::erase(batch.lines, 0);
+  if (!is_utf8(block.text)) drop_bad_text(batch, bad_rows);
+  return batch;
+}
+
+bool DelimitedReader::next_unparsed(Unparsed& batch) {
+  const auto block = std::make_shared<LineBlock>();
+  if (!next_block(*block)) return false;
+  batch = [layout = layout_, block, file = request_.files[opened_ - 1].string()](BadRows& bad_rows) {
+    return layout->parse(*block, file, bad_rows);
+  };
+  return true;
 }
 
 bool DelimitedReader::next(RawBatch& batch) {
+  Unparsed unparsed;
   do {
-    if (!next_block()) return false;
-    parse(batch);
+    if (!next_unparsed(unparsed)) return false;
+    batch = unparsed(*request_.bad_rows);
   } while (batch.rows == 0);
   return true;
 }

@@ -2,8 +2,6 @@
 
 #include <optional>
 
-#include <arrow/csv/options.h>
-
 #include "data/line_source.h"
 
 namespace interplay {
@@ -29,32 +27,30 @@ struct DelimitedOptions {
 };
 
 /// Rows of delimited text, one a line: blank lines are skipped, \n and \r\n both end a line, and the number of a row is
-/// that of its line in the file, the header counting as one. Values are copied once, column by column.
+/// that of its line in the file, the header counting as one. Values stay where they were read, unless there are quotes
+/// near: then Arrow parses them.
 class DelimitedReader : public Reader {
  public:
   DelimitedReader(const ReadRequest& request, const DelimitedOptions& options);
   ~DelimitedReader() override;
-  std::vector<std::string> columns() const override { return names_; }
+  std::vector<std::string> columns() const override;
   bool next(RawBatch& batch) override;
+  bool next_unparsed(Unparsed& batch) override;
   int64_t bytes_total() const override { return bytes_total_; }
   int64_t bytes_done() const override;
 
  private:
+  struct Layout;
   std::vector<std::string> read_header(const std::filesystem::path& file) const;
   void read_headers();
   bool open_next();
-  bool next_block();
-  void parse(RawBatch& batch);
-  arrow::csv::ParseOptions parse_options(char separator) const;
+  bool next_block(LineBlock& block);
 
   ReadRequest request_;
-  LineOptions lines_;
-  std::vector<std::string> names_;
-  std::vector<int> wanted_;
+  std::shared_ptr<Layout> layout_;  // batches that are still to be parsed hold it too
   bool header_line_ = true;
   size_t opened_ = 0;  // files opened so far; source_ reads the last of them
   std::unique_ptr<LineSource> source_;
-  LineBlock block_;
   bool file_has_rows_ = false;
   int64_t bytes_total_ = 0, bytes_before_ = 0;
 };

@@ -1,6 +1,7 @@
 #include <interplay/data/encoder.h>
 
 #include <algorithm>
+#include <cfloat>
 #include <charconv>
 #include <cmath>
 
@@ -12,6 +13,7 @@ namespace interplay {
 namespace {
 
 constexpr size_t kBlock = 1024;  // rows whose ids fit the L2 cache while columns are filled in
+constexpr int64_t kCells = 256;  // hashed ahead of their lookup, on the stack
 constexpr int64_t kFirstBucket = -64, kLastBucket = 1024;  // buckets looked up once; ln(1e13)^2 is 896
 
 std::string bucket_token(int64_t bucket) { return std::to_string(bucket); }
@@ -53,16 +55,8 @@ EncodedBatch Encoder::State::encode(const RawBatch& raw, const RowValues& values
   for (size_t f = 0; f < schema.fields().size(); ++f) {
     const Field& field = schema.fields()[f];
     if (field.kind == FieldKind::sequence) encode_sequence(f, values, rows, out.sequences.emplace_back());
-    if (field.kind == FieldKind::vector) {
-      auto& vector = out.vectors.emplace_back();
-      vector.reserve(rows.size() * size_t(field.dimension));
-      for (const int32_t r : rows) {
-        const auto begin = values.vectors[f].begin() + r * field.dimension;
-        vector.insert(vector.end(), begin, begin + field.dimension);
-      }
-    }
   }
-  copy_rest(values, rows, labels, out);
+  copy_rest(values, schema, rows, labels, out);
   return out;
 }
 
@@ -125,11 +119,9 @@ void Encoder::State::encode_dense(const RowValues& values, std::span<const int32
   for (size_t f = 0; f < schema.fields().size(); ++f) {
     if (schema.fields()[f].kind != FieldKind::numeric) continue;
     const auto& encoding = parser.encoding(f).values;
-    const float missing = encoding.missing ? float(transformed(encoding, *encoding.missing)) : 0.0f;
     float* to = out.dense.data() + column++;
     for (const int32_t r : rows) {
-      const double x = values.numbers[f][size_t(r)];
-      *to = std::isnan(x) ? missing : float(transformed(encoding, x));
+      *to = dense_value(encoding, values.numbers[f][size_t(r)]);
       to += dense_width_;
     }
   }
@@ -149,20 +141,68 @@ void Encoder::State::encode_sequence(size_t field, const RowValues& values, std:
   }
 }
 
-void Encoder::State::copy_rest(const RowValues& values, std::span<const int32_t> rows, bool labels,
-                               EncodedBatch& out) const {
-  if (!labels) return;
-  const size_t T = schema.labels().size();
-  out.labels.reserve(rows.size() * T);
-  for (const int32_t r : rows) {
-    for (size_t t = 0; t < T; ++t) out.labels.push_back(values.labels[size_t(r) * T + t]);
-    if (!values.weight.empty()) out.weight.push_back(values.weight[size_t(r)]);
-    if (!values.group.empty()) out.group.push_back(values.group[size_t(r)]);
-    if (!values.time.empty()) out.time.push_back(values.time[size_t(r)]);
+bool Encoder::State::encode_ids(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, int32_t* out,
+                                int64_t out_stride) const {
+  const auto unseen = int32_t(schema.fields()[field].rows - 1);
+  const Vocabulary* const vocabulary = vocabulary_[field];
+  if (parser.encoding(field).is_bucket()) {
+    const auto& missing = parser.encoding(field).values.missing;
+    for (int64_t i = 0; i < rows; ++i) {
+      const std::string_view cell = cells[i * stride];
+      double x = missing.value_or(0);
+      const bool none = cell.empty() || parser.is_missing_token(cell);
+      if (!none && (!parse_number(cell, x) || std::fabs(x) > FLT_MAX)) return false;
+      out[i * out_stride] = none && !missing ? unseen : bucket_id(field, log_square_bucket(x));
+    }
+    return true;
   }
+  uint64_t hashes[kCells];
+  for (int64_t first = 0; first < rows; first += kCells) {
+    const int64_t count = std::min(kCells, rows - first);
+    for (int64_t i = 0; i < count; ++i) {
+      hashes[i] = token_hash(cells[(first + i) * stride]);
+      if (vocabulary) vocabulary->prefetch(hashes[i]);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const std::string_view cell = cells[(first + i) * stride];
+      int32_t& to = out[(first + i) * out_stride];
+      if (cell.empty() || parser.is_missing_token(cell)) {
+        to = unseen;
+      } else {
+        to = vocabulary ? vocabulary->id(cell, hashes[i]) : int32_t(1 + hashes[i] % buckets_[field]);
+      }
+    }
+  }
+  return true;
+}
+
+bool Encoder::State::encode_numbers(size_t field, const std::string_view* cells, int64_t stride, int64_t rows,
+                                    float* out, int64_t out_stride) const {
+  const auto& encoding = parser.encoding(field).values;
+  const float missing = encoding.missing ? float(transformed(encoding, *encoding.missing)) : 0.0f;
+  for (int64_t i = 0; i < rows; ++i) {
+    const std::string_view cell = cells[i * stride];
+    double x = 0;
+    const bool none = cell.empty() || parser.is_missing_token(cell);
+    if (!none && (!parse_number(cell, x) || std::fabs(x) > FLT_MAX)) return false;
+    out[i * out_stride] = none ? missing : float(transformed(encoding, x));
+  }
+  return true;
 }
 
 const Schema& Encoder::schema() const { return state_->schema; }
+
+bool Encoder::encode_ids(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, int32_t* out,
+                         int64_t out_stride) const {
+  return state_->encode_ids(field, cells, stride, rows, out, out_stride);
+}
+
+bool Encoder::encode_numbers(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, float* out,
+                             int64_t out_stride) const {
+  return state_->encode_numbers(field, cells, stride, rows, out, out_stride);
+}
+
+std::string Encoder::column(size_t field) const { return state_->parser.encoding(field).column; }
 
 std::vector<std::string> Encoder::columns(Want want) const { return state_->parser.columns(want.labels); }
 

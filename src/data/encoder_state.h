@@ -22,6 +22,11 @@ struct Encoder::State {
 
   EncodedBatch encode(const RawBatch& raw, const RowValues& values, std::span<const int32_t> rows, bool labels) const;
 
+  bool encode_ids(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, int32_t* out,
+                  int64_t out_stride) const;
+  bool encode_numbers(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, float* out,
+                      int64_t out_stride) const;
+
   Schema schema;
   DataSpec spec;
   Vocabularies vocabularies;
@@ -38,7 +43,6 @@ struct Encoder::State {
   void encode_dense(const RowValues& values, std::span<const int32_t> rows, EncodedBatch& out) const;
   void encode_sequence(size_t field, const RowValues& values, std::span<const int32_t> rows,
                        EncodedBatch::Sequence& out) const;
-  void copy_rest(const RowValues& values, std::span<const int32_t> rows, bool labels, EncodedBatch& out) const;
   int32_t id(size_t field, std::string_view token) const;
   int32_t bucket_id(size_t field, int64_t bucket) const;
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <optional>
@@ -62,17 +63,38 @@ inline Config to_config(const FieldEncoding& encoding) {
   return out;
 }
 
-/// FuxiCTR's bucket for Criteo: floor(ln(x)^2) above 2, else the integer part of x.
-inline int64_t log_square_bucket(double x) {
+inline int64_t computed_log_square_bucket(double x) {
   if (x <= 2) return int64_t(std::max(x, -0x1p53));
   const double logarithm = std::log(x);
   return int64_t(std::floor(logarithm * logarithm));
+}
+
+/// Those of 0, 1, 2 ...: most numbers of a log are small counts, and a logarithm takes longer than all else.
+inline const std::array<int16_t, 4096> kSmallBuckets = [] {
+  std::array<int16_t, 4096> buckets{};
+  for (size_t x = 0; x < buckets.size(); ++x) buckets[x] = int16_t(computed_log_square_bucket(double(x)));
+  return buckets;
+}();
+
+/// FuxiCTR's bucket for Criteo: floor(ln(x)^2) above 2, else the integer part of x.
+inline int64_t log_square_bucket(double x) {
+  if (x >= 0 && x < double(kSmallBuckets.size())) {
+    const auto whole = size_t(x);
+    if (double(whole) == x) return kSmallBuckets[whole];
+  }
+  return computed_log_square_bucket(x);
 }
 
 /// What a finite raw number becomes.
 inline double transformed(const FieldEncoding::Values& values, double x) {
   if (values.transform == "log1p") x = std::copysign(std::log1p(std::fabs(x)), x);
   return (x - values.shift) / values.scale;
+}
+
+/// A raw number, NaN where there is none, as models see it.
+inline float dense_value(const FieldEncoding::Values& values, double x) {
+  if (!std::isnan(x)) return float(transformed(values, x));
+  return values.missing ? float(transformed(values, *values.missing)) : 0.0f;
 }
 
 }  // namespace interplay

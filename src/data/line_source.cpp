@@ -8,21 +8,14 @@
 namespace interplay {
 namespace {
 
-constexpr size_t kReadBytes = size_t(1) << 20;  // a block stays in the cache while it is parsed and copied
-
 const char* find(const char* from, const char* to, char c) {
-  return static_cast<const char*>(std::memchr(from, c, size_t(to - from)));
+  return from == to ? nullptr : static_cast<const char*>(std::memchr(from, c, size_t(to - from)));
 }
 
 }  // namespace
 
-LineSource::LineSource(std::filesystem::path file, LineOptions options, BadRows& bad_rows)
-    : file_(std::move(file)),
-      options_(std::move(options)),
-      bad_rows_(bad_rows),
-      input_(open_file(file_, options_.compression)) {
-  buffer_.resize(kReadBytes);
-}
+LineSource::LineSource(std::filesystem::path file, LineOptions options)
+    : file_(std::move(file)), options_(std::move(options)), input_(open_file(file_, options_.compression)) {}
 
 int64_t LineSource::bytes_done() const {
   const auto place = input_.raw->Tell();
@@ -30,50 +23,47 @@ int64_t LineSource::bytes_done() const {
 }
 
 void LineSource::check_magic() const {
-  const std::string_view start(buffer_.data(), std::min<size_t>(end_, 4));
+  const std::string_view start(buffer_.get(), std::min<size_t>(end_, 4));
   INTERPLAY_CHECK_DATA(!start.starts_with("\xff\xfe") && !start.starts_with("\xfe\xff"),
                        "{}: looks like UTF-16; convert it to UTF-8 first", file_.string());
   INTERPLAY_CHECK_DATA(start != "PAR1", "{}: is a Parquet file; set format: parquet", file_.string());
 }
 
-/// Appends one read to the buffer, a newline to a last line that has none.
+/// Puts what is left and one more read into a new buffer, a newline after a last line that has none.
 void LineSource::read_more() {
-  if (begin_ > 0) {
-    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-    end_ -= begin_;
-    begin_ = 0;
-  }
-  if (buffer_.size() < end_ + kReadBytes + 1) buffer_.resize(std::max(end_ + kReadBytes + 1, 2 * buffer_.size()));
-  char* const fresh = buffer_.data() + end_;
-  auto got = check_arrow(input_.bytes->Read(int64_t(kReadBytes), fresh), file_);
+  const size_t left = end_ - begin_, more = std::max(kReadBytes, left);  // a long line is not copied over and over
+  auto fresh = std::make_shared_for_overwrite<char[]>(left + more + 1);
+  if (left > 0) std::memcpy(fresh.get(), buffer_.get() + begin_, left);
+  buffer_ = std::move(fresh);
+  begin_ = 0;
+  end_ = left;
+  char* const to = buffer_.get() + end_;
+  auto got = check_arrow(input_.bytes->Read(int64_t(more), to), file_);
   if (got == 0) {
     at_end_ = true;
-    if (end_ > 0) *fresh = '\n', got = fresh[-1] == '\n' ? 0 : 1;
+    if (end_ > 0) *to = '\n', got = to[-1] == '\n' ? 0 : 1;
   }
   end_ += size_t(got);
-  has_return_ = has_return_ || find(fresh, fresh + got, '\r');
-  has_quote_ = has_quote_ || (options_.quote && find(fresh, fresh + got, '"'));
+  has_return_ = find(buffer_.get(), buffer_.get() + end_, '\r');
+  has_quote_ = options_.quote && find(buffer_.get(), buffer_.get() + end_, '"');
   if (!started_ && (end_ >= 4 || at_end_)) {
     started_ = true;
     check_magic();
-    if (std::string_view(buffer_.data(), end_).starts_with("\xef\xbb\xbf")) begin_ = 3;
+    if (std::string_view(buffer_.get(), end_).starts_with("\xef\xbb\xbf")) begin_ = 3;
   }
 }
 
 /// After a line that is too long: drops bytes up to its end without ever holding all of them.
-void LineSource::skip_rest_of_line() {
-  bad_rows_.report(file_.string(), line_ + 1, "", {buffer_.data() + begin_, end_ - begin_},
-                   fmt::format("is longer than max_line_bytes: {}", options_.max_line_bytes));
+void LineSource::skip_rest_of_line(LineBlock& block) {
+  block.bad.push_back({file_.string(), line_ + 1, "", std::string(buffer_.get() + begin_, end_ - begin_),
+                       fmt::format("is longer than max_line_bytes: {}", options_.max_line_bytes)});
   while (true) {
-    if (const char* const stop = find(buffer_.data() + begin_, buffer_.data() + end_, '\n')) {
-      begin_ = size_t(stop - buffer_.data()) + 1;
+    if (const char* const stop = find(buffer_.get() + begin_, buffer_.get() + end_, '\n')) {
+      begin_ = size_t(stop - buffer_.get()) + 1;
       break;
     }
-    if (at_end_) {
-      begin_ = end_;
-      break;
-    }
-    begin_ = end_ = 0;
+    begin_ = end_;
+    if (at_end_) break;
     read_more();
   }
   ++line_;
@@ -106,72 +96,85 @@ const char* LineSource::why_bad(std::string_view line) const {
   if (has_quote_ && line.find('"') < line.size() && ends_in_quotes(line)) {
     return "has a quoted value that does not end on its line (a row is one line; values cannot hold line breaks)";
   }
-  if (rewrites_separator() && line.find(kUnit) < line.size()) return "holds the control character 0x1f";
+  if (rewrites_separator() && line.find(separator_of(options_)) < line.size())
+    return "holds the control character 0x1f";
   return nullptr;
 }
 
 /// Separators of several bytes become one byte, Latin-1 becomes UTF-8.
-void LineSource::rewrite(std::string_view line) {
+void LineSource::rewrite(std::string_view line, std::string& out) const {
   const std::string_view separator = options_.separator;
   for (size_t i = 0; i < line.size(); ++i) {
     const auto byte = static_cast<unsigned char>(line[i]);
     if (rewrites_separator() && line[i] == separator[0] && line.substr(i, separator.size()) == separator) {
-      rewritten_ += kUnit;
+      out += separator_of(options_);
       i += separator.size() - 1;
     } else if (options_.latin1 && byte >= 0x80) {
-      rewritten_ += char(0xc0 | byte >> 6);
-      rewritten_ += char(0x80 | (byte & 0x3f));
+      out += char(0xc0 | byte >> 6);
+      out += char(0x80 | (byte & 0x3f));
     } else {
-      rewritten_ += line[i];
+      out += line[i];
     }
   }
 }
 
 /// `line` has its line end. Lines that follow bad or blank ones move down, so that the block stays in one piece.
-void LineSource::keep(std::string_view line, char*& out) {
+void LineSource::keep(std::string_view line, char*& out, std::string& rewritten) const {
   if (rewrites_separator() || options_.latin1) {
-    rewrite(line);
+    rewrite(line, rewritten);
     return;
   }
   if (out != line.data()) std::memmove(out, line.data(), line.size());
   out += line.size();
 }
 
+/// The whole lines that the buffer holds, up to max_lines.
+void LineSource::take_lines(LineBlock& block, int64_t max_lines) {
+  char* const first = buffer_.get() + begin_;
+  char* out = first;
+  const char* const end = buffer_.get() + end_;
+  const auto rewritten = std::make_shared<std::string>();
+  for (const char* at = first; int64_t(block.lines.size()) < max_lines;) {
+    const char* const stop = find(at, end, '\n');
+    if (!stop) break;
+    ++line_;
+    std::string_view line(at, size_t(stop - at));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (!line.empty()) {
+      if (const char* const why = why_bad(line)) {
+        block.bad.push_back({file_.string(), line_, "", std::string(line), why});
+      } else {
+        keep({at, size_t(stop + 1 - at)}, out, *rewritten);
+        block.lines.push_back(line_);
+      }
+    }
+    at = stop + 1;
+    begin_ = size_t(at - buffer_.get());
+  }
+  block.quotes = has_quote_;
+  if (rewritten->empty()) {
+    block.text = std::string_view(first, size_t(out - first));
+    block.owner = buffer_;
+  } else {
+    block.text = *rewritten;
+    block.owner = rewritten;
+  }
+}
+
 bool LineSource::next(LineBlock& block, int64_t max_lines) {
-  block.lines.clear();
-  rewritten_.clear();
-  while (block.lines.empty()) {
-    while (!at_end_ && !find(buffer_.data() + begin_, buffer_.data() + end_, '\n')) {
+  block = LineBlock();
+  while (block.lines.empty() && block.bad.empty()) {
+    while (!at_end_ && !find(buffer_.get() + begin_, buffer_.get() + end_, '\n')) {
       if (end_ - begin_ > size_t(options_.max_line_bytes) && started_) {
-        skip_rest_of_line();
+        skip_rest_of_line(block);
       } else {
         read_more();
       }
     }
-    if (begin_ == end_) return false;
-    char* const first = buffer_.data() + begin_;
-    char* out = first;
-    const char* const end = buffer_.data() + end_;
-    for (const char* at = first; int64_t(block.lines.size()) < max_lines;) {
-      const char* const stop = find(at, end, '\n');
-      if (!stop) break;
-      ++line_;
-      std::string_view line(at, size_t(stop - at));
-      if (line.ends_with('\r')) line.remove_suffix(1);
-      if (!line.empty()) {
-        if (const char* const why = why_bad(line)) {
-          bad_rows_.report(file_.string(), line_, "", line, why);
-        } else {
-          keep({at, size_t(stop + 1 - at)}, out);
-          block.lines.push_back(line_);
-        }
-      }
-      at = stop + 1;
-      begin_ = size_t(at - buffer_.data());
-    }
-    block.text = rewritten_.empty() ? std::string_view(first, size_t(out - first)) : std::string_view(rewritten_);
+    if (begin_ == end_) break;
+    take_lines(block, max_lines);
   }
-  return true;
+  return !block.lines.empty() || !block.bad.empty();
 }
 
 }  // namespace interplay

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/bad_row.h"
 #include "data/reader_parts.h"
 
 namespace interplay {
@@ -19,41 +20,51 @@ struct LineOptions {
 
 /// Some whole lines of a file, each ending in \n or \r\n, one after another; lines[i] is the number of the i-th.
 struct LineBlock {
-  std::string_view text;  ///< valid until the next call
+  std::string_view text;
   std::vector<int64_t> lines;
+  std::vector<BadRow> bad;            ///< lines near these that cannot be a row
+  bool quotes = false;                ///< whether there may be quotes in it that mean something
+  std::shared_ptr<const void> owner;  ///< keeps the text alive
 };
 
 /// A text file as lines that a CSV parser takes one row from each: decompressed, UTF-8, without byte order mark and
 /// blank lines, with a separator of one byte. Lines that cannot be a row (too long, a quoted value that does not end, a
-/// bare carriage return) are told to BadRows and left out. So a row's line number is known whatever comes before it.
+/// bare carriage return) are left out. So a row's line number is known whatever comes before it.
 class LineSource {
  public:
-  LineSource(std::filesystem::path file, LineOptions options, BadRows& bad_rows);
-  bool next(LineBlock& block, int64_t max_lines);  ///< false at the end of the file
-  int64_t bytes_done() const;                      ///< of the file on disk
-  char separator() const { return rewrites_separator() ? kUnit : options_.separator[0]; }
+  LineSource(std::filesystem::path file, LineOptions options);
+  /// False at the end of the file. A block has lines or bad ones; its text ends where a piece that was read ends, so
+  /// that it is about kReadBytes long where lines are short.
+  bool next(LineBlock& block, int64_t max_lines);
+  int64_t bytes_done() const;                            ///< of the file on disk
+  static constexpr size_t kReadBytes = size_t(1) << 19;  ///< a block stays in a core's cache while it is parsed
 
  private:
-  static constexpr char kUnit = '\x1f';  // ASCII "unit separator": stands for a separator of several bytes
   bool rewrites_separator() const { return options_.separator.size() > 1; }
   void read_more();
   void check_magic() const;
-  void skip_rest_of_line();
+  void skip_rest_of_line(LineBlock& block);
+  void take_lines(LineBlock& block, int64_t max_lines);
   const char* why_bad(std::string_view line) const;
   bool ends_in_quotes(std::string_view line) const;
-  void keep(std::string_view line, char*& out);
-  void rewrite(std::string_view line);
+  void keep(std::string_view line, char*& out, std::string& rewritten) const;
+  void rewrite(std::string_view line, std::string& out) const;
 
   std::filesystem::path file_;
   LineOptions options_;
-  BadRows& bad_rows_;
   OpenFile input_;
-  std::vector<char> buffer_;
-  size_t begin_ = 0, end_ = 0;  // bytes not handed out yet
-  int64_t line_ = 0;            // lines consumed
+  std::shared_ptr<char[]> buffer_;  // the blocks made of it hold it too
+  size_t begin_ = 0, end_ = 0;      // bytes not handed out yet
+  int64_t line_ = 0;                // lines consumed
   bool started_ = false, at_end_ = false;
-  bool has_return_ = false, has_quote_ = false;  // so far: most files have neither, and need no check of each line
-  std::string rewritten_;
+  bool has_return_ = false,
+       has_quote_ = false;  // in the buffer: most files have neither, and need no look at each line
 };
+
+/// What separates the values of the lines that LineSource gives.
+inline char separator_of(const LineOptions& options) {
+  constexpr char kUnit = '\x1f';  // ASCII "unit separator": stands for a separator of several bytes
+  return options.separator.size() > 1 ? kUnit : options.separator[0];
+}
 
 }  // namespace interplay

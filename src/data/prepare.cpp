@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <sstream>
+#include <thread>
 #include <tuple>
 
 #include <malloc.h>
@@ -15,12 +16,13 @@
 #include <interplay/base/progress.h>
 #include <interplay/data/encoder.h>
 
+#include "data/bad_row.h"
+#include "data/coded_rows.h"
 #include "data/data_spec.h"
 #include "data/dataset_writer.h"
 #include "data/encoder_builder.h"
-#include "data/encoder_state.h"
 #include "data/history.h"
-#include "data/read_ahead.h"
+#include "data/in_order.h"
 #include "data/split.h"
 
 namespace fs = std::filesystem;
@@ -28,7 +30,7 @@ namespace fs = std::filesystem;
 namespace interplay {
 namespace {
 
-constexpr int64_t kBatchRows = 16384;  // 4 MB of Criteo: several are in flight
+constexpr int64_t kBatchRows = 16384;  // at most: text comes in pieces of LineSource::kReadBytes
 constexpr const char* kSplits[] = {"train", "valid", "test"};
 
 /// Files that are read as one; where a split plan exists its rows go to any split, otherwise to `split`.
@@ -40,6 +42,27 @@ struct Source {
 
 /// Hands memory that was freed back to the system: the next phase needs the room.
 void give_back_memory() { ::malloc_trim(0); }
+
+/// A batch of rows on its way through a pass.
+struct Batch {
+  Reader::Unparsed unparsed;
+  std::vector<BadRow> bad;
+  RawBatch raw;
+  RowValues values;
+  int64_t number = 0;  ///< of all batches
+  int64_t first = 0;   ///< number of its first usable row among all of them
+  int split = 0;       ///< of the files that it comes from
+  double share_done = 0;
+  std::vector<uint8_t> splits;  ///< beside values.rows
+};
+
+/// The rows to be told of, in the order of their lines; those of other files, which a reader joins, come first.
+void sort_bad_rows(std::vector<BadRow>& rows, const std::string& file) {
+  std::stable_sort(rows.begin(), rows.end(), [&](const BadRow& a, const BadRow& b) {
+    const auto key = [&](const BadRow& row) { return std::pair(row.file == file, row.file == file ? row.line : 0); };
+    return key(a) < key(b);
+  });
+}
 
 /// A later pass may find bad rows in files before those of the first: the list is put in the order of files and lines.
 void sort_rejected(const fs::path& file) {
@@ -64,6 +87,18 @@ void sort_rejected(const fs::path& file) {
   write_file(file, out);
 }
 
+class Clock {
+ public:
+  double lap() {  ///< seconds since the last one
+    const auto before = std::exchange(last_, std::chrono::steady_clock::now());
+    return std::chrono::duration<double>(last_ - before).count();
+  }
+  double total() const { return std::chrono::duration<double>(last_ - begun_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now(), last_ = begun_;
+};
+
 class Preparation {
  public:
   Preparation(const Config& data, const fs::path& directory, const PrepareOptions& options)
@@ -74,8 +109,9 @@ class Preparation {
     INTERPLAY_CHECK_DATA(!failed, "{}: cannot be made: {}", directory.string(), failed.message());
     bad_rows_ = std::make_shared<BadRows>(options.bad_rows, partial_ / "rejected.tsv");
     // A quarter for counting: what the batches in flight, Arrow and the finished vocabularies take comes on top.
-    builder_.emplace(spec_, EncoderBuilder::Options{std::max<int64_t>(options.memory_bytes / 4, 4096),
-                                                    partial_ / "counting", options.vocabulary_from});
+    threads_ = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
+    builder_.emplace(spec_, EncoderBuilder::Options{std::max<int64_t>(options.memory_bytes / 4, 4096), partial_,
+                                                    options.vocabulary_from, threads_});
     plain_.emplace(plain_schema(), spec_);
     for (const FieldOptions& field : spec_.options.fields) {
       if (field.kind == "history") histories_.emplace_back(field, *plain_);
@@ -90,21 +126,28 @@ class Preparation {
   }
 
   PrepareReport run() {
-    const auto begun = std::chrono::steady_clock::now();
-    if (!histories_.empty() || (split_ && split_->needs_order())) order_rows();
-    count_tokens();
+    Clock clock;
+    if (!histories_.empty() || (split_ && split_->needs_order())) {
+      order_rows();
+      report_.order_seconds = clock.lap();
+    }
+    code_rows();
+    report_.count_seconds = clock.lap();
     const Encoder encoder = builder_->build();
-    builder_.reset();
     give_back_memory();
-    write_splits(encoder);
     encoder.save(partial_);
+    report_.fit_seconds = clock.lap();
+    write_splits(encoder);
+    builder_.reset();
+    report_.encode_seconds = clock.lap();
     report_.rejected_rows = bad_rows_->count();
     bad_rows_.reset();
     sort_rejected(partial_ / "rejected.tsv");
     Manifest::describe(partial_, entries_).save(partial_);
     commit(directory_);
     done_ = true;
-    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    report_.sync_seconds = clock.lap();
+    report_.seconds = clock.total();
     summarise(encoder);
     return report_;
   }
@@ -151,71 +194,99 @@ class Preparation {
     return out;
   }
 
-  using Take = std::function<void(RawBatch& raw, const RowValues& values, int64_t first, int split)>;
+  /// What a pass does with each batch: the one in the order of rows, the other from any thread afterwards.
+  struct Pass {
+    std::string title;
+    std::function<void(Batch&)> in_order, finish;
+  };
 
-  /// Reads every source from the first on, or the training files alone. `first` is the number of the first usable row.
-  void pass(const std::string& title, bool train_only, const Take& take) {
-    Progress progress(title, 0);
+  /// Reads every source. Rows are told of, and numbered, in the order of the files, whatever the threads.
+  void run(const Pass& pass) {
+    Progress progress(pass.title, 0);
     double bytes = 0, bytes_before = 0;
-    for (const Source& source : sources_) bytes += train_only && source.split != 0 ? 0 : source.bytes;
-    int64_t first = 0, seen = 0;
+    int64_t batches = 0, first = 0, seen = 0;
+    for (const Source& source : sources_) bytes += source.bytes;
     for (const Source& source : sources_) {
-      if (train_only && source.split != 0) continue;
-      const ReadRequest request{source.files, columns(), bad_rows_, kBatchRows};
-      ReadAhead reader(readers().make(request, spec_.reader), *plain_, bad_rows_);
-      RawBatch raw;
-      for (RowValues values; reader.next(raw, values);) {
-        take(raw, values, first, source.split);
-        first += int64_t(values.rows.size());
-        seen += raw.rows;
-        const double done = bytes_before + reader.share_done() * source.bytes;
+      const auto early = std::make_shared<CollectedBadRows>();  // what the reader tells when it reads
+      const auto reader = readers().make({source.files, columns(), early, kBatchRows}, spec_.reader);
+      struct Stages {
+        std::function<bool(Batch&)> read;
+        std::function<void(Batch&)> work, commit, finish;
+      } stages;
+      stages.read = [&](Batch& batch) {
+        const bool there = reader->next_unparsed(batch.unparsed);
+        batch.bad = early->take();
+        const int64_t total = reader->bytes_total();
+        batch.share_done = total > 0 ? double(reader->bytes_done()) / double(total) : 0;
+        return there || !batch.bad.empty();
+      };
+      stages.work = [&](Batch& batch) {
+        CollectedBadRows late;
+        if (batch.unparsed) batch.raw = batch.unparsed(late);
+        batch.unparsed = nullptr;
+        if (batch.raw.rows > 0) batch.values = plain_->parse(batch.raw, true, &late);
+        for (BadRow& row : late.take()) batch.bad.push_back(std::move(row));
+        sort_bad_rows(batch.bad, batch.raw.file);
+      };
+      stages.commit = [&](Batch& batch) {
+        report(batch.bad, *bad_rows_);
+        if (batch.raw.rows == 0) return;
+        batch.number = batches++;
+        batch.first = first;
+        batch.split = source.split;
+        rows_ = first += int64_t(batch.values.rows.size());
+        seen += batch.raw.rows;
+        pass.in_order(batch);
+        const double done = bytes_before + batch.share_done * source.bytes;
         if (done > 0) progress.total(int64_t(double(seen) * bytes / done));  // as if all rows were equally long
-        progress.add(raw.rows);
-      }
+        progress.add(batch.raw.rows);
+      };
+      stages.finish = [&](Batch& batch) {
+        if (pass.finish && batch.raw.rows > 0) pass.finish(batch);
+      };
+      run_in_order<Batch>(threads_, stages);
       bytes_before += source.bytes;
     }
     give_back_memory();
   }
 
   void order_rows() {
-    pass("prepare: order", false, [&](RawBatch& raw, const RowValues& values, int64_t, int) {
-      if (split_ && split_->needs_order()) split_->add(raw, values, *plain_);
-      for (auto& history : histories_) history.add(raw, values, *plain_);
-    });
+    run({"prepare: order",
+         [&](Batch& batch) {
+           if (split_ && split_->needs_order()) split_->add(batch.raw, batch.values, *plain_);
+           for (auto& history : histories_) history.add(batch.raw, batch.values, *plain_);
+         },
+         nullptr});
     if (split_ && split_->needs_order()) split_->finish();
     for (auto& history : histories_) history.finish();
     give_back_memory();
   }
 
   /// The values that the full parser sees: plain cells and the histories that belong to them.
-  RowValues with_histories(const RowParser& parser, RawBatch& raw, const RowValues& plain, int64_t first) const {
-    for (const auto& history : histories_) history.append(raw, plain.rows, first);
+  RowValues with_histories(Batch& batch) const {
+    for (const auto& history : histories_) history.append(batch.raw, batch.values.rows, batch.first);
     BadRows told(INT64_MAX);  // plain_ has reported them
-    RowValues values = parser.parse(raw, true, &told);
-    values.rows = plain.rows;
+    RowValues values = builder_->parser().parse(batch.raw, true, &told);
+    values.rows = batch.values.rows;
     return values;
   }
 
-  /// The usable rows of a batch that go to `split`.
-  std::vector<int32_t> rows_of(int split, const RowValues& values, int64_t first, int source) const {
-    if (!split_) return split == source ? values.rows : std::vector<int32_t>();
-    std::vector<int32_t> rows;
-    for (size_t i = 0; i < values.rows.size(); ++i) {
-      if (split_->of(first + int64_t(i)) == split) rows.push_back(values.rows[i]);
-    }
-    return rows;
-  }
-
-  void count_tokens() {
-    pass("prepare: count", true, [&](RawBatch& raw, const RowValues& plain, int64_t first, int source) {
-      const auto rows = rows_of(0, plain, first, source);
-      report_.train_rows += int64_t(rows.size());
-      if (histories_.empty()) {
-        builder_->count(raw, plain, rows);
-      } else {
-        builder_->count(raw, with_histories(builder_->parser(), raw, plain, first), rows);
-      }
-    });
+  /// Reads all rows: fits on those of the training split, and keeps every row as codes.
+  void code_rows() {
+    coded_.emplace(partial_);
+    run({"prepare: count",
+         [&](Batch& batch) {
+           batch.splits.assign(batch.values.rows.size(), uint8_t(batch.split));
+           for (size_t i = 0; split_ && i < batch.splits.size(); ++i) {
+             batch.splits[i] = uint8_t(split_->of(batch.first + int64_t(i)));
+           }
+           report_.train_rows += std::count(batch.splits.begin(), batch.splits.end(), 0);
+           builder_->observe(batch.raw, batch.values, batch.splits);
+         },
+         [&](Batch& batch) {
+           const RowValues values = histories_.empty() ? std::move(batch.values) : with_histories(batch);
+           coded_->add(batch.number, builder_->code(batch.raw, values, std::move(batch.splits)));
+         }});
     INTERPLAY_CHECK_DATA(report_.train_rows > 0, "{}: there are no training rows; nothing can be fitted",
                          sources_[0].files.empty() ? "" : sources_[0].files[0].string());
     if (builder_->runs() > 0)
@@ -223,7 +294,6 @@ class Preparation {
   }
 
   void write_splits(const Encoder& encoder) {
-    const auto& state = EncoderBuilder::state(encoder);
     std::array<std::unique_ptr<DatasetWriter>, 3> writers;
     for (int s = 0; s < 3; ++s) {
       const bool wanted =
@@ -234,21 +304,38 @@ class Preparation {
           std::make_unique<DatasetWriter>(partial_, kSplits[s], encoder.schema(), !spec_.options.weight.empty(),
                                           !spec_.options.group.empty(), !spec_.options.time.empty());
     }
-    pass("prepare: encode", false, [&](RawBatch& raw, const RowValues& plain, int64_t first, int source) {
-      std::optional<RowValues> full;
-      if (!histories_.empty()) full = with_histories(state.parser, raw, plain, first);
-      for (int s = 0; s < 3; ++s) {
-        if (!writers[size_t(s)]) continue;
-        const auto rows = rows_of(s, plain, first, source);
-        if (!rows.empty()) writers[size_t(s)]->write(state.encode(raw, full ? *full : plain, rows, true));
+    struct Part {
+      int64_t number = 0;
+      std::array<EncodedBatch, 3> splits;
+    };
+    struct Stages {
+      std::function<bool(Part&)> read;
+      std::function<void(Part&)> work, commit, finish;
+    } stages;
+    int64_t next = 0;
+    Progress progress("prepare: encode", rows_);
+    stages.read = [&](Part& part) { return part.number = next++, part.number < coded_->size(); };
+    stages.work = [&](Part& part) {
+      const CodedRows rows = coded_->get(part.number);
+      for (size_t s = 0; s < 3; ++s) {
+        if (writers[s]) part.splits[s] = builder_->resolve(rows, int(s));
       }
-    });
+    };
+    stages.commit = [&](Part& part) {
+      for (size_t s = 0; s < 3; ++s) {
+        progress.add(part.splits[s].rows);
+        if (part.splits[s].rows > 0) writers[s]->write(std::move(part.splits[s]));
+      }
+    };
+    stages.finish = [](Part&) {};
+    run_in_order<Part>(threads_, stages);
     int64_t* const counts[] = {&report_.train_rows, &report_.valid_rows, &report_.test_rows};
     for (size_t s = 0; s < 3; ++s) {
       if (!writers[s]) continue;
       *counts[s] = writers[s]->finish();
       for (auto& entry : writers[s]->entries()) entries_.push_back(std::move(entry));
     }
+    coded_.reset();
   }
 
   void summarise(const Encoder& encoder) {
@@ -264,6 +351,9 @@ class Preparation {
   std::vector<HistoryIndex> histories_;
   std::optional<SplitPlan> split_;
   std::vector<Source> sources_;
+  std::optional<CodedRowsFile> coded_;
+  int64_t rows_ = 0;  // usable ones
+  int threads_ = 1;
   std::vector<Manifest::Entry> entries_;
   PrepareReport report_;
   bool done_ = false;

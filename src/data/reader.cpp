@@ -41,6 +41,13 @@ arrow::Compression::type compression_of(const fs::path& file, const std::string&
 
 Reader::~Reader() = default;
 
+bool Reader::next_unparsed(Unparsed& unparsed) {
+  const auto batch = std::make_shared<RawBatch>();
+  if (!next(*batch)) return false;
+  unparsed = [batch](BadRows&) { return std::move(*batch); };
+  return true;
+}
+
 Registry<Reader, const ReadRequest&>& readers() {
   static auto* const registry = new Registry<Reader, const ReadRequest&>("format");
   return *registry;
@@ -124,12 +131,16 @@ bool is_ascii(std::string_view bytes) {
 void check_text(const RawBatch& batch, const RawColumn& column, BadRows& bad_rows, std::vector<bool>& bad) {
   const auto cells = column.is_list() ? int64_t(column.list_offsets[column.rows]) : column.rows;
   const auto first = column.is_list() ? int64_t(column.list_offsets[0]) : 0;
-  if (is_ascii({column.bytes + column.offsets[first], size_t(column.offsets[cells] - column.offsets[first])})) return;
+  const auto bytes = [&] {
+    return std::string_view(column.bytes + column.offsets[first],
+                            size_t(column.offsets[cells] - column.offsets[first]));
+  };
+  if (column.stride == 1 && is_ascii(bytes())) return;  // otherwise there are other columns' cells between
   for (int64_t row = 0; row < column.rows; ++row) {
     const int64_t begin = column.is_list() ? column.list_offsets[row] : row;
     const int64_t end = column.is_list() ? column.list_offsets[row + 1] : row + 1;
     for (int64_t c = begin; c < end && !bad[size_t(row)]; ++c) {
-      if (column.missing(c) || arrow::util::ValidateUTF8(column.cell(c))) continue;
+      if (column.missing(c) || is_utf8(column.cell(c))) continue;
       bad_rows.report(batch.file, batch.lines[size_t(row)], column.name, column.cell(c),
                       "is not UTF-8 (for Western European text set encoding: latin1)");
       bad[size_t(row)] = true;
@@ -139,9 +150,13 @@ void check_text(const RawBatch& batch, const RawColumn& column, BadRows& bad_row
 
 }  // namespace
 
-void drop_bad_text(RawBatch& batch, BadRows& bad_rows) {
+bool is_utf8(std::string_view text) {
   static const bool initialized = [] { return arrow::util::InitializeUTF8(), true; }();
   (void)initialized;
+  return arrow::util::ValidateUTF8(text);
+}
+
+void drop_bad_text(RawBatch& batch, BadRows& bad_rows) {
   std::vector<bool> bad(size_t(batch.rows), false);
   for (const auto& column : batch.columns) check_text(batch, column, bad_rows, bad);
   std::vector<int64_t> good;

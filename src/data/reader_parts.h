@@ -28,6 +28,8 @@ T check_arrow(arrow::Result<T> result, const std::filesystem::path& file) {
 std::vector<int> find_columns(const std::vector<std::string>& available, const std::vector<std::string>& wanted,
                               const std::filesystem::path& file);
 
+bool is_utf8(std::string_view text);
+
 /// Drops the rows that hold bytes that are not UTF-8, telling `bad_rows`.
 void drop_bad_text(RawBatch& batch, BadRows& bad_rows);
 

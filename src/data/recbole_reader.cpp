@@ -65,8 +65,12 @@ class AtomicFiles {
   }
   bool next(RawBatch& batch) {
     if (!reader_->next(batch)) return false;
-    for (auto& column : batch.columns) column.name = without_type(column.name);
+    drop_types(batch);
     return true;
+  }
+  bool next_unparsed(Reader::Unparsed& batch) { return reader_->next_unparsed(batch); }
+  static void drop_types(RawBatch& batch) {
+    for (auto& column : batch.columns) column.name = without_type(column.name);
   }
 
  private:
@@ -166,13 +170,27 @@ class RecboleReader final : public Reader {
   int64_t bytes_done() const override { return events_.bytes_done(); }
 
   bool next(RawBatch& batch) override {
-    RawBatch events;
-    if (!events_.next(events)) return false;
-    for (const auto& side : sides_) side.join(events);
-    batch = std::move(events);
-    std::vector<RawColumn> columns;
-    for (const auto& name : wanted_) columns.push_back(batch.column(name));
-    batch.columns = std::move(columns);
+    Unparsed unparsed;
+    do {
+      if (!next_unparsed(unparsed)) return false;
+      batch = unparsed(*bad_rows_);
+    } while (batch.rows == 0);
+    return true;
+  }
+
+  bool next_unparsed(Unparsed& batch) override {
+    Unparsed events;
+    if (!events_.next_unparsed(events)) return false;
+    batch = [this, events](BadRows& bad_rows) {
+      RawBatch joined = events(bad_rows);
+      if (joined.rows == 0) return joined;
+      AtomicFiles::drop_types(joined);
+      for (const auto& side : sides_) side.join(joined);
+      std::vector<RawColumn> columns;
+      for (const auto& name : wanted_) columns.push_back(joined.column(name));
+      joined.columns = std::move(columns);
+      return joined;
+    };
     return true;
   }
 

@@ -99,6 +99,11 @@ int64_t RowSource::block_of_row(int64_t row) const {
   return std::upper_bound(starts_.begin(), starts_.end(), row) - starts_.begin() - 1;
 }
 
+void RowSource::will_need(int64_t block) const {
+  const Slot& slot = slots_[size_t(block)];
+  if (!files_.empty()) files_[slot.file].will_need(slot.batch);
+}
+
 const RowBlock& RowSource::block(int64_t index) const {
   Slot& slot = slots_[size_t(index)];
   std::call_once(slot.read, [&] { slot.block = files_[slot.file].read(slot.batch); });

@@ -33,6 +33,7 @@ class INTERPLAY_API RowSource {
   int64_t blocks() const { return int64_t(starts_.size()) - 1; }
   int64_t first_row(int64_t block) const { return starts_[size_t(block)]; }
   int64_t block_of_row(int64_t row) const;     ///< 0 <= row < rows()
+  void will_need(int64_t block) const;         ///< has the system read it ahead, where it lies in a file
   const RowBlock& block(int64_t index) const;  ///< throws Error(data) naming file and batch if it is damaged
 
  private:

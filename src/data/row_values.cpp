@@ -22,6 +22,29 @@ bool parse_number(std::string_view cell, double& value) {
   return status == std::errc() && stop == end && std::isfinite(value);
 }
 
+void copy_rest(const RowValues& values, const Schema& schema, std::span<const int32_t> rows, bool labels,
+               EncodedBatch& out) {
+  for (size_t f = 0; f < schema.fields().size(); ++f) {
+    if (schema.fields()[f].kind != FieldKind::vector) continue;
+    const int64_t width = schema.fields()[f].dimension;
+    auto& vector = out.vectors.emplace_back();
+    vector.reserve(rows.size() * size_t(width));
+    for (const int32_t r : rows) {
+      const auto begin = values.vectors[f].begin() + r * width;
+      vector.insert(vector.end(), begin, begin + width);
+    }
+  }
+  if (!labels) return;
+  const size_t T = schema.labels().size();
+  out.labels.reserve(rows.size() * T);
+  for (const int32_t r : rows) {
+    for (size_t t = 0; t < T; ++t) out.labels.push_back(values.labels[size_t(r) * T + t]);
+    if (!values.weight.empty()) out.weight.push_back(values.weight[size_t(r)]);
+    if (!values.group.empty()) out.group.push_back(values.group[size_t(r)]);
+    if (!values.time.empty()) out.time.push_back(values.time[size_t(r)]);
+  }
+}
+
 RowParser::RowParser(const Schema& schema, const DataSpec& spec)
     : schema_(schema),
       labels_(spec.labels),

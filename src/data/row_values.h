@@ -1,10 +1,12 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <interplay/data/encoded.h>
 #include <interplay/data/raw.h>
 #include <interplay/data/reader.h>
 
@@ -69,6 +71,11 @@ class RowParser {
   std::vector<Required> required_numbers_;
   std::vector<std::string> required_cells_;
 };
+
+/// Appends what rows hold beside ids, dense numbers and sequences: vectors and, where `labels`, labels, weight, group
+/// and time.
+void copy_rest(const RowValues& values, const Schema& schema, std::span<const int32_t> rows, bool labels,
+               EncodedBatch& out);
 
 /// Parses a whole cell as a finite number, or says false.
 bool parse_number(std::string_view cell, double& value);

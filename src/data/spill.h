@@ -1,52 +1,85 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <string_view>
 #include <vector>
 
+#include "data/temporary_file.h"
 #include "data/token_index.h"
 
 namespace interplay {
 
-/// Counts tokens of several tables in bounded memory. Beyond the bound every table is written as a sorted run, and
-/// merge() joins the runs: what comes out never depends on the bound. Used by one thread.
+/// Counts tokens of several tables in bounded memory, and gives each a code by which it can be named later. Beyond the
+/// bound tables are written as sorted runs, and their codes begin anew: a code holds for its table's epoch. What
+/// merge() gives never depends on the bound, nor on the order in which tokens came.
+/// Thread safety: tables may be leased from many threads; the rest is for one.
 class TokenCounts {
+  struct Table;
+
  public:
-  /// Runs are put below `directory`, which is made when the first is written and removed at the end.
+  /// Runs go to temporary files in `directory`, which is needed if there are any.
   TokenCounts(size_t tables, int64_t memory_bytes, std::filesystem::path directory);
-  ~TokenCounts();
   TokenCounts(const TokenCounts&) = delete;
   TokenCounts& operator=(const TokenCounts&) = delete;
 
-  void add(size_t table, std::string_view token, int64_t count = 1) { add(table, token, token_hash(token), count); }
-  void add(size_t table, std::string_view token, uint64_t hash, int64_t count) {
-    Table& t = tables_[table];
-    const uint32_t index = t.tokens.insert(token, hash);
-    if (index == t.counts.size()) t.counts.push_back(0);
-    t.counts[index] += count;
-  }
-  void prefetch(size_t table, uint64_t hash) const { tables_[table].tokens.prefetch(hash); }
-  void keep_within_memory();  ///< spills if the bound is passed; called now and then
+  /// One table in the hands of one thread.
+  class Lease {
+   public:
+    uint32_t code(std::string_view token) { return code(token, token_hash(token)); }
+    uint32_t code(std::string_view token, uint64_t hash) {  ///< 0, 1, ... as tokens come; not counted yet
+      const uint32_t code = table_->tokens.insert(token, hash);
+      if (code == table_->counts.size()) table_->counts.push_back(0);
+      return code;
+    }
+    void count(uint32_t code, int64_t times = 1) { table_->counts[code] += times; }
+    void prefetch(uint64_t hash) const { table_->tokens.prefetch(hash); }
+    int64_t epoch() const { return table_->epoch(); }
 
-  /// Every token of a table with its count, by bytes; the table is empty afterwards.
-  void merge(size_t table, const std::function<void(std::string_view token, int64_t count)>& take);
-  int64_t runs() const { return runs_; }  ///< written so far
+   private:
+    friend class TokenCounts;
+    Lease(Table& table, std::unique_lock<std::mutex> lock) : table_(&table), lock_(std::move(lock)) {}
+    Table* table_;
+    std::unique_lock<std::mutex> lock_;
+  };
+  Lease lease(size_t table);  ///< waits while another thread has it; begins with a new epoch where memory is short
+  std::optional<Lease> try_lease(size_t table);  ///< nothing while another thread has it
+
+  /// Every token counted at least max(least, 1) times, by bytes.
+  void merge(size_t table, int64_t least, const std::function<void(std::string_view token, int64_t count)>& take);
+  int64_t epochs(size_t table) const { return tables_[table].epoch() + 1; }
+  /// The tokens of an epoch with their codes, in any order.
+  void each(size_t table, int64_t epoch, const std::function<void(std::string_view token, uint32_t code)>& take) const;
+  size_t codes(size_t table, int64_t epoch) const;  ///< how many codes the epoch has given
+  void clear(size_t table);                         ///< gives the table's memory back: its last epoch becomes empty
+  int64_t runs() const { return runs_; }            ///< written so far
 
  private:
-  struct Table {
-    TokenIndex tokens;
-    std::vector<int64_t> counts;  // beside the tokens
-    std::vector<std::filesystem::path> runs;
+  struct Run {
+    int64_t begin = 0, end = 0;  // bytes in the table's file
+    uint32_t tokens = 0;
   };
-  void spill();
-  std::filesystem::path new_run();
-  void reduce_runs(Table& table);
+  struct Table {
+    std::mutex mutex;
+    TokenIndex tokens;
+    std::vector<int64_t, HugePages<int64_t>> counts;  // beside the tokens
+    std::vector<Run> runs;
+    std::unique_ptr<TemporaryFile> file;  // made by the first run
+    size_t bytes = 0;                     // of memory, as the sum over tables knows it
+    int64_t epoch() const { return int64_t(runs.size()); }
+  };
+  void keep_within_memory(Table& table);
+  void spill(Table& table);
+
   int64_t memory_bytes_;
   std::filesystem::path directory_;
   std::vector<Table> tables_;
-  int64_t runs_ = 0;
+  std::atomic<int64_t> used_ = 0, runs_ = 0;
 };
 
 }  // namespace interplay

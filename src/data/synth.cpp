@@ -1,9 +1,16 @@
 #include <interplay/data/synth.h>
 
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
 #include <interplay/base/progress.h>
 
+#include "data/in_order.h"
 #include "data/synth_shapes.h"
 
 namespace fs = std::filesystem;
@@ -44,20 +51,48 @@ void TextFile::close() {
 }
 
 void write_splits(const SynthOptions& options, const fs::path& directory, const std::string& extension,
-                  const std::string& header, const std::function<void(fmt::memory_buffer&, int64_t)>& append) {
-  constexpr int64_t kStep = 8192;  // rows between two looks at the clock
-  Progress progress("synth", options.rows);
-  int64_t row = 0;
-  for (const auto& [name, rows] : splits(options)) {
-    TextFile file(directory / (name + extension));
-    fmt::format_to(fmt::appender(file.text()), "{}", header);
-    for (const int64_t end = row + rows; row < end; ++row) {
-      append(file.text(), row);
-      file.flush_if_full();
-      if ((row + 1) % kStep == 0) progress.add(kStep);
-    }
-    file.close();
+                  const std::string& header, const AppendRow& append) {
+  constexpr int64_t kRows = 8192;  // of a part: 2 MB of Criteo's
+  struct Part {
+    size_t split = 0;
+    int64_t begin = 0, end = 0;
+    fmt::memory_buffer text;
+  };
+  struct Stages {
+    std::function<bool(Part&)> read;
+    std::function<void(Part&)> work, commit, finish;
+  } stages;
+  const auto all = splits(options);
+  std::vector<std::unique_ptr<TextFile>> files;
+  for (const auto& split : all) {
+    files.push_back(std::make_unique<TextFile>(directory / (split.name + extension)));
+    files.back()->text().append(header);
   }
+  Progress progress("synth", options.rows);
+  size_t split = 0;
+  int64_t row = 0, end = all[0].rows;
+  stages.read = [&](Part& part) {
+    while (row == end) {
+      if (++split == all.size()) return false;
+      end += all[split].rows;
+    }
+    part.split = split;
+    part.begin = row;
+    part.end = row = std::min(end, row + kRows);
+    return true;
+  };
+  stages.work = [&](Part& part) {
+    AppendRow own = append;
+    for (int64_t r = part.begin; r < part.end; ++r) own(part.text, r);
+  };
+  stages.commit = [&](Part& part) {
+    files[part.split]->text().append(part.text);
+    files[part.split]->flush_if_full();
+    progress.add(part.end - part.begin);
+  };
+  stages.finish = [](Part&) {};
+  run_in_order<Part>(std::max(1, int(std::thread::hardware_concurrency())), stages);
+  for (auto& file : files) file->close();
 }
 
 std::string files_line(const SynthOptions& options, const std::string& extension) {

@@ -130,7 +130,7 @@ class Generator {
 void criteo(const SynthOptions& options, const std::filesystem::path& directory) {
   Generator generator(options);
   write_splits(options, directory, ".txt", "",
-               [&](fmt::memory_buffer& out, int64_t row) { generator.append(out, row); });
+               [generator](fmt::memory_buffer& out, int64_t row) mutable { generator.append(out, row); });
   write_file(directory / "data.yaml", "format: tsv\nheader: [label, I1..I13, C1..C26]\n" + files_line(options, ".txt") +
                                           "label: label\nmin_count: 2\nfields:\n"
                                           "  - {columns: [I1..I13], kind: numeric, transform: log_square_bucket}\n"

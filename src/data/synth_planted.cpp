@@ -98,7 +98,7 @@ void planted(const SynthOptions& options, const std::filesystem::path& directory
   std::string header = "label";
   for (int64_t f = 0; f < options.fields; ++f) header += fmt::format(",f{}", f);
   write_splits(options, directory, ".csv", header + "\n",
-               [&](fmt::memory_buffer& out, int64_t row) { generator.append(out, row); });
+               [generator](fmt::memory_buffer& out, int64_t row) mutable { generator.append(out, row); });
   write_file(directory / "data.yaml",
              fmt::format("format: csv\n{}label: label\nfields:\n  - {{columns: [f0..f{}], kind: categorical}}\n",
                          files_line(options, ".csv"), options.fields - 1));

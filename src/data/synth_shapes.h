@@ -27,10 +27,13 @@ class TextFile {
   fmt::memory_buffer buffer_;
 };
 
-/// Rows [0, options.rows) cut into train, valid and test, in this order: append(buffer, row) writes one with its
-/// newline.
+/// Writes row `row` with its newline. A copy may write other rows at the same time.
+using AppendRow = std::function<void(fmt::memory_buffer& out, int64_t row)>;
+
+/// Rows [0, options.rows) cut into train, valid and test, in this order, by all cores: rows depend on their number
+/// alone.
 void write_splits(const SynthOptions& options, const std::filesystem::path& directory, const std::string& extension,
-                  const std::string& header, const std::function<void(fmt::memory_buffer&, int64_t)>& append);
+                  const std::string& header, const AppendRow& append);
 
 /// The `files:` line of data.yaml for what write_splits() made.
 std::string files_line(const SynthOptions& options, const std::string& extension);

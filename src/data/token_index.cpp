@@ -29,7 +29,7 @@ uint32_t TokenIndex::insert(std::string_view token, uint64_t hash) {
 }
 
 void TokenIndex::grow(size_t slots) {
-  std::vector<Slot> old(slots);
+  Slots old(slots);
   old.swap(slots_);
   mask_ = slots - 1;
   // Up to 2^32 slots, so the 32 bits kept of each hash are all that its place needs.

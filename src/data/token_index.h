@@ -10,6 +10,8 @@
 
 #include <interplay/base/api.h>
 
+#include "data/huge_pages.h"
+
 namespace interplay {
 
 /// The hash of a token: what hash_buckets and TokenIndex use, equal to hash64() of the same bytes.
@@ -73,11 +75,12 @@ class INTERPLAY_API TokenIndex {
     return slot.hash == uint32_t(hash) && slot.inlined == key.inlined && (slot.number & kLong) == key.flag &&
            (key.flag == 0 || this->token(slot.index()) == token);
   }
+  using Slots = std::vector<Slot, HugePages<Slot>>;
   void grow(size_t slots);
 
   std::vector<char> bytes_;
   std::vector<uint64_t> ends_;  // token i ends where i+1 begins
-  std::vector<Slot> slots_;     // a power of two, at most 2/3 full
+  Slots slots_;                 // a power of two, at most 2/3 full
   uint64_t mask_ = 0;
 };
 

@@ -339,29 +339,59 @@ at::Tensor Bf16Weight::of(const at::Tensor& weight) {
 
 bool in_bf16(const at::Tensor& x) { return precision() == Precision::bf16 && x.device().is_cpu(); }
 
+namespace {
+
+/// bf16 copies of f32 tensors of this thread, which do not keep them alive.
+struct Twin {
+  c10::weak_intrusive_ptr<c10::StorageImpl> storage;
+  const void* data;
+  int64_t size;
+  uint32_t version;
+  at::Tensor half;
+  bool offered;
+};
+thread_local std::vector<Twin> twins;
+
+uint32_t version_of(const at::Tensor& x) { return x.is_inference() ? 0 : x._version(); }
+
+void remember(const at::Tensor& x, const at::Tensor& half, bool offered) {
+  std::erase_if(twins, [](const Twin& t) { return t.storage.expired(); });
+  twins.push_back({c10::weak_intrusive_ptr<c10::StorageImpl>(x.storage().getWeakStorageImpl()), x.const_data_ptr(),
+                   x.numel(), version_of(x), half, offered});
+}
+
+/// A view of x's whole, or of all of it but its shape, is x.
+const Twin* find_twin(const at::Tensor& x) {
+  for (const auto& t : twins) {
+    if (t.data == x.const_data_ptr() && t.size == x.numel() && t.version == version_of(x) && x.is_contiguous() &&
+        !t.storage.expired())
+      return &t;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void offer_bf16(const at::Tensor& x, const at::Tensor& half) { remember(x, half, true); }
+void forget_bf16() { twins.clear(); }
+
+at::Tensor offered_bf16(const at::Tensor& x) {
+  const Twin* const twin = x.scalar_type() == at::kFloat ? find_twin(x) : nullptr;
+  return twin && twin->offered ? twin->half.view(x.sizes()) : x;
+}
+
 at::Tensor to_bf16(const at::Tensor& x) {
   if (x.scalar_type() == at::kBFloat16) return x.contiguous();
-  // The last one of this thread is remembered for the next layer that reads the same.
-  struct Last {
-    c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> from{
-        c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>()};
-    uint32_t version = 0;
-    at::Tensor to;
-  };
-  thread_local Last last;
-  const uint32_t version = x.is_inference() ? 0 : x._version();
-  const auto known = last.from.lock();
-  if (known && known.get() == x.unsafeGetTensorImpl() && last.version == version) return last.to;
-  last.to = contiguous_bf16(x.detach());
-  last.from = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>(x.getIntrusivePtr());
-  last.version = version;
-  return last.to;
+  if (const Twin* const twin = find_twin(x)) return twin->half.detach().view(x.sizes());
+  auto half = contiguous_bf16(x.detach());
+  remember(x, half, false);
+  return half;
 }
 
 at::Tensor bf16_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool relu,
                        Bf16Weight& copy) {
   if (!at::GradMode::is_enabled()) return product(to_bf16(x), copy.of(weight), bias, relu);
-  return Linear::apply(x, weight, bias, copy.of(weight), relu);
+  return Linear::apply(offered_bf16(x), weight, bias, copy.of(weight), relu);
 }
 
 at::Tensor bf16_dot(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -371,7 +401,7 @@ at::Tensor bf16_dot(const at::Tensor& x, const at::Tensor& weight, const at::Ten
 
 at::Tensor bf16_cross(const at::Tensor& x0, const at::Tensor& weight, const at::Tensor& bias, Bf16Weight& copy) {
   if (!at::GradMode::is_enabled()) return Cross::run(to_bf16(x0), copy.of(weight), bias, nullptr);
-  return Cross::apply(x0, weight, bias, copy.of(weight));
+  return Cross::apply(offered_bf16(x0), weight, bias, copy.of(weight));
 }
 
 }  // namespace interplay::nn

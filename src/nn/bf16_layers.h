@@ -23,8 +23,14 @@ class Bf16Weight {
 /// Whether layers should run in bf16 here and now: the thread's precision, on a CPU tensor.
 bool in_bf16(const at::Tensor& x);
 
-/// x to bf16; a tensor that two layers read is converted once.
+/// x to bf16, without a graph. What two layers read, or whoever wrote x has written in bf16 too, is not converted
+/// again.
 at::Tensor to_bf16(const at::Tensor& x);
+/// Says that `half` is x in bf16. Layers of this thread then read it in place of x, and their gradients go to it.
+void offer_bf16(const at::Tensor& x, const at::Tensor& half);
+/// What was offered for x, or for what x is a view of; otherwise x.
+at::Tensor offered_bf16(const at::Tensor& x);
+void forget_bf16();
 
 /// x W^T + b, then relu if asked. x f32 or bf16 [N, in], weight f32 [out, in], bias f32 [out]
 /// -> bf16 [N, out]

@@ -15,7 +15,7 @@ FieldVectors::FieldVectors(Parts parts) : state_(std::make_shared<State>(State{s
 
 const at::Tensor& FieldVectors::tensor() const {
   if (!state_->vectors.defined()) {
-    const auto rows = gather_fields(state_->parts.ids, state_->parts.tables);  // [B, F1, K]
+    const auto rows = gather_fields(state_->parts.ids, state_->parts.tables, state_->parts.width);  // [B, F1, K]
     state_->vectors = state_->parts.others.defined() ? at::cat({rows, state_->parts.others}, 1) : rows;
   }
   return state_->vectors;
@@ -29,7 +29,7 @@ int64_t FieldVectors::fields() const {
 }
 
 int64_t FieldVectors::width() const {
-  return gathered() ? state_->vectors.size(2) : state_->parts.tables.front()->width();
+  return gathered() ? state_->vectors.size(2) : state_->parts.vector_width();
 }
 
 }  // namespace interplay::nn

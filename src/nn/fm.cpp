@@ -5,8 +5,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <interplay/base/error.h>
+#include <interplay/base/stages.h>
 
+#include "nn/plain.h"
 #include "nn/simd.h"
+#include "nn/table_reader.h"
 
 namespace interplay::nn {
 namespace {
@@ -16,104 +19,110 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kRowsPerTask = 64;
 
+/// Sums over the fields are kept in rows of whole vectors, zero past K.
+constexpr int64_t sum_stride(int64_t width) { return (width + simd::kLanes - 1) / simd::kLanes * simd::kLanes; }
+
 /// FieldVectors::Parts as addresses.
 struct Lookup {
-  struct Table {
-    const float* rows;
-    int64_t stride;
-  };
-  const int32_t* ids;
-  int64_t id_row, id_column;
-  std::vector<Table> tables;
+  TableReader tables;
   const float* others = nullptr;  // [B, F2, K]
   int64_t other_fields = 0, width;
+  bool uniform;  // no table is narrower than K
 
-  explicit Lookup(const FieldVectors::Parts& p, const at::Tensor& others_contiguous)
-      : ids(p.ids.const_data_ptr<int32_t>()),
-        id_row(p.ids.stride(0)),
-        id_column(p.ids.stride(1)),
-        width(p.tables.front()->width()) {
-    for (const auto& t : p.tables) {
-      const auto& storage = *t->storage();
-      tables.push_back({storage.weight().const_data_ptr<float>(), storage.stride()});
-    }
+  Lookup(const FieldVectors::Parts& p, const at::Tensor& others_contiguous)
+      : tables(p.ids, p.tables), width(p.vector_width()), uniform(tables.is_uniform(width)) {
     if (others_contiguous.numel() > 0) {
       others = others_contiguous.const_data_ptr<float>();
       other_fields = others_contiguous.size(1);
     }
   }
-  INTERPLAY_INLINE const float* row(int64_t b, size_t f) const {
-    return tables[f].rows + int64_t(ids[b * id_row + int64_t(f) * id_column]) * tables[f].stride;
-  }
+  /// Vectors that have been gathered, [B, F, K]: they lie one behind the other.
+  explicit Lookup(const at::Tensor& vectors)
+      : others(vectors.const_data_ptr<float>()), other_fields(vectors.size(1)), width(vectors.size(2)), uniform(true) {}
+  bool whole() const { return uniform && width % simd::kLanes == 0; }
   INTERPLAY_INLINE const float* other(int64_t b, int64_t f) const { return others + (b * other_fields + f) * width; }
-  /// The rows that batch row b needs are on their way while the one before it is worked on.
-  INTERPLAY_INLINE void prefetch(int64_t b, int64_t end) const {
-    if (b >= end) return;
-    for (size_t f = 0; f < tables.size(); ++f) __builtin_prefetch(row(b, f), 0, 2);
-  }
 };
 
-/// z [B] and, unless nullptr, sum [B, K]
-INTERPLAY_CLONES void fm_rows(const Lookup& x, int64_t begin, int64_t end, float* z, float* sum) {
-  const size_t fields = x.tables.size();
-  for (int64_t b = begin; b < end; ++b) {
-    x.prefetch(b + 1, end);
-    float total = 0;
-    int64_t k = 0;
-    for (; k + simd::kLanes <= x.width; k += simd::kLanes) {
-      simd::Floats s{}, squares{};
-      for (size_t f = 0; f < fields; ++f) {
-        const auto e = simd::load(x.row(b, f) + k);
-        s += e;
-        squares += e * e;
-      }
-      for (int64_t f = 0; f < x.other_fields; ++f) {
-        const auto e = simd::load(x.other(b, f) + k);
-        s += e;
-        squares += e * e;
-      }
-      if (sum) simd::store(sum + b * x.width + k, s);
-      total += simd::sum(s * s - squares);
+/// Calls visit(lanes) with elements k .. k + 15 of every field of batch row b; those past the width are zero.
+template <bool kWhole, class Visit>
+INTERPLAY_INLINE void each_field(const Lookup& x, const float* const* row, int64_t b, int64_t k, const Visit& visit) {
+  const size_t fields = x.tables.fields();
+  for (size_t f = 0; f < fields; ++f) {
+    if (kWhole) {
+      visit(simd::load(row[f] + k));
+    } else if (k < x.tables.width(f)) {
+      visit(simd::load_first(row[f] + k, x.tables.width(f) - k));
     }
-    for (; k < x.width; ++k) {
-      float s = 0, squares = 0;
-      for (size_t f = 0; f < fields; ++f) {
-        const float e = x.row(b, f)[k];
+  }
+  for (int64_t f = 0; f < x.other_fields; ++f) {
+    const float* const e = x.other(b, f) + k;
+    if (k + simd::kLanes <= x.width) {
+      visit(simd::load(e));
+    } else {  // what is behind may not be ours to read
+      simd::Floats lanes{};
+      for (int64_t i = 0; k + i < x.width; ++i) lanes[i] = e[i];
+      visit(lanes);
+    }
+  }
+}
+
+/// z [B] and, unless nullptr, sum [B, K] in rows of sum_stride(K)
+template <bool kWhole>
+INTERPLAY_INLINE void fm_loop(Lookup& x, int64_t begin, int64_t end, float* z, float* sum) {
+  for (int64_t b = begin; b < end; ++b) {
+    const float* const* const row = x.tables.read(b, end);
+    float total = 0;
+    for (int64_t k = 0; k < x.width; k += simd::kLanes) {
+      simd::Floats s{}, squares{};
+      each_field<kWhole>(x, row, b, k, [&](simd::Floats e) INTERPLAY_INLINE_LAMBDA {
         s += e;
         squares += e * e;
-      }
-      for (int64_t f = 0; f < x.other_fields; ++f) {
-        const float e = x.other(b, f)[k];
-        s += e;
-        squares += e * e;
-      }
-      if (sum) sum[b * x.width + k] = s;
-      total += s * s - squares;
+      });
+      if (sum) simd::store(sum + b * sum_stride(x.width) + k, s);
+      total += simd::sum(s * s - squares);
     }
     z[b] = 0.5f * total;
   }
 }
 
-/// out [B, K]
-INTERPLAY_CLONES void sum_rows(const Lookup& x, int64_t begin, int64_t end, float* out) {
-  const size_t fields = x.tables.size();
+INTERPLAY_CLONES void fm_rows(Lookup& x, int64_t begin, int64_t end, float* z, float* sum) {
+  return x.whole() ? fm_loop<true>(x, begin, end, z, sum) : fm_loop<false>(x, begin, end, z, sum);
+}
+
+template <bool kWhole>
+INTERPLAY_INLINE void sum_loop(Lookup& x, int64_t begin, int64_t end, float* out) {
   for (int64_t b = begin; b < end; ++b) {
-    x.prefetch(b + 1, end);
-    float* const to = out + b * x.width;
-    int64_t k = 0;
-    for (; k + simd::kLanes <= x.width; k += simd::kLanes) {
+    const float* const* const row = x.tables.read(b, end);
+    for (int64_t k = 0; k < x.width; k += simd::kLanes) {
       simd::Floats s{};
-      for (size_t f = 0; f < fields; ++f) s += simd::load(x.row(b, f) + k);
-      for (int64_t f = 0; f < x.other_fields; ++f) s += simd::load(x.other(b, f) + k);
-      simd::store(to + k, s);
-    }
-    for (; k < x.width; ++k) {
-      float s = 0;
-      for (size_t f = 0; f < fields; ++f) s += x.row(b, f)[k];
-      for (int64_t f = 0; f < x.other_fields; ++f) s += x.other(b, f)[k];
-      to[k] = s;
+      each_field<kWhole>(x, row, b, k, [&](simd::Floats e) INTERPLAY_INLINE_LAMBDA { s += e; });
+      simd::store_first(out + b * x.width + k, s, x.width - k);
     }
   }
+}
+
+/// K = 1: out [B]. Sixteen batch rows at a time, so that their sums do not wait for each other.
+INTERPLAY_INLINE void sum_scalars(const Lookup& x, int64_t begin, int64_t end, float* out) {
+  const size_t fields = x.tables.fields();
+  for (int64_t b = begin; b < end; b += simd::kLanes) {
+    const int64_t count = std::min(simd::kLanes, end - b), next = std::min(simd::kLanes, end - b - count);
+    float s[simd::kLanes] = {};
+    for (size_t f = 0; f < fields; ++f) {
+      for (int64_t i = 0; i < count; ++i) s[i] += *x.tables.row(b + i, f);
+      for (int64_t i = 0; x.tables.is_large(f) && i < next; ++i)
+        __builtin_prefetch(x.tables.row(b + count + i, f), 0, 3);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t f = 0; f < x.other_fields; ++f) s[i] += *x.other(b + i, f);
+      out[b + i] = s[i];
+    }
+  }
+}
+
+/// out [B, K]
+INTERPLAY_CLONES void sum_rows(Lookup& x, int64_t begin, int64_t end, float* out) {
+  if (x.width == 1) return sum_scalars(x, begin, end, out);
+  return x.whole() ? sum_loop<true>(x, begin, end, out) : sum_loop<false>(x, begin, end, out);
 }
 
 /// d fm / d e_f = s - e_f: of the reads of one row, sum of dz s less e times sum of dz.
@@ -121,34 +130,32 @@ class FmGradient final : public RowGradient {
  public:
   FmGradient(at::Tensor dz, at::Tensor sum) : dz_(dz.contiguous()), sum_(std::move(sum)) {}
   void add(const ReadBlock& block) const override {
-    add_rows(block, dz_.const_data_ptr<float>(), sum_.const_data_ptr<float>());
+    add_rows(block, dz_.const_data_ptr<float>(), sum_.const_data_ptr<float>(), sum_.stride(0));
   }
   at::Tensor each(const at::Tensor& ids, const at::Tensor& weight) const override {
-    return dz_.unsqueeze(1) * (sum_ - weight.index_select(0, ids));
+    return dz_.unsqueeze(1) * (sum_.narrow(1, 0, weight.size(1)) - weight.index_select(0, ids));
   }
 
  private:
-  INTERPLAY_CLONES static void add_rows(const ReadBlock& b, const float* dz, const float* sum) {
+  INTERPLAY_CLONES static void add_rows(const ReadBlock& b, const float* dz, const float* sum, int64_t stride) {
     for (int64_t u = 0; u < b.count; ++u) {
       float* const to = b.sum_of(u);
       const float* const e = b.weight + int64_t(b.row[u]) * b.stride;
       const int32_t *const first = b.position + b.begin[u], *const last = b.position + b.begin[u + 1];
       float all = 0;
       for (const int32_t* p = first; p < last; ++p) all += dz[*p];
-      int64_t k = 0;
-      for (; k + simd::kLanes <= b.width; k += simd::kLanes) {
+      for (int64_t k = 0; k < b.width; k += simd::kLanes) {
         simd::Floats g{};
-        for (const int32_t* p = first; p < last; ++p) g += dz[*p] * simd::load(sum + *p * b.width + k);
-        simd::store(to + k, simd::load(to + k) + (g - all * simd::load(e + k)));
-      }
-      for (; k < b.width; ++k) {
-        float g = 0;
-        for (const int32_t* p = first; p < last; ++p) g += dz[*p] * sum[*p * b.width + k];
-        to[k] += g - all * e[k];
+        for (const int32_t* p = first; p < last; ++p) g += dz[*p] * simd::load(sum + *p * stride + k);
+        if (k + simd::kLanes <= b.width) {
+          simd::store(to + k, simd::load(to + k) + (g - all * simd::load(e + k)));
+        } else {
+          for (int64_t i = 0; k + i < b.width; ++i) to[k + i] += g[i] - all * e[k + i];
+        }
       }
     }
   }
-  at::Tensor dz_, sum_;  // [B], [B, K]
+  at::Tensor dz_, sum_;  // [B], [B, sum_stride(K)]
 };
 
 struct PartsHolder : torch::CustomClassHolder {
@@ -172,35 +179,44 @@ at::Tensor others_or_empty(const FieldVectors::Parts& parts) {
   return parts.others.defined() ? parts.others : at::empty({0});
 }
 
-/// z [B] of parts whose others are given apart: [B, F2, K], or empty.
-at::Tensor run_fm(const FieldVectors::Parts& parts, const at::Tensor& others, at::Tensor* sum) {
+/// z [B] of fields whose others are given apart: [B, F2, K], or empty.
+at::Tensor run_fm(const FieldVectors& fields, const at::Tensor& others, at::Tensor* sum) {
+  const StageScope stage(Stage::gather);
   const auto contiguous = others.contiguous();
-  const Lookup x(parts, contiguous);
-  const int64_t batch = parts.ids.size(0);
+  const bool is_gathered = fields.gathered() && fields.tensor().is_contiguous();
+  const Lookup x = is_gathered ? Lookup(fields.tensor()) : Lookup(fields.parts(), contiguous);
+  const int64_t batch = fields.batch();
   const auto options = at::TensorOptions().dtype(at::kFloat);
   auto z = at::empty({batch}, options);
-  if (sum) *sum = at::empty({batch, x.width}, options);
+  if (sum) *sum = at::empty({batch, sum_stride(x.width)}, options);
   float* const to = z.mutable_data_ptr<float>();
   float* const sum_to = sum ? sum->mutable_data_ptr<float>() : nullptr;
-  at::parallel_for(0, batch, kRowsPerTask, [&](int64_t begin, int64_t end) { fm_rows(x, begin, end, to, sum_to); });
+  at::parallel_for(0, batch, kRowsPerTask, [&](int64_t begin, int64_t end) {
+    Lookup own = x;
+    fm_rows(own, begin, end, to, sum_to);
+  });
   return z;
 }
 
 at::Tensor run_sum(const FieldVectors::Parts& parts, const at::Tensor& others) {
+  const StageScope stage(Stage::gather);
   const auto contiguous = others.contiguous();
   const Lookup x(parts, contiguous);
   auto out = at::empty({parts.ids.size(0), x.width}, at::TensorOptions().dtype(at::kFloat));
   float* const to = out.mutable_data_ptr<float>();
-  at::parallel_for(0, out.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) { sum_rows(x, begin, end, to); });
+  at::parallel_for(0, out.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+    Lookup own = x;
+    sum_rows(own, begin, end, to);
+  });
   return out;
 }
 
 struct FmNode : torch::autograd::Function<FmNode> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor&, const at::Tensor& others,
-                            const FieldVectors::Parts& parts) {
+                            const FieldVectors& fields) {
     at::Tensor sum;
-    auto z = run_fm(parts, others, &sum);
-    keep_parts(context, parts);
+    auto z = run_fm(fields, others, &sum);
+    keep_parts(context, fields.parts());
     context->save_for_backward({sum, others});
     return z;
   }
@@ -210,9 +226,9 @@ struct FmNode : torch::autograd::Function<FmNode> {
     const auto& parts = kept_parts(context);
     const auto gradient = std::make_shared<FmGradient>(dz, sum);
     for (size_t f = 0; f < parts.tables.size(); ++f)
-      parts.tables[f]->storage()->record(parts.ids.select(1, int64_t(f)), gradient);
+      parts.tables[f]->storage()->record(parts.ids, int64_t(f), gradient);
     at::Tensor d_others;
-    if (others.numel() > 0) d_others = dz.view({-1, 1, 1}) * (sum.unsqueeze(1) - others);
+    if (others.numel() > 0) d_others = dz.view({-1, 1, 1}) * (sum.narrow(1, 0, others.size(2)).unsqueeze(1) - others);
     return {at::Tensor(), d_others, at::Tensor()};
   }
 };
@@ -227,8 +243,9 @@ struct SumNode : torch::autograd::Function<SumNode> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const at::Tensor& d = gradients[0];  // [B, K]
     const auto& parts = kept_parts(context);
+    const auto gradient = written_gradient(d);
     for (size_t f = 0; f < parts.tables.size(); ++f)
-      parts.tables[f]->storage()->record(parts.ids.select(1, int64_t(f)), d);
+      parts.tables[f]->storage()->record(parts.ids, int64_t(f), gradient);
     const int64_t other_fields = context->saved_data["other_fields"].toInt();
     at::Tensor d_others;
     if (other_fields > 0) d_others = d.unsqueeze(1).expand({-1, other_fields, -1});
@@ -303,7 +320,7 @@ struct PairsNode : torch::autograd::Function<PairsNode> {
 
 /// Where the tables lie elsewhere, or there are none, the plain twin works on the gathered tensor.
 bool is_fused(const FieldVectors& fields) {
-  return fields.parts().ids.defined() && fields.parts().ids.device().is_cpu();
+  return fields.parts().ids.defined() && fields.parts().ids.device().is_cpu() && !PlainScope::active();
 }
 
 }  // namespace
@@ -311,8 +328,8 @@ bool is_fused(const FieldVectors& fields) {
 at::Tensor fm(const FieldVectors& fields) {
   if (!is_fused(fields)) return bi_interaction(fields).sum(1);
   const auto& parts = fields.parts();
-  if (!at::GradMode::is_enabled()) return run_fm(parts, others_or_empty(parts), nullptr);
-  return FmNode::apply(gradient_anchor(), others_or_empty(parts), parts);
+  if (!at::GradMode::is_enabled()) return run_fm(fields, others_or_empty(parts), nullptr);
+  return FmNode::apply(gradient_anchor(), others_or_empty(parts), fields);
 }
 
 at::Tensor sum_fields(const FieldVectors& fields) {
@@ -333,7 +350,7 @@ at::Tensor inner_products(const FieldVectors& fields, const at::Tensor& left, co
   INTERPLAY_CHECK(left.dim() == 1 && left.sizes() == right.sizes() && left.scalar_type() == at::kLong,
                   "inner_products: pairs are two i64 tensors [P], found {} of {} and {} of {}", left.sizes(),
                   c10::toString(left.scalar_type()), right.sizes(), c10::toString(right.scalar_type()));
-  if (!e.device().is_cpu() || e.scalar_type() != at::kFloat)
+  if (!e.device().is_cpu() || e.scalar_type() != at::kFloat || PlainScope::active())
     return (e.index_select(1, left) * e.index_select(1, right)).sum(2);
   const auto whole = e.contiguous(), l = left.contiguous(), r = right.contiguous();
   return at::GradMode::is_enabled() ? PairsNode::apply(whole, l, r) : PairsNode::run(whole, l, r);  // [B, P]

@@ -3,6 +3,7 @@
 #include <interplay/base/error.h>
 
 #include "nn/amx.h"
+#include "nn/bf16_layers.h"
 
 namespace interplay::nn {
 namespace {
@@ -25,6 +26,9 @@ Precision parse_precision(const std::string& name) {
 Precision precision() { return current; }
 
 PrecisionGuard::PrecisionGuard(Precision precision) : before_(current) { current = precision; }
-PrecisionGuard::~PrecisionGuard() { current = before_; }
+PrecisionGuard::~PrecisionGuard() {
+  current = before_;
+  if (before_ == Precision::fp32) forget_bf16();
+}
 
 }  // namespace interplay::nn

@@ -6,6 +6,7 @@
 /// calls must be inlined into it (INTERPLAY_INLINE) to be compiled along.
 #define INTERPLAY_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #define INTERPLAY_INLINE [[gnu::always_inline]] inline
+#define INTERPLAY_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace interplay::simd {
 
@@ -13,11 +14,23 @@ namespace interplay::simd {
 /// arrays of a fixed size are taken apart into scalars.
 using Floats = float __attribute__((vector_size(64)));
 using LooseFloats = float __attribute__((vector_size(64), aligned(4), may_alias));
+using Ints = int32_t __attribute__((vector_size(64)));
 constexpr int64_t kLanes = 16;
 
 INTERPLAY_INLINE Floats load(const float* from) { return *reinterpret_cast<const LooseFloats*>(from); }
 INTERPLAY_INLINE void store(float* to, Floats v) { *reinterpret_cast<LooseFloats*>(to) = v; }
 INTERPLAY_INLINE Floats fill(float x) { return Floats{} + x; }
+/// The first `count` lanes, the others zero. All sixteen floats are read.
+INTERPLAY_INLINE Floats load_first(const float* from, int64_t count) {
+  if (count >= kLanes) return load(from);
+  constexpr Ints kPlace{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return reinterpret_cast<Floats>(reinterpret_cast<Ints>(load(from)) & (kPlace < int32_t(count)));
+}
+/// Writes the first `count` lanes and no more.
+INTERPLAY_INLINE void store_first(float* to, Floats v, int64_t count) {
+  if (count >= kLanes) return store(to, v);
+  for (int64_t i = 0; i < count; ++i) to[i] = v[i];
+}
 /// In the order of a tree, whatever the processor: the same sum everywhere.
 INTERPLAY_INLINE float sum(Floats v) {
   float part[8];

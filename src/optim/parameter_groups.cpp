@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <span>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <interplay/base/stages.h>
+
+#include "nn/simd.h"
 #include "nn/tasks.h"
 
 namespace interplay {
@@ -30,7 +34,20 @@ struct TableParameter {
   std::string name;
   std::shared_ptr<nn::EmbeddingImpl> table;
   const Group* group;
-  nn::RowGradients gradients;  // of the present step
+  // Of the present step:
+  nn::RowGradients gradients = {};  // on another device than the CPU
+  std::vector<float> sums = {};     // [U, K], gradients of the touched rows, where their norm is needed first
+  bool summed = false;
+  // Of the weights, carried from one pass over a whole table to the next: |W|^2, and when that was.
+  double weight_norm2 = -1;
+  uint32_t version = 0;
+};
+
+/// Tables whose rows move together, one stretch of memory after another: they were read by the same ids, or share their
+/// rows.
+struct Together {
+  std::vector<TableParameter*> tables;
+  int64_t rows;  // touched, or all
 };
 
 const std::string kDense = "dense", kEmbedding = "embedding", kLinear = "linear";
@@ -72,23 +89,71 @@ void group_names(const torch::nn::Module& module, const std::string& prefix, con
     group_names(*child.value(), prefix + child.key() + ".", group, names);
 }
 
-/// g += l2 w + l1 sign(w), for one stretch of weights.
-void add_penalty(const float* w, float* g, int64_t n, const GroupOptions& o) {
-  const auto l2 = float(o.l2), l1 = float(o.l1);
-  if (l2 != 0) {
-    for (int64_t k = 0; k < n; ++k) g[k] += l2 * w[k];
+/// g = or += l2 w + l1 sign(w) for rows of a table, g [count, width].
+template <bool kAdd>
+INTERPLAY_INLINE void penalty_rows(const float* w, int64_t stride, const int32_t* index, float* g, int64_t count,
+                                   int64_t width, float l2, float l1) {
+  for (int64_t r = 0; r < count; ++r, g += width) {
+    const float* const row = w + (index ? index[r] : r) * stride;
+    if (l1 == 0) {
+      for (int64_t k = 0; k < width; ++k) g[k] = (kAdd ? g[k] : 0) + l2 * row[k];
+    } else {
+      for (int64_t k = 0; k < width; ++k)
+        g[k] = (kAdd ? g[k] : 0) + l2 * row[k] + l1 * float((row[k] > 0) - (row[k] < 0));
+    }
   }
-  if (l1 != 0) {
-    for (int64_t k = 0; k < n; ++k) g[k] += l1 * float((w[k] > 0) - (w[k] < 0));
+}
+
+INTERPLAY_CLONES void add_penalty(const float* w, int64_t stride, const int32_t* index, float* g, int64_t count,
+                                  int64_t width, float l2, float l1) {
+  penalty_rows<true>(w, stride, index, g, count, width, l2, l1);
+}
+
+/// The same into g, fetching the rows that follow on the way, their states too: `row_at` is where the first row begins.
+INTERPLAY_CLONES void set_penalty(const float* w, const float* row_at, int64_t stride, float* g, int64_t count,
+                                  int64_t width, float l2, float l1) {
+  const auto bytes = stride * int64_t(sizeof(float));
+  const char* next = reinterpret_cast<const char*>(row_at + count * stride);
+  for (int64_t r = 0; r < count; ++r, w += stride, g += width, next += bytes) {
+    for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(next + byte, 1, 3);
+    if (width == 16) {
+      penalty_rows<false>(w, stride, nullptr, g, 1, 16, l2, l1);
+    } else {
+      penalty_rows<false>(w, stride, nullptr, g, 1, width, l2, l1);
+    }
   }
+}
+
+/// Sum of squares of rows [count, width], `stride` apart.
+INTERPLAY_CLONES double norm2(const float* w, int64_t stride, const int32_t* index, int64_t count, int64_t width) {
+  using Eight = float __attribute__((vector_size(32), aligned(4), may_alias));
+  using Doubles = double __attribute__((vector_size(64)));
+  const auto at = [](const float* from) INTERPLAY_INLINE_LAMBDA {
+    return __builtin_convertvector(*reinterpret_cast<const Eight*>(from), Doubles);
+  };
+  Doubles even{}, odd{};
+  double rest = 0;
+  for (int64_t r = 0; r < count; ++r) {
+    const float* const row = w + (index ? index[r] : r) * stride;
+    int64_t k = 0;
+    for (; k + 16 <= width; k += 16) {
+      const Doubles a = at(row + k), b = at(row + k + 8);
+      even += a * a;
+      odd += b * b;
+    }
+    for (; k < width; ++k) rest += double(row[k]) * double(row[k]);
+  }
+  const Doubles both = even + odd;
+  for (int i = 0; i < 8; ++i) rest += both[i];
+  return rest;
 }
 
 at::Tensor penalty_gradient(const at::Tensor& w, const GroupOptions& o) { return w * o.l2 + w.sign() * o.l1; }
 
 bool has_penalty(const GroupOptions& o) { return o.l1 != 0 || o.l2 != 0; }
 
-constexpr int64_t kBlock = 256;         // rows whose gradients are built at a time
-constexpr int64_t kBlocksPerTask = 16;  // in the pass over a whole table
+constexpr int64_t kBlock = 32;  // rows whose gradients are built at a time: they stay in the first-level cache
+constexpr int64_t kTouchedPerTask = 8 * kBlock, kRowsPerTask = 128 * kBlock, kDensePerTask = 16384;
 
 }  // namespace
 
@@ -108,86 +173,146 @@ struct ParameterGroups::State {
     return it->second;
   }
 
-  /// A stretch of work on one table.
+  /// A stretch of work on one table, or on several together.
   struct Stretch {
-    TableParameter* table;
+    const Together* tables;
     int64_t first, count;
   };
-  static void add_stretches(TableParameter& t, int64_t count, int64_t step, std::vector<Stretch>& out) {
-    for (int64_t first = 0; first < count; first += step) out.push_back({&t, first, std::min(step, count - first)});
-  }
-  static int64_t blocks_of(const TableParameter& t) {  // of all rows but the padding row
-    return (t.table->table().rows() - 1 + kBlock - 1) / kBlock;
+  static std::vector<Stretch> stretches(const std::vector<Together>& all, int64_t step) {
+    std::vector<Stretch> out;
+    for (const auto& t : all) {
+      for (int64_t first = 0; first < t.rows; first += step) out.push_back({&t, first, std::min(step, t.rows - first)});
+    }
+    return out;
   }
 
-  /// Calls visit(first row, rows, gradients [rows, K]) for some blocks of a whole table, gradients of absent rows being
-  /// the penalty's.
-  template <class Visit>
-  static void every_row(const TableParameter& t, int64_t begin, int64_t end, const Visit& visit) {
-    auto& table = t.table->table();
-    const int64_t width = table.width(), stride = table.stride();
-    const float* const w = table.weight().const_data_ptr<float>();
-    const int64_t* const touched = t.gradients.rows.const_data_ptr<int64_t>();
-    const int64_t count = t.gradients.rows.size(0);
-    const float* const grad = t.gradients.grad.const_data_ptr<float>();
-    thread_local std::vector<float> g;
-    g.resize(size_t(kBlock * width));
-    int64_t next = std::lower_bound(touched, touched + count, 1 + begin * kBlock) - touched;
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t first = 1 + block * kBlock, rows = std::min(kBlock, table.rows() - first);
-      std::fill(g.begin(), g.begin() + rows * width, 0.f);
-      for (; next < count && touched[next] < first + rows; ++next) {
-        std::copy_n(grad + next * width, width, g.data() + (touched[next] - first) * width);
-      }
-      for (int64_t r = 0; r < rows; ++r)
-        add_penalty(w + (first + r) * stride, g.data() + r * width, width, t.group->options);
-      visit(first, rows, g.data());
+  /// Puts a table with those before it that have the same key.
+  template <class Key>
+  static void put_together(std::map<Key, size_t>& known, const Key& key, TableParameter* t, int64_t rows,
+                           std::vector<Together>& all) {
+    const auto [it, fresh] = known.try_emplace(key, all.size());
+    if (fresh) all.push_back({{}, rows});
+    all[it->second].tables.push_back(t);
+  }
+
+  static float* room(size_t floats) {
+    thread_local std::vector<float> memory;
+    if (memory.size() < floats) memory.resize(floats);
+    return memory.data();
+  }
+
+  /// Gradients of rows first .. first + rows of a whole table, those of absent rows being the penalty's: g [rows, K].
+  static void gradients_of_rows(const TableParameter& t, int64_t first, int64_t rows, float* g, float* sums) {
+    const auto& table = t.table->table();
+    const int64_t width = table.width();
+    const auto& options = t.group->options;
+    set_penalty(table.data() + first * table.stride(), table.row_data() + first * table.stride(), table.stride(), g,
+                rows, width, float(options.l2), float(options.l1));
+    const auto touched = table.touched_rows();
+    const auto begin = std::lower_bound(touched.begin(), touched.end(), first) - touched.begin();
+    const auto end = std::lower_bound(touched.begin() + begin, touched.end(), first + rows) - touched.begin();
+    if (begin == end) return;
+    const float* sum = sums;
+    if (t.summed) {
+      sum = t.sums.data() + begin * width;
+    } else {
+      table.sum_gradients(begin, end - begin, sums);
+    }
+    for (int64_t u = begin; u < end; ++u, sum += width) {
+      float* const to = g + (touched[size_t(u)] - first) * width;
+      for (int64_t k = 0; k < width; ++k) to[k] += sum[k];
     }
   }
+
+  /// Sums the gradients of every touched row, for a norm has to be known before they move. Returns the squares' sum.
+  double sum_gradients(const std::vector<TableParameter*>& tables) {
+    std::vector<Together> all;
+    for (auto* t : tables) {
+      const auto& table = t->table->table();
+      t->sums.resize(table.touched_rows().size() * size_t(table.width()));
+      t->summed = true;
+      all.push_back({{t}, int64_t(table.touched_rows().size())});
+    }
+    const auto work = stretches(all, kTouchedPerTask);
+    std::vector<double> partial(work.size());  // by place, so that the sum has one order
+    run_tasks(int64_t(work.size()), [&](int64_t i) {
+      TableParameter& t = *work[size_t(i)].tables->tables.front();
+      const auto& table = t.table->table();
+      const int64_t first = work[size_t(i)].first, count = work[size_t(i)].count, width = table.width();
+      const auto& options = t.group->options;
+      const int32_t* const rows = table.touched_rows().data() + first;
+      float* const g = t.sums.data() + first * width;
+      table.sum_gradients(first, count, g);
+      if (options.mode == "lazy") {
+        if (has_penalty(options))
+          add_penalty(table.data(), table.stride(), rows, g, count, width, float(options.l2), float(options.l1));
+        partial[size_t(i)] = norm2(g, width, nullptr, count, width);
+      } else if (!has_penalty(options)) {
+        partial[size_t(i)] = norm2(g, width, nullptr, count, width);
+      } else if (options.l1 == 0) {  // what these rows add to the norm of l2 W
+        float* const whole = room(size_t(count * width));
+        std::copy_n(g, count * width, whole);
+        add_penalty(table.data(), table.stride(), rows, whole, count, width, float(options.l2), 0);
+        partial[size_t(i)] = norm2(whole, width, nullptr, count, width) -
+                             options.l2 * options.l2 * norm2(table.data(), table.stride(), rows, count, width);
+      }
+    });
+    double sum = 0;
+    for (const double p : partial) sum += p;
+    return sum;
+  }
+
+  /// What rows that nobody read add to the squared norm: with L2 alone it is that of the weights, carried from the last
+  /// pass where nothing has changed since (and sum_gradients() has made up for the rows that were read).
+  double penalty_norm2(TableParameter& t) {
+    auto& table = t.table->table();
+    const auto& options = t.group->options;
+    if (options.mode == "lazy" || !has_penalty(options)) return 0;
+    if (options.l1 == 0 && t.weight_norm2 >= 0 && t.version == table.version())
+      return options.l2 * options.l2 * t.weight_norm2;
+    const std::vector<Together> all{{{&t}, table.rows() - 1}};
+    const auto work = stretches(all, kRowsPerTask);
+    std::vector<double> partial(work.size());
+    run_tasks(int64_t(work.size()), [&](int64_t i) {
+      const int64_t width = table.width(), end = 1 + work[size_t(i)].first + work[size_t(i)].count;
+      float* const g = room(size_t(2 * kBlock * width));
+      for (int64_t first = 1 + work[size_t(i)].first; first < end; first += kBlock) {
+        const int64_t rows = std::min(kBlock, end - first);
+        if (options.l1 == 0) {
+          partial[size_t(i)] += norm2(table.data() + first * table.stride(), table.stride(), nullptr, rows, width);
+        } else {
+          gradients_of_rows(t, first, rows, g, g + kBlock * width);
+          partial[size_t(i)] += norm2(g, width, nullptr, rows, width);
+        }
+      }
+    });
+    double sum = 0;
+    for (const double p : partial) sum += p;
+    return options.l1 == 0 ? options.l2 * options.l2 * sum : sum;
+  }
+
+  // On another device than the CPU, by the plain twins:
 
   static void take_gradients(TableParameter& t) {
     auto& table = t.table->table();
     t.gradients = table.take();
-    if (t.group->options.mode != "lazy" || !has_penalty(t.group->options)) return;
-    if (!table.device().is_cpu()) {
+    if (t.group->options.mode == "lazy" && has_penalty(t.group->options))
       t.gradients.grad.add_(penalty_gradient(table.weight().index_select(0, t.gradients.rows), t.group->options));
-      return;
-    }
-    const float* const w = table.weight().const_data_ptr<float>();
-    const int64_t* const rows = t.gradients.rows.const_data_ptr<int64_t>();
-    float* const g = t.gradients.grad.mutable_data_ptr<float>();
-    for (int64_t r = 0; r < t.gradients.rows.size(0); ++r)
-      add_penalty(w + rows[r] * table.stride(), g + r * table.width(), table.width(), t.group->options);
   }
 
-  double table_norm2(TableParameter& t) {
-    auto& table = t.table->table();
-    if (!table.device().is_cpu()) return full_gradient(t).square().sum().item<double>();
-    if (t.group->options.mode == "dense" && has_penalty(t.group->options)) {
-      std::vector<double> partial(size_t(table.rows() / kBlock + 2), 0.0);  // by place, so the sum has one order
-      at::parallel_for(0, blocks_of(t), kBlocksPerTask, [&](int64_t begin, int64_t end) {
-        every_row(t, begin, end, [&](int64_t first, int64_t rows, const float* g) {
-          double sum = 0;
-          for (int64_t k = 0; k < rows * table.width(); ++k) sum += double(g[k]) * g[k];
-          partial[size_t(first / kBlock)] += sum;
-        });
-      });
-      double sum = 0;
-      for (const double p : partial) sum += p;
-      return sum;
-    }
-    return t.gradients.grad.square().sum(at::kDouble).item<double>();
+  static double table_norm2(TableParameter& t) {
+    const bool is_lazy = t.group->options.mode == "lazy";
+    return (is_lazy ? t.gradients.grad : full_gradient(t)).square().sum().item<double>();
   }
 
-  at::Tensor full_gradient(TableParameter& t) {  // [V, K], on any device
+  static at::Tensor full_gradient(TableParameter& t) {  // [V, K]
     auto& table = t.table->table();
     auto g = penalty_gradient(table.weight(), t.group->options);
     g[0].zero_();
     return g.index_add_(0, t.gradients.rows, t.gradients.grad);
   }
 
-  /// On another device than the CPU, by the plain twins.
-  void move_anywhere(TableParameter& t, const StepInfo& info, float scale) {
+  static void move_anywhere(TableParameter& t, const StepInfo& info, float scale) {
     auto& table = t.table->table();
     if (t.group->options.mode == "lazy") {
       auto w = table.weight().index_select(0, t.gradients.rows), s = table.state().index_select(0, t.gradients.rows);
@@ -200,66 +325,172 @@ struct ParameterGroups::State {
     }
   }
 
-  /// Touched rows first .. first + count of a lazy table: sums their gradients, unless take() has, and moves them.
-  static void move_touched(const Stretch& at, const StepInfo& info, float scale) {
-    TableParameter& t = *at.table;
-    auto& table = t.table->table();
-    const int64_t width = table.width(), stride = table.stride();
-    float* const w = table.weight().mutable_data_ptr<float>();
-    const GroupOptions& options = t.group->options;
-    thread_local std::vector<float> sums;
-    thread_local std::vector<int64_t> rows;
-    float* g;
-    if (t.gradients.rows.defined()) {
-      g = t.gradients.grad.mutable_data_ptr<float>() + at.first * width;
-      const int64_t* const from = t.gradients.rows.const_data_ptr<int64_t>() + at.first;
-      rows.assign(from, from + at.count);
-      for (int64_t k = 0; scale != 1 && k < at.count * width; ++k) g[k] *= scale;
-    } else {
-      sums.resize(size_t(at.count * width));
-      g = sums.data();
-      const auto from = table.touched_rows().begin() + at.first;
-      rows.assign(from, from + at.count);
-      for (const int64_t r : rows) {  // on their way while the gradients are summed
-        const char* const row = reinterpret_cast<const char*>(w + r * stride);
-        for (int64_t byte = 0; byte < stride * int64_t(sizeof(float)); byte += 64) __builtin_prefetch(row + byte, 1, 2);
+  /// Fetches the rows of a block, with all that lies beside them.
+  static void prefetch(const Together& tables, std::span<const int32_t> rows) {
+    const nn::TableStorage* last = nullptr;
+    for (const auto* t : tables.tables) {
+      const auto& table = t->table->table();
+      if (last && table.is_joint_with(*last)) continue;
+      last = &table;
+      const auto bytes = table.stride() * int64_t(sizeof(float));
+      const char* const from = reinterpret_cast<const char*>(table.row_data());
+      for (const int64_t r : rows) {
+        const char* const row = from + r * bytes;
+        for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 1, 3);
+        __builtin_prefetch(row + bytes - 1, 1, 3);
       }
-      table.sum_gradients(at.first, at.count, g);
-      for (int64_t r = 0; has_penalty(options) && r < at.count; ++r)
-        add_penalty(w + rows[size_t(r)] * stride, g + r * width, width, options);
     }
-    t.group->rule->update({w, g, w + width, at.count, width, stride, stride, rows.data()}, info);
   }
 
-  static void move_all_rows(const Stretch& blocks, const StepInfo& info, float scale) {
-    TableParameter& t = *blocks.table;
-    auto& table = t.table->table();
-    const int64_t width = table.width(), stride = table.stride();
-    float* const w = table.weight().mutable_data_ptr<float>();
-    every_row(t, blocks.first, blocks.first + blocks.count, [&](int64_t first, int64_t rows, float* g) {
-      for (int64_t k = 0; scale != 1 && k < rows * width; ++k) g[k] *= scale;
-      float* const row = w + first * stride;
-      t.group->rule->update({row, g, row + width, rows, width, stride, stride}, info);
-    });
+  /// Some touched rows of lazy tables: sums their gradients, unless that is done, and moves them.
+  template <class Info>
+  static void move_touched(const Stretch& work, const Info& info, float scale) {
+    const auto& together = *work.tables;
+    const auto touched = together.tables.front()->table->table().touched_rows();
+    const int64_t end = work.first + work.count;
+    const auto block = [&](int64_t first) {
+      return touched.subspan(size_t(first), size_t(std::max<int64_t>(0, std::min(kBlock, end - first))));
+    };
+    prefetch(together, block(work.first));
+    for (int64_t first = work.first; first < end; first += kBlock) {
+      const auto rows = block(first);
+      const auto count = int64_t(rows.size());
+      if (first + kBlock < end) prefetch(together, block(first + kBlock));
+      for (auto* const t : together.tables) {
+        auto& table = t->table->table();
+        const int64_t width = table.width(), stride = table.stride();
+        const auto& options = t->group->options;
+        float* g = t->sums.data() + first * width;
+        if (!t->summed) {
+          g = room(size_t(kBlock * width));
+          table.sum_gradients(first, count, g);
+          if (has_penalty(options))
+            add_penalty(table.data(), stride, rows.data(), g, count, width, float(options.l2), float(options.l1));
+        }
+        for (int64_t k = 0; scale != 1 && k < count * width; ++k) g[k] *= scale;
+        t->group->rule->update({table.data(), g, table.state_data(), count, width, stride, stride, rows.data()},
+                               info(t->group));
+      }
+    }
   }
 
-  void move_dense(DenseParameter& p, const StepInfo& info, float scale) {
-    auto w = p.as_rows(p.weight), g = p.as_rows(p.weight.grad());
-    if (scale != 1) g = g * scale;
-    if (!w.device().is_cpu()) return p.group->rule->update(w, g, p.state, info);
-    g = g.contiguous();
-    p.weight.unsafeGetTensorImpl()->bump_version();  // for who keeps copies of weights
-    float* const weights = w.mutable_data_ptr<float>();
-    const float* const gradients = g.const_data_ptr<float>();
-    float* const state = p.state.mutable_data_ptr<float>();
-    const int64_t width = w.size(1), state_width = p.state.size(1);
-    at::parallel_for(0, w.size(0), std::max<int64_t>(1, 16384 / width), [&](int64_t begin, int64_t end) {
-      p.group->rule->update({weights + begin * width, gradients + begin * width, state + begin * state_width,
-                             end - begin, width, width, state_width},
-                            info);
+  /// Some rows of dense tables, counted from the first after padding. Returns |w|^2 of each table's, after the move.
+  template <class Info>
+  static std::vector<double> move_rows(const Stretch& work, const Info& info, float scale, bool with_norm) {
+    const auto& together = *work.tables;
+    std::vector<double> norms(together.tables.size());
+    const int64_t end = 1 + work.first + work.count;
+    for (int64_t first = 1 + work.first; first < end; first += kBlock) {
+      const int64_t rows = std::min(kBlock, end - first);
+      for (size_t i = 0; i < together.tables.size(); ++i) {
+        TableParameter& t = *together.tables[i];
+        auto& table = t.table->table();
+        const int64_t width = table.width(), stride = table.stride();
+        float* const g = room(size_t(2 * kBlock * width));
+        gradients_of_rows(t, first, rows, g, g + kBlock * width);
+        for (int64_t k = 0; scale != 1 && k < rows * width; ++k) g[k] *= scale;
+        float* const w = table.data() + first * stride;
+        t.group->rule->update({w, g, table.state_data() + first * stride, rows, width, stride, stride}, info(t.group));
+        if (with_norm) norms[i] += norm2(w, stride, nullptr, rows, width);
+      }
+    }
+    return norms;
+  }
+
+  /// Touched rows of lazy tables, those that the same ids have read together.
+  template <class Info>
+  static void move_lazy(const std::vector<TableParameter*>& tables, const Info& info, float scale) {
+    std::vector<Together> all;
+    std::map<const void*, size_t> known;
+    for (auto* t : tables) {
+      const auto& table = t->table->table();
+      const void* const reads = table.common_reads();
+      put_together(known, reads ? reads : t, t, int64_t(table.touched_rows().size()), all);
+    }
+    const auto work = stretches(all, kTouchedPerTask);
+    run_tasks(int64_t(work.size()), [&](int64_t i) { move_touched(work[size_t(i)], info, scale); });
+  }
+
+  /// Every row of dense tables, those that share rows together.
+  template <class Info>
+  static void move_all_rows(const std::vector<TableParameter*>& tables, const Info& info, float scale, bool with_norm) {
+    std::vector<Together> all;
+    std::map<const void*, size_t> known;
+    for (auto* t : tables) {
+      const auto& table = t->table->table();
+      put_together<const void*>(known, table.row_data(), t, table.rows() - 1, all);
+    }
+    const auto work = stretches(all, kRowsPerTask);
+    std::vector<std::vector<double>> norms(work.size());
+    run_tasks(int64_t(work.size()),
+              [&](int64_t i) { norms[size_t(i)] = move_rows(work[size_t(i)], info, scale, with_norm); });
+    for (auto* t : tables) t->weight_norm2 = with_norm ? 0 : -1;
+    for (size_t i = 0; i < work.size(); ++i) {  // in the order of the rows
+      for (size_t k = 0; with_norm && k < norms[i].size(); ++k) work[i].tables->tables[k]->weight_norm2 += norms[i][k];
+    }
+  }
+
+  /// Dense parameters, in pieces of about as many numbers.
+  template <class Info>
+  static void move_dense(const std::vector<DenseParameter*>& parameters, const Info& info, float scale) {
+    struct Piece {
+      DenseParameter* parameter;
+      const float* gradients;
+      int64_t first, count;
+    };
+    std::vector<Piece> pieces;
+    std::vector<at::Tensor> kept;
+    for (auto* p : parameters) {
+      auto w = p->as_rows(p->weight), g = p->as_rows(p->weight.grad());
+      if (scale != 1) g = g * scale;
+      if (!w.device().is_cpu()) {
+        p->group->rule->update(w, g, p->state, info(p->group));
+        continue;
+      }
+      p->weight.unsafeGetTensorImpl()->bump_version();  // for who keeps copies of weights
+      kept.push_back(g.contiguous());
+      const int64_t rows = w.size(0), step = std::max<int64_t>(1, kDensePerTask / std::max<int64_t>(1, w.size(1)));
+      for (int64_t first = 0; first < rows; first += step)
+        pieces.push_back({p, kept.back().const_data_ptr<float>(), first, std::min(step, rows - first)});
+    }
+    run_tasks(int64_t(pieces.size()), [&](int64_t i) {
+      const Piece& piece = pieces[size_t(i)];
+      DenseParameter& p = *piece.parameter;
+      const int64_t state_width = p.state.size(1), width = p.weight.numel() / p.state.size(0);
+      p.group->rule->update(
+          {static_cast<float*>(p.weight.data_ptr()) + piece.first * width, piece.gradients + piece.first * width,
+           static_cast<float*>(p.state.data_ptr()) + piece.first * state_width, piece.count, width, width, state_width},
+          info(p.group));
     });
   }
 };
+
+namespace {
+
+/// The tables' places in memory: those of one field ("fields.item_id", "linear.weights.item_id") share their rows,
+/// since the same ids read them. But a row that fills cache lines exactly stays alone: beside another it would lie
+/// across one line more.
+std::vector<std::vector<nn::TableStorage::Place>> places_of(std::vector<TableParameter>& tables) {
+  constexpr int64_t kLine = 16;  // floats
+  std::vector<std::vector<nn::TableStorage::Place>> joint;
+  std::map<std::pair<std::string, int64_t>, size_t> known;
+  for (auto& t : tables) {
+    auto& table = t.table->table();
+    const std::string module = t.name.substr(0, t.name.rfind('.'));
+    const std::string field = module.substr(module.rfind('.') + 1);
+    const int64_t state_width = t.group->rule->state_width(table.width());
+    if ((table.width() + state_width) % kLine == 0) {
+      joint.push_back({{&table, state_width}});
+      continue;
+    }
+    const auto [it, fresh] = known.try_emplace({field, table.rows()}, joint.size());
+    if (fresh) joint.emplace_back();
+    joint[it->second].push_back({&table, state_width});
+  }
+  return joint;
+}
+
+}  // namespace
 
 ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& config)
     : state_(std::make_unique<State>()) {
@@ -292,12 +523,10 @@ ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& 
     state_->dense.push_back(std::move(parameter));
   }
   for (const auto& t : nn::tables_of(module)) {
-    TableParameter parameter{t.name + ".weight", t.table, &state_->group(names.at(t.name + ".weight")), {}};
-    auto& table = t.table->table();
-    table.reserve_state(parameter.group->rule->state_width(table.width()));
-    parameter.group->rule->start(table.weight(), table.state());
-    state_->tables.push_back(std::move(parameter));
+    state_->tables.push_back({t.name + ".weight", t.table, &state_->group(names.at(t.name + ".weight"))});
   }
+  nn::TableStorage::arrange(places_of(state_->tables));
+  for (auto& t : state_->tables) t.group->rule->start(t.table->table().weight(), t.table->table().state());
 }
 
 ParameterGroups::~ParameterGroups() = default;
@@ -333,31 +562,28 @@ Config ParameterGroups::resolve(const Config& config) {
 
 double ParameterGroups::step(const Step& step) {
   const at::NoGradGuard no_grad;
+  const StageScope stage(Stage::row_update);
   State& s = *state_;
   for (const auto& name : step.only) s.group(name);
   const auto moves = [&](const Group* group) {
     return step.only.empty() || std::find(step.only.begin(), step.only.end(), group->name) != step.only.end();
   };
-  std::vector<TableParameter*> tables;
+  std::vector<TableParameter*> lazy, whole, elsewhere;
   for (auto& t : s.tables) {
+    auto& table = t.table->table();
+    const bool is_lazy = t.group->options.mode == "lazy";
     if (!moves(t.group)) {
-      t.table->table().clear();
-    } else if (t.table->table().touched() || t.group->options.mode == "dense") {
-      tables.push_back(&t);
+      table.clear();
+    } else if (!is_lazy || table.touched()) {
+      (!table.device().is_cpu() ? elsewhere : is_lazy ? lazy : whole).push_back(&t);
     }
   }
   std::vector<nn::TableStorage*> storages;
-  for (auto* t : tables) {
-    if (t->table->table().device().is_cpu()) storages.push_back(&t->table->table());
-  }
+  std::vector<TableParameter*> here;
+  for (const auto* list : {&lazy, &whole}) here.insert(here.end(), list->begin(), list->end());
+  for (auto* t : here) storages.push_back(&t->table->table());
   nn::TableStorage::sort(storages);
-  // Only a norm, a pass over whole tables and other devices need the summed gradients written out.
-  const auto is_fused = [&](const TableParameter& t) {
-    return step.clip_norm == 0 && t.group->options.mode == "lazy" && t.table->table().device().is_cpu();
-  };
-  run_tasks(int64_t(tables.size()), [&](int64_t i) {
-    if (!is_fused(*tables[size_t(i)])) s.take_gradients(*tables[size_t(i)]);
-  });
+  for (auto* t : elsewhere) s.take_gradients(*t);
   std::vector<DenseParameter*> dense;
   for (auto& p : s.dense) {
     if (!moves(p.group)) {
@@ -374,8 +600,9 @@ double ParameterGroups::step(const Step& step) {
 
   double norm = 0, scale = 1;
   if (step.clip_norm > 0) {
-    double sum = 0;
-    for (auto* t : tables) sum += s.table_norm2(*t);
+    double sum = s.sum_gradients(here);
+    for (auto* t : whole) sum += s.penalty_norm2(*t);
+    for (auto* t : elsewhere) sum += s.table_norm2(*t);
     for (auto* p : dense) sum += p->weight.grad().square().sum(at::kDouble).item<double>();
     norm = std::sqrt(sum);
     scale = std::min(1.0, step.clip_norm / (norm + 1e-6));  // as torch.nn.utils.clip_grad_norm_
@@ -385,34 +612,23 @@ double ParameterGroups::step(const Step& step) {
   const auto info = [&](const Group* group, bool rows) {
     return StepInfo{s.steps, group->options.lr * step.lr_factor, rows && group->options.mode == "lazy"};
   };
-  std::vector<State::Stretch> touched, whole;
-  for (auto* t : tables) {
-    if (!t->table->table().device().is_cpu()) {
-      s.move_anywhere(*t, info(t->group, true), float(scale));
-    } else if (t->group->options.mode == "dense") {
-      State::add_stretches(*t, State::blocks_of(*t), kBlocksPerTask, whole);
-    } else {
-      const bool taken = t->gradients.rows.defined();
-      State::add_stretches(*t, taken ? t->gradients.rows.size(0) : int64_t(t->table->table().touched_rows().size()),
-                           kBlock, touched);
-    }
-  }
-  run_tasks(int64_t(touched.size()), [&](int64_t i) {
-    const auto& at = touched[size_t(i)];
-    s.move_touched(at, info(at.table->group, true), float(scale));
-  });
-  run_tasks(int64_t(whole.size()), [&](int64_t i) {
-    const auto& blocks = whole[size_t(i)];
-    s.move_all_rows(blocks, info(blocks.table->group, true), float(scale));
-  });
-  for (auto* t : tables) {
-    t->table->table().clear();
+  const auto of_rows = [&](const Group* group) { return info(group, true); };
+  State::move_lazy(lazy, of_rows, float(scale));
+  State::move_all_rows(whole, of_rows, float(scale), step.clip_norm > 0);
+  for (auto* t : elsewhere) {
+    s.move_anywhere(*t, of_rows(t->group), float(scale));
     t->gradients = {};
   }
-  for (auto* p : dense) {
-    s.move_dense(*p, info(p->group, false), float(scale));
-    p->weight.mutable_grad().reset();
+  for (auto* t : here) {
+    t->table->table().changed();
+    t->table->table().clear();
+    t->summed = false;
   }
+  for (auto* t : whole) t->version = t->table->table().version();  // after every change to rows that tables share
+  const StageScope dense_stage(Stage::dense_update);
+  State::move_dense(
+      dense, [&](const Group* group) { return info(group, false); }, float(scale));
+  for (auto* p : dense) p->weight.mutable_grad().reset();
   return norm;
 }
 

@@ -21,10 +21,20 @@ class RowRule : public Optimizer {
  private:
   template <class Constants>
   INTERPLAY_CLONES static void run(const Rule& rule, const Rows& rows, const Constants& constants) {
+    switch (rows.width) {  // a width the compiler knows needs no loop
+      case 1: return loop<1>(rule, rows, constants);
+      case 8: return loop<8>(rule, rows, constants);
+      case 16: return loop<16>(rule, rows, constants);
+      case 32: return loop<32>(rule, rows, constants);
+      default: return loop<0>(rule, rows, constants);
+    }
+  }
+  template <int64_t kWidth, class Constants>
+  INTERPLAY_INLINE static void loop(const Rule& rule, const Rows& rows, const Constants& constants) {
+    const int64_t width = kWidth > 0 ? kWidth : rows.width;
     for (int64_t r = 0; r < rows.count; ++r) {
       const int64_t place = rows.index ? rows.index[r] : r;
-      rule.row(rows.w + place * rows.w_stride, rows.g + r * rows.width, rows.s + place * rows.s_stride, rows.width,
-               constants);
+      rule.row(rows.w + place * rows.w_stride, rows.g + r * width, rows.s + place * rows.s_stride, width, constants);
     }
   }
 };

@@ -1,19 +1,25 @@
 #include <interplay/serve/scorer.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <ATen/ATen.h>
 
+#include <interplay/base/log.h>
+#include <interplay/base/random.h>
 #include <interplay/core/bundle.h>
-#include <interplay/data/encoder.h>
 #include <interplay/data/loader.h>
+
+#include "serve/scorer_state.h"
 
 namespace interplay {
 namespace {
 
-/// In double: two logits that differ in the last bit must not end in the same float more often than they have to.
-std::vector<float> sigmoid(std::vector<float> logits) {
-  for (float& v : logits) v = float(1 / (1 + std::exp(-double(v))));
+constexpr int64_t kProbeRows = 5, kCheckedRows = 37;  // neither a usual width nor a multiple of a vector
+constexpr double kTolerance = 1e-6;                   // of p, as design.md 7 has it
+
+std::vector<float> probabilities(std::vector<float> logits) {
+  for (float& v : logits) v = to_probability(v);
   return logits;
 }
 
@@ -33,38 +39,133 @@ RawBatch to_columns(const std::vector<Scorer::Row>& rows, const std::vector<std:
   return batch;
 }
 
+/// Rows whose ids are drawn evenly from their tables, numbers from N(0, 1); columns of the user are those of the first
+/// row. Sequences have two entries each, vectors are zero.
+EncodedBatch random_rows(const Schema& schema, int64_t rows, const std::vector<bool>& user_ids,
+                         const std::vector<bool>& user_dense, uint64_t seed) {
+  EncodedBatch batch;
+  batch.rows = rows;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (const Field* f : schema.of(FieldKind::categorical)) {
+      const bool first = r == 0 || !user_ids[size_t(f->column)];
+      const double u = random_unit(seed, uint64_t(f->column), uint64_t(r));
+      batch.ids.push_back(first ? int32_t(u * double(f->rows)) : batch.ids[size_t(f->column)]);
+    }
+    for (const Field* f : schema.of(FieldKind::numeric)) {
+      const bool first = r == 0 || !user_dense[size_t(f->column)];
+      const double x = random_normal(seed + 1, uint64_t(f->column), uint64_t(r));
+      batch.dense.push_back(first ? float(x) : batch.dense[size_t(f->column)]);
+    }
+  }
+  for (const Field* f : schema.of(FieldKind::sequence)) {
+    auto& sequence = batch.sequences.emplace_back();
+    sequence.ids.assign(size_t(2 * rows), 1);
+    for (int64_t r = 0; r <= rows; ++r) sequence.offsets.push_back(2 * r);
+    if (f->weighted) sequence.weights.assign(size_t(2 * rows), 1.f);
+  }
+  for (const Field* f : schema.of(FieldKind::vector)) batch.vectors.emplace_back(size_t(rows * f->dimension), 0.f);
+  return batch;
+}
+
 }  // namespace
 
-struct Scorer::State {
-  Encoder encoder;
-  std::shared_ptr<Model> model;
-  double offset;
+float to_probability(float logit) { return float(1 / (1 + std::exp(-double(logit)))); }
 
-  std::vector<float> logits(const Features& x) const {
-    const at::NoGradGuard no_grad;
-    auto logit = model->forward(x).logit;
-    if (offset != 0) logit = logit + offset;
-    logit = logit.contiguous();
-    return {logit.const_data_ptr<float>(), logit.const_data_ptr<float>() + logit.numel()};
+CompiledModel::Loan::Loan(const CompiledModel& owner) : owner_(owner) {
+  {
+    const std::lock_guard lock(owner.mutex_);
+    if (!owner.idle_.empty()) {
+      memory_ = std::move(owner.idle_.back());
+      owner.idle_.pop_back();
+      return;
+    }
   }
-};
+  memory_ = std::make_unique<Memory>();
+  memory_->workspace = owner.plan_.workspace();
+}
+
+CompiledModel::Loan::~Loan() {
+  const std::lock_guard lock(owner_.mutex_);
+  owner_.idle_.push_back(std::move(memory_));
+}
+
+Scorer::State::State(Encoder e, std::shared_ptr<Model> m, double logit_offset)
+    : encoder(std::move(e)), model(std::move(m)), offset(logit_offset), columns(encoder.columns({.labels = false})) {
+  const Schema& schema = encoder.schema();
+  const std::vector<bool> no_ids(size_t(schema.count(FieldKind::categorical))),
+      no_dense(size_t(schema.count(FieldKind::numeric)));
+  try {
+    const auto probe = to_features(random_rows(schema, kProbeRows, no_ids, no_dense, 1), schema);
+    auto found = ForwardGraph::record(*model, probe, fallback_reason);
+    if (found) graph = std::make_shared<const ForwardGraph>(std::move(*found));
+    if (graph) whole = compile(no_ids, no_dense, fallback_reason);
+  } catch (const std::exception& error) {  // it cannot read rows made up at random: real ones will tell
+    fallback_reason = error.what();
+  }
+  if (!whole) graph = nullptr;
+  if (graph) {
+    log::debug("scorer: the model runs compiled, {} steps", graph->nodes.size());
+  } else {
+    log::debug("scorer: the model runs through LibTorch: {}", fallback_reason);
+  }
+}
+
+std::unique_ptr<const CompiledModel> Scorer::State::compile(const std::vector<bool>& user_ids,
+                                                            const std::vector<bool>& user_dense,
+                                                            std::string& why) const {
+  auto compiled = std::make_unique<const CompiledModel>(graph, user_ids, user_dense);
+  const Schema& schema = encoder.schema();
+  const CompiledModel::Loan memory(*compiled);
+  for (uint64_t seed = 2; seed < 4; ++seed) {
+    const EncodedBatch rows = random_rows(schema, kCheckedRows, user_ids, user_dense, seed);
+    const auto expected = logits(to_features(rows, schema));
+    std::vector<float> found(size_t(rows.rows * compiled->plan().labels()));
+    if (found.size() != expected.size()) return why = "its steps give another number of logits", nullptr;
+    compiled->plan().run({rows.ids.data(), rows.dense.data(), rows.ids.data(), rows.dense.data(), rows.rows},
+                         memory->workspace, found.data());
+    for (size_t i = 0; i < found.size(); ++i) {
+      const double p = to_probability(found[i] + float(offset)), q = to_probability(expected[i]);
+      if (!(std::fabs(p - q) <= kTolerance))
+        return why = fmt::format("its steps give p = {:.9f} where it gives {:.9f}", p, q), nullptr;
+    }
+  }
+  return compiled;
+}
+
+std::vector<float> Scorer::State::logits(const Features& x) const {
+  const at::NoGradGuard no_grad;
+  auto logit = model->forward(x).logit;
+  if (offset != 0) logit = logit + offset;
+  logit = logit.contiguous();
+  return {logit.const_data_ptr<float>(), logit.const_data_ptr<float>() + logit.numel()};
+}
+
+std::vector<float> Scorer::State::logits(const EncodedBatch& rows) const {
+  if (!whole || rows.rows > kSmallBatch) return logits(to_features(rows, encoder.schema()));
+  std::vector<float> out(size_t(rows.rows * whole->plan().labels()));
+  const CompiledModel::Loan memory(*whole);
+  whole->plan().run({nullptr, nullptr, rows.ids.data(), rows.dense.data(), rows.rows}, memory->workspace, out.data());
+  for (float& v : out) v += float(offset);
+  return out;
+}
 
 Scorer Scorer::load(const std::filesystem::path& run) {
   const Bundle bundle = Bundle::open(run);
   Scorer scorer;
-  scorer.state_ = std::make_shared<const State>(State{Encoder::load(run), bundle.model(), bundle.logit_offset()});
+  scorer.state_ = std::make_shared<const State>(Encoder::load(run), bundle.model(), bundle.logit_offset());
   return scorer;
 }
 
 const Schema& Scorer::schema() const { return state_->encoder.schema(); }
-std::vector<std::string> Scorer::columns() const { return state_->encoder.columns({.labels = false}); }
+std::vector<std::string> Scorer::columns() const { return state_->columns; }
+const std::string& Scorer::fallback_reason() const { return state_->fallback_reason; }
 
 std::vector<float> Scorer::logits(const RawBatch& rows) const {
   if (rows.rows == 0) return {};
-  return state_->logits(to_features(state_->encoder.encode(rows, {.labels = false}), schema()));
+  return state_->logits(state_->encoder.encode(rows, {.labels = false}));
 }
 
-std::vector<float> Scorer::score(const RawBatch& rows) const { return sigmoid(logits(rows)); }
+std::vector<float> Scorer::score(const RawBatch& rows) const { return probabilities(logits(rows)); }
 std::vector<float> Scorer::score(const std::vector<Row>& rows) const { return score(to_columns(rows, columns())); }
 
 std::vector<float> Scorer::score(const Dataset& dataset, int64_t batch_size) const {
@@ -75,7 +176,7 @@ std::vector<float> Scorer::score(const Dataset& dataset, int64_t batch_size) con
     const auto some = state_->logits(batch.features);
     all.insert(all.end(), some.begin(), some.end());
   }
-  return sigmoid(std::move(all));
+  return probabilities(std::move(all));
 }
 
 }  // namespace interplay

@@ -71,9 +71,13 @@ Json list(const std::vector<T>& items) {
 Json to_json(const RunReport& r) {
   Json facts = Json::array();
   for (const auto& [name, value] : r.facts) facts.push_back(Json::array({name, value}));
-  return {{"title", r.title},         {"config", r.config},        {"monitor", r.monitor},
-          {"best_step", r.best_step}, {"facts", std::move(facts)}, {"evaluations", list(r.evaluations)},
-          {"splits", list(r.splits)}, {"slices", list(r.slices)}};
+  Json profile = Json::array();
+  for (const auto& [stage, seconds] : r.profile) profile.push_back({{"stage", stage}, {"seconds", seconds}});
+  return {{"title", r.title},          {"config", r.config},
+          {"monitor", r.monitor},      {"best_step", r.best_step},
+          {"facts", std::move(facts)}, {"evaluations", list(r.evaluations)},
+          {"profile", profile},        {"trained_rows", r.trained_rows},
+          {"splits", list(r.splits)},  {"slices", list(r.slices)}};
 }
 
 std::string replaced(std::string_view text, char what, std::string_view by) {

@@ -54,6 +54,8 @@ pre { margin: 0; overflow: auto; font: 13px/1.5 ui-monospace, Menlo, Consolas, m
 summary { cursor: pointer; font-weight: 600; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font-size: 12px; }
+.bar { display: flex; height: 26px; margin: 8px 0; border-radius: 5px; overflow: hidden; }
+.bar span { min-width: 1px; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 13px; color: var(--soft); }
 .legend i { display: inline-block; width: 18px; height: 3px; border-radius: 2px; margin-right: 6px; vertical-align: 3px; }
 .legend i.band { height: 11px; opacity: .55; vertical-align: -1px; }

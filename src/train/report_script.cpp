@@ -236,6 +236,22 @@ function training() {
     {title: 'learning rate', get: r => r.learning_rate, show: short}, {title: 'rows/s', get: r => r.rows_per_s, show: count},
     {title: 'time', get: r => r.seconds, show: duration}], run.evaluations, r => r.step === run.best_step);
 }
+// Where the time of training went: one bar, a part a stage.
+function profile() {
+  const whole = run.profile.reduce((sum, p) => sum + p.seconds, 0);
+  if (!whole) return;
+  const c = card(page, 'Where the time went', `Training alone, ${duration(whole)} for ${count(run.trained_rows)} rows: share of the time, ` +
+                 'and rows a second if a stage were all there is.');
+  const colors = ['#8a94a3', '#14804a', '#1f6feb', '#6f42c1', '#c2570c', '#b8860b', '#c9ced6'];
+  const bar = make(c, 'div', {class: 'bar', role: 'img', 'aria-label': 'share of the training time by stage'});
+  const told = run.profile.map((p, i) => {
+    const percent = 100 * p.seconds / whole;
+    const text = `${p.stage} ${percent.toFixed(1)}%` + (percent >= 0.5 ? `, ${count(run.trained_rows / p.seconds)} rows/s` : '');
+    make(bar, 'span', {style: `width:${percent}%;background:${colors[i]}`, title: text});
+    return [text, colors[i], true];
+  });
+  legend(c, told);
+}
 function results() {
   if (!run.splits.length) return;
   make(page, 'h2', {}, 'The kept model');
@@ -265,6 +281,7 @@ function slices() {
 summary();
 results();
 training();
+profile();
 slices();
 if (run.config) {
   make(page, 'h2', {}, 'Configuration');

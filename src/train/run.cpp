@@ -228,6 +228,8 @@ void fill_report(RunReport& report, const RunSummary& s, const Config& config, c
     report.evaluations.push_back(
         {e.step, double(e.epoch), e.train_loss, e.lr, e.monitor, e.rows_per_s, seconds, e.metrics});
   }
+  for (size_t i = 0; i < kStages; ++i) report.profile.emplace_back(kStageNames[i], s.fit.stages[i]);
+  report.trained_rows = std::llround(s.fit.rows_per_s * s.fit.seconds);
   if (s.fit.best >= 0) report.best_step = s.fit.evaluations[size_t(s.fit.best)].step;
 }
 

@@ -1,7 +1,6 @@
 #include <interplay/train/trainer.h>
 
 #include <atomic>
-#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -32,9 +31,6 @@ namespace {
 constexpr double kImprovement = 1e-6;  // a gain below this is none (FuxiCTR's protocol)
 constexpr const char* kMetricsFile = "metrics.jsonl";
 
-using Clock = std::chrono::steady_clock;
-double since(Clock::time_point begun) { return std::chrono::duration<double>(Clock::now() - begun).count(); }
-
 at::Device parse_device(const std::string& name) {
   try {
     const at::Device device(name);
@@ -54,6 +50,12 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 Json to_json(const EpochReport& r) {
   Json metrics = Json::object();
   for (const auto& m : r.metrics) metrics[m.name] = number(m.value);
+  Json profile = Json::object();
+  for (size_t i = 0; i < kStages; ++i) {
+    profile[kStageNames[i]] = {{"seconds", r.stages[i]},
+                               {"percent", number(std::round(1000 * r.stages[i] / r.seconds) / 10)},
+                               {"rows_per_s", number(std::round(double(r.rows) / r.stages[i]))}};
+  }
   return {{"epoch", r.epoch},
           {"step", r.step},
           {"train_loss", number(r.train_loss)},
@@ -61,8 +63,10 @@ Json to_json(const EpochReport& r) {
           {"monitor", number(r.monitor)},
           {"improved", r.improved},
           {"lr", r.lr},
+          {"rows", r.rows},
           {"rows_per_s", std::round(r.rows_per_s)},
-          {"seconds", r.seconds}};
+          {"seconds", r.seconds},
+          {"profile", profile}};
 }
 
 }  // namespace
@@ -87,13 +91,14 @@ struct Trainer::State {
 
   // Where training is; all of it goes into a checkpoint.
   int64_t epoch = 0, batch = 0, waited = 0, best = -1;
-  double best_score = -std::numeric_limits<double>::infinity(), loss_sum = 0, train_seconds = 0;
+  double best_score = -std::numeric_limits<double>::infinity(), loss_sum = 0;
   int64_t loss_steps = 0, rows = 0, rows_at_evaluation = 0;
-  double seconds_at_evaluation = 0;
+  StageSeconds stages{}, stages_at_evaluation{};
   bool done = false;
   bool changed = true;  // since the last checkpoint
   std::vector<EpochReport> evaluations;
   std::map<std::string, at::Tensor> best_weights;  // only without a run directory
+  StageClock clock;                                // runs while steps are taken
 
   State(Model& m, const Config& c)
       : model(m),
@@ -125,8 +130,8 @@ struct Trainer::State {
     return warm * schedule->factor(step, total_steps);
   }
 
-  double take_step(const Batch& given, const std::vector<std::string>& only) {
-    const Batch b = device.is_cpu() ? given : given.to(device);
+  at::Tensor loss_of(const Batch& b) {  // scalar
+    const StageScope stage(Stage::forward);
     model.train();
     const nn::PrecisionGuard in_precision(precision);
     const Output out = model.forward(b.features);
@@ -138,12 +143,30 @@ struct Trainer::State {
         fmt::join(out.logit.sizes(), ", "), fmt::join(labels.sizes(), ", "));
     auto total = loss->forward(out.logit, labels, b.weight);
     for (const auto& a : out.auxiliary) total = total + a.weight * loss->forward(a.logit, labels, b.weight);
-    if (out.penalty.defined()) total = total + out.penalty;
+    return out.penalty.defined() ? total + out.penalty : total;
+  }
+
+  double take_step(const Batch& given, const std::vector<std::string>& only) {
+    const Batch b = device.is_cpu() ? given : given.to(device);
+    const auto total = loss_of(b);
     const double value = total.item<double>();
     if (!std::isfinite(value)) explain_not_finite(model, b, schema, parameters.steps() + 1, value);
-    total.backward();
+    {
+      const StageScope stage(Stage::backward);
+      total.backward();
+    }
     parameters.step({lr_factor(parameters.steps() + 1), options.clip_norm, only});
     return value;
+  }
+
+  static bool next(Loader& loader, Batch& b) {
+    const StageScope stage(Stage::load);
+    return loader.next(b);
+  }
+
+  void stop_clock() {
+    const StageSeconds passed = clock.take();
+    for (size_t i = 0; i < kStages; ++i) stages[i] += passed[i];
   }
 
   Json checkpoint_state() const {
@@ -159,8 +182,8 @@ struct Trainer::State {
             {"loss_steps", loss_steps},
             {"rows", rows},
             {"rows_at_evaluation", rows_at_evaluation},
-            {"train_seconds", train_seconds},
-            {"seconds_at_evaluation", seconds_at_evaluation},
+            {"stage_seconds", stages},
+            {"stage_seconds_at_evaluation", stages_at_evaluation},
             {"done", done},
             {"schedule", schedule->state().yaml()},
             {"train_rows", train_rows},
@@ -202,15 +225,16 @@ struct Trainer::State {
     epoch = s.at("epoch"), batch = s.at("batch"), waited = s.at("waited"), best = s.at("best");
     if (!s.at("best_score").is_null()) best_score = s.at("best_score");
     loss_sum = s.at("loss_sum"), loss_steps = s.at("loss_steps"), rows = s.at("rows"), done = s.at("done");
-    rows_at_evaluation = s.at("rows_at_evaluation"), train_seconds = s.at("train_seconds");
-    seconds_at_evaluation = s.at("seconds_at_evaluation");
+    rows_at_evaluation = s.at("rows_at_evaluation");
+    stages = s.at("stage_seconds"), stages_at_evaluation = s.at("stage_seconds_at_evaluation");
     schedule->restore(Config::parse(s.at("schedule").get<std::string>()));
     for (const auto& e : s.at("evaluations")) {
       EpochReport r;
       r.epoch = e.at("epoch"), r.step = e.at("step"), r.lr = e.at("lr"), r.improved = e.at("improved");
       r.train_loss = e.at("train_loss").is_null() ? NAN : e.at("train_loss").get<double>();
       r.monitor = e.at("monitor").is_null() ? NAN : e.at("monitor").get<double>();
-      r.rows_per_s = e.at("rows_per_s"), r.seconds = e.at("seconds");
+      r.rows = e.at("rows"), r.rows_per_s = e.at("rows_per_s"), r.seconds = e.at("seconds");
+      for (size_t i = 0; i < kStages; ++i) r.stages[i] = e.at("profile").at(kStageNames[i]).at("seconds");
       for (const auto& [name, value] : e.at("valid").items()) {
         MetricValue m;
         m.name = name, m.value = value.is_null() ? NAN : value.get<double>();
@@ -239,6 +263,14 @@ struct Trainer::State {
     INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written; is the disk full?", (run / kMetricsFile).string());
   }
 
+  /// What an epoch line tells of begins anew.
+  void begin_stretch() { loss_sum = 0, loss_steps = 0, rows_at_evaluation = rows, stages_at_evaluation = stages; }
+  StageSeconds since_evaluation() const {
+    StageSeconds out{};
+    for (size_t i = 0; i < kStages; ++i) out[i] = stages[i] - stages_at_evaluation[i];
+    return out;
+  }
+
   void evaluate_now(const Dataset& valid) {
     changed = true;
     EpochReport r;
@@ -246,9 +278,11 @@ struct Trainer::State {
     r.step = parameters.steps();
     r.train_loss = loss_steps > 0 ? loss_sum / double(loss_steps) : NAN;
     r.lr = parameters.lr("dense") * lr_factor(std::max<int64_t>(1, parameters.steps()));
-    r.seconds = train_seconds - seconds_at_evaluation;
-    r.rows_per_s = r.seconds > 0 ? double(rows - rows_at_evaluation) / r.seconds : 0;
-    loss_sum = 0, loss_steps = 0, rows_at_evaluation = rows, seconds_at_evaluation = train_seconds;
+    r.rows = rows - rows_at_evaluation;
+    r.stages = since_evaluation();
+    r.seconds = total(r.stages);
+    r.rows_per_s = r.seconds > 0 ? double(r.rows) / r.seconds : 0;
+    begin_stretch();
     const double offset = options.negative_rate < 1 ? negative_rate_offset(options.negative_rate) : 0;
     const Predicted predicted = predict(model, valid, {options.eval_batch_size, device, offset, precision, "evaluate"});
     r.metrics = predicted.evaluate(wanted_metrics(), valid.schema().labels());
@@ -265,6 +299,7 @@ struct Trainer::State {
     schedule->observe(r.improved);
     log::info("epoch {}  step {}  train loss {:.6f}  {}  {} rows/s  {}{}", r.epoch, r.step, r.train_loss,
               metrics_line(r.metrics), human_count(r.rows_per_s), human_seconds(r.seconds), r.improved ? "  *" : "");
+    log::info("  {}", profile_line(r.stages, r.rows));
     evaluations.push_back(r);
     write_metrics(r);
     if (options.patience > 0 && waited >= options.patience) done = true;
@@ -299,14 +334,15 @@ struct Trainer::State {
     Loader loader(train, {.batch_size = options.batch_size,
                           .shuffle = options.shuffle,
                           .seed = seed,
-                          .negative_rate = options.negative_rate});
+                          .negative_rate = options.negative_rate,
+                          .shuffle_window = options.shuffle_window});
     while (!done && epoch < options.epochs && !stop_asked) {
       loader.start(epoch, batch);
       total_steps = loader.batches() * options.epochs;
       Progress progress(fmt::format("epoch {}/{}", epoch + 1, options.epochs), loader.rows());
       progress.add(batch * options.batch_size);
-      auto begun = Clock::now();
-      for (Batch b; !done && !stop_asked && loader.next(b);) {
+      clock.start();
+      for (Batch b; !done && !stop_asked && next(loader, b);) {
         const double value = take_step(b, {});
         changed = true;
         ++batch;
@@ -318,18 +354,18 @@ struct Trainer::State {
         if (on_step) on_step(step, value);
         const bool last = batch == loader.batches();
         if (options.eval_every > 0 && step % options.eval_every == 0 && valid && !last) {
-          train_seconds += since(begun);
+          stop_clock();
           evaluate_now(*valid);
           if (options.checkpoint_every == 0) save();
-          begun = Clock::now();
+          clock.start();
         }
         if (options.checkpoint_every > 0 && step % options.checkpoint_every == 0 && !last) {
-          train_seconds += since(begun);
+          stop_clock();
           save();
-          begun = Clock::now();
+          clock.start();
         }
       }
-      train_seconds += since(begun);
+      stop_clock();
       if (stop_asked && batch < loader.batches()) break;
       if (done) break;
       ++epoch;
@@ -338,7 +374,8 @@ struct Trainer::State {
         evaluate_now(*valid);
       } else {
         log::info("epoch {}  step {}  train loss {:.6f}", epoch, parameters.steps(), loss_sum / double(loss_steps));
-        loss_sum = 0, loss_steps = 0;
+        log::info("  {}", profile_line(since_evaluation(), rows - rows_at_evaluation));
+        begin_stretch();
       }
       if (options.checkpoint_every == 0 || parameters.steps() % options.checkpoint_every == 0) save();
     }
@@ -349,8 +386,9 @@ struct Trainer::State {
     report.evaluations = evaluations;
     report.best = best;
     report.steps = parameters.steps();
-    report.seconds = train_seconds;
-    report.rows_per_s = train_seconds > 0 ? double(rows) / train_seconds : 0;
+    report.stages = stages;
+    report.seconds = total(stages);
+    report.rows_per_s = report.seconds > 0 ? double(rows) / report.seconds : 0;
     report.stopped_by = report.interrupted ? "interrupted"
                         : done             ? fmt::format("no improvement in {} evaluations", options.patience)
                                            : fmt::format("all {} epochs done", options.epochs);

@@ -139,6 +139,7 @@ std::string masked(const std::string& text, const Case& c, const fs::path& direc
       {std::regex(R"(\d+(\.\d+)?( [kMG])? (rows|bytes)/s)"), "# $3/s"},
       {std::regex(R"(\b(\d+\.\d\d? s|\d+ min \d+ s|\d+ h \d+ min)\b)"), "# s"},
       {std::regex(R"(\(there are: .*; what a plugin)"), "(there are: ...; what a plugin"},
+      {std::regex(R"(^  load \d+%.* other \d+%.*)"), "  load #, ..., other #"},
       {std::regex(R"((\d+ threads?), (bf16|fp32)$)"), "$1, PRECISION"},
       {std::regex(R"(peak memory [\d.]+ [KMG]?B)"), "peak memory # MB"},
       {std::regex(R"re("((train_|eval_)?(rows_per_s|seconds))": [\d.e+-]+)re"), "\"$1\": #"},

@@ -24,6 +24,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"core", {"base", "data", "nn", "optim"}},
     {"train", {"base", "data", "nn", "optim", "core"}},
     {"serve", {"base", "data", "nn", "optim", "core"}},
+    {"bench", {"base", "data", "nn", "optim", "core", "train", "serve"}},
     {"search", {"base", "data", "nn", "optim", "core", "train"}},
     {"systems", {"base", "data", "nn", "optim", "lm", "core", "train", "serve", "search"}},
     {"models", {"base", "data", "nn", "core", "lm", "model.h"}},

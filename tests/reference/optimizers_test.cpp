@@ -203,8 +203,8 @@ TEST_P(TwinRule, AsTensorOperationsEqualsRowByRow) {
     // first.
     const int64_t stride = width + state_width;
     auto storage = at::cat({w, s}, 1).repeat_interleave(2, 0).contiguous();
-    std::vector<int64_t> index;
-    for (int64_t r = rows - 1; r >= 0; --r) index.push_back(2 * r + 1);
+    std::vector<int32_t> index;
+    for (int64_t r = rows - 1; r >= 0; --r) index.push_back(int32_t(2 * r + 1));
     const auto untouched = storage.clone();
     for (int64_t step = 1; step <= 4; ++step) {
       const auto g = at::randn({rows, width}) * (step == 3 ? 0 : 1), backwards = g.flip(0).contiguous();

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 ROWS, BATCH, STEPS, K, HIDDEN, ATTENTION, CROSS = 3200, 64, 200, 8, [16, 16], [16], 3
+FFM_K = 4  # of each of the vectors that ffm keeps for every field
 LEARNING_RATE = 1e-3
 SEED = 8  # no ReLU near its kink on the way: see sensitivity() in trajectories.py
 TABLES = {"user_id": 60, "city": 30, "device": 32, "hour": 26, "item_id": 50}  # rows, padding and unseen included
@@ -80,12 +81,13 @@ def make_weights(model, seed=SEED):
         for i, (into, out) in enumerate(zip(sizes, sizes[1:])):
             linear(f"{name}.{i}", out, into)
 
-    if model in ("lr", "fm", "deepfm"):
+    if model in ("lr", "fm", "ffm", "deepfm"):
         table("linear", 1)
         w["numeric_linear"], w["bias"] = normal(len(NUMERIC), std=0.1), normal(1, std=0.1)
     if model != "lr":
-        table("embedding", K)
-        w["numeric_embedding"] = normal(len(NUMERIC), K, std=0.1)
+        width = fields * FFM_K if model == "ffm" else K
+        table("embedding", width)
+        w["numeric_embedding"] = normal(len(NUMERIC), width, std=0.1)
     if model == "deepfm":
         mlp("mlp", [fields * K] + HIDDEN + [1])
     if model.startswith("dcnv2"):
@@ -164,6 +166,10 @@ class Plain(nn.Module):
             x0 = torch.cat([x0, self.mean_history(rows)], 1)
         if self.model in ("fm", "deepfm"):
             pairs = e @ e.transpose(1, 2)
+            z = z + torch.triu(pairs, diagonal=1).sum((1, 2))
+        if self.model == "ffm":
+            kept = e.view(BATCH, e.shape[1], -1, FFM_K)  # [B, F, F, K]: [:, i, j] is what field i keeps for field j
+            pairs = (kept * kept.transpose(1, 2)).sum(3)  # [B, F, F]
             z = z + torch.triu(pairs, diagonal=1).sum((1, 2))
         if self.model == "deepfm":
             z = z + self.mlp(x0, "mlp", 3, relu, last=True)[:, 0]

@@ -1,4 +1,4 @@
-"""Trajectories: 200 training steps of LR, FM, DeepFM, DCNv2 and DIN from fixed weights on fixed batches.
+"""Trajectories: 200 training steps of LR, FM, FFM, DeepFM, DCNv2 and DIN from fixed weights on fixed batches.
 
     python -m venv venv && venv/bin/pip install torch==2.15.0 fuxictr==2.3.10 safetensors
     venv/bin/python tests/reference/trajectories.py      (one thread, about two minutes; on one machine the same bytes)
@@ -22,6 +22,7 @@ trajectories.json: fields, options and provenance of each run; how far it is fro
 
 NAMES OF WEIGHTS
     embedding.<table> [rows, 8]   linear.<table> [rows, 1]   numeric_embedding [2, 8]   numeric_linear [2]   bias [1]
+    of ffm*: embedding.<table> [rows, 28], numeric_embedding [2, 28]: a vector of 4 for each of the 7 fields
     mlp.<i>.weight [out, in], mlp.<i>.bias: hidden layers in order, then (not in dcnv2*) the linear layer to one logit
     cross.<l>.weight [W, W], cross.<l>.bias [W]  output.weight [1, W + H], output.bias [1]: of dcnv2*, over [cross; mlp]
     attention.mlp.<i>.weight|bias, attention.dice.<i>.alpha|running_mean|running_var
@@ -40,7 +41,7 @@ lr, fm, deepfm*, dcnv2: FuxiCTR's BaseModel, embeddings and layers, put together
     class for these four). dcnv2_history: FuxiCTR's own DCNv2 class, which adds the history as the mean of its vectors
     (zero where it is empty). din_padded: FuxiCTR's own DIN class. It sends padded positions through the attention
     network, so Dice's batch statistics depend on how far a batch is padded (here: to history_max_length). din is the
-    same in plain PyTorch with statistics over the real entries alone. deepfm_lazy*: plain PyTorch, tables by
+    same in plain PyTorch with statistics over the real entries alone. ffm is plain PyTorch. deepfm_lazy*, ffm_lazy: plain PyTorch, tables by
     torch.optim.SparseAdam on the rows of the batch (l2: on those rows only, added to their summed gradient, and on all
     of numeric_*), the rest by Adam, no clipping; `loss` has no regulariser there, gradient_total and norm do.
 Every FuxiCTR run is checked here against the plain PyTorch twin below.
@@ -57,6 +58,7 @@ from plain_models import (
     ATTENTION,
     BATCH,
     CROSS,
+    FFM_K,
     HIDDEN,
     K,
     LEARNING_RATE,
@@ -174,6 +176,8 @@ def gradient_difference(a, b):
 RUNS = {  # run: (model, FuxiCTR's classes?, options)
     "lr": ("lr", True, dict(l2=1e-3, clip=10.0)),
     "fm": ("fm", True, dict(l2=1e-3, clip=10.0)),
+    "ffm": ("ffm", False, dict(l2=1e-3, clip=10.0)),
+    "ffm_lazy": ("ffm", False, dict(l2=0.0, clip=None, lazy=True)),
     "deepfm": ("deepfm", True, dict(l2=1e-3, clip=10.0)),
     "deepfm_no_l2": ("deepfm", True, dict(l2=0.0, clip=10.0)),
     "deepfm_clipped": ("deepfm", True, dict(l2=1e-3, clip=0.05)),
@@ -195,6 +199,7 @@ def main():
         "steps": STEPS,
         "learning_rate": LEARNING_RATE,
         "embedding_dim": K,
+        "ffm_embedding_dim": FFM_K,
         "hidden": HIDDEN,
         "attention_hidden": ATTENTION,
         "cross_layers": CROSS,

@@ -172,6 +172,7 @@ TEST_P(Trajectory, LossesOf200StepsAreThoseOfPyTorch) {
 const std::string kNoL2 = "{embedding: {name: adam, lr: 1e-3, mode: dense}, dense: {name: adam, lr: 1e-3}}";
 const std::string kLazy = "{embedding: {name: adam, lr: 1e-3, mode: lazy}, dense: {name: adam, lr: 1e-3}}";
 const std::string kLazyL2 = "{embedding: {name: adam, lr: 1e-3, l2: 1e-3, mode: lazy}, dense: {name: adam, lr: 1e-3}}";
+constexpr const char* kFfm = "{name: ffm, embedding_dim: 4}";
 constexpr const char* kDeepFm = "{name: deepfm, embedding_dim: 8, hidden: [16, 16]}";
 constexpr const char* kDcnV2 = "{name: dcnv2, embedding_dim: 8, hidden: [16, 16], cross_layers: 3}";
 
@@ -179,6 +180,7 @@ INSTANTIATE_TEST_SUITE_P(
     Every, Trajectory,
     testing::Values(
         Run{"lr", "{name: lr}", kAdam.c_str(), 10}, Run{"fm", "{name: fm, embedding_dim: 8}", kAdam.c_str(), 10},
+        Run{"ffm", kFfm, kAdam.c_str(), 10}, Run{"ffm_lazy", kFfm, kLazy.c_str(), 0, false, true},
         Run{"deepfm", kDeepFm, kAdam.c_str(), 10}, Run{"deepfm_no_l2", kDeepFm, kNoL2.c_str(), 10},
         Run{"deepfm_clipped", kDeepFm, kAdam.c_str(), 0.05}, Run{"deepfm_lazy", kDeepFm, kLazy.c_str(), 0, false, true},
         Run{"deepfm_lazy_l2", kDeepFm, kLazyL2.c_str(), 0, false, true}, Run{"dcnv2", kDcnV2, kAdam.c_str(), 10},

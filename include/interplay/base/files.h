@@ -53,7 +53,8 @@ class INTERPLAY_API Manifest {
     uint64_t xxh3 = 0;
     std::vector<uint64_t> blocks;  ///< optional: one checksum per record batch
   };
-  /// Describes every regular file below `directory` but manifest.json itself; `keep` keeps the blocks of known files.
+  /// Describes every regular file below `directory` but manifest.json itself. Known files keep their blocks, and those
+  /// that have any and are as long as told keep their checksum: it is not computed once more.
   static Manifest describe(const std::filesystem::path& directory, std::vector<Entry> known = {},
                            const std::function<bool(const std::string&)>& include = nullptr);
   static Manifest load(const std::filesystem::path& directory);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -29,14 +30,20 @@ namespace interplay {
 class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::ParameterGroup {
  public:
   /// Rows start from N(0, init_std^2). `leave_out` names fields that forward() skips, because the model reads them its
-  /// own way.
+  /// own way. `widths` names tables that are narrower than K, as a search for embedding dimensions finds them: their
+  /// rows hold, and are saved as, that many weights; the vectors they give are zero past them. Error on a name that is
+  /// no table, or a width that is not in 1 .. K.
   FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std = 1e-4,
-                     std::vector<std::string> leave_out = {}, std::string group = "embedding");
+                     std::vector<std::string> leave_out = {}, std::string group = "embedding",
+                     std::map<std::string, int64_t> widths = {});
 
   nn::FieldVectors forward(const Features& x);                   ///< f32 [B, F, K]
   at::Tensor field(const Features& x, const std::string& name);  ///< f32 [B, K], whatever the field's kind
   /// Not pooled. `pad_to` > 0: every row has exactly that many entries, those past its end zero and not valid.
   nn::SequenceVectors sequence(const Features& x, const std::string& name, int64_t pad_to = 0);
+
+  /// Adds `mean` to what rows and numeric fields start from, which then is N(mean, init_std^2); padding stays zero.
+  void shift_start(double mean);
 
   int64_t count() const { return int64_t(names_.size()); }          ///< F, fields that forward() returns
   int64_t width() const { return width_; }                          ///< K
@@ -46,11 +53,13 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Pa
 
  private:
   nn::Embedding table(const Field& field);
+  at::Tensor read(const Field& field, const at::Tensor& ids);  // i32 [n] -> f32 [n, K]
   at::Tensor numeric(const Features& x);
   Schema schema_;
   int64_t width_;
   double init_std_;
   std::string group_;
+  std::map<std::string, int64_t> widths_;  // by table
   std::vector<std::string> names_;
   std::vector<Field> sequences_, vectors_;      // those forward() returns
   std::vector<int64_t> categorical_, numeric_;  // columns of Features::ids and ::dense that forward() returns

@@ -39,7 +39,11 @@ class INTERPLAY_API Dataset {
 
   Batch slice(int64_t first, int64_t count) const;    ///< consecutive rows
   Batch gather(std::span<const int64_t> rows) const;  ///< any rows, in this order
-  void verify() const;                                ///< touches every record batch: throws where one is damaged
+  /// First row of each record batch as stored, then rows().
+  std::vector<int64_t> blocks() const;
+  /// Has the system read a record batch from the disk, in the background.
+  void will_need(int64_t block) const;
+  void verify() const;  ///< touches every record batch: throws where one is damaged
 
  private:
   struct State;

@@ -2,6 +2,9 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include <interplay/data/encoded.h>
 #include <interplay/data/raw.h>
@@ -30,6 +33,14 @@ class INTERPLAY_API Encoder {
   /// result; `kept`, where given, gets the row numbers of those that stayed.
   EncodedBatch encode(const RawBatch& raw, Want want, BadRows* bad_rows = nullptr,
                       std::vector<int64_t>* kept = nullptr) const;
+  /// One categorical or numeric field of some rows, for a server: nothing is allocated. Cell i is cells[i * stride],
+  /// its id or number goes to out[i * out_stride]. False where encode() would refuse a cell.
+  bool encode_ids(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, int32_t* out,
+                  int64_t out_stride) const;
+  bool encode_numbers(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, float* out,
+                      int64_t out_stride) const;
+  std::string column(size_t field) const;  ///< the raw column that a field of the schema reads
+
   /// The raw columns that encode() reads.
   std::vector<std::string> columns(Want want) const;
   /// The token of an id ("" for padding and unseen; hashed fields have none).

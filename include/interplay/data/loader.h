@@ -7,13 +7,20 @@
 
 namespace interplay {
 
+/// How the order of an epoch is drawn. Data of up to `shuffle_window` rows are shuffled as a whole: any order of the
+/// rows may come. Of larger data the order is made in two steps, so that disks are read in stretches: the record
+/// batches as stored (65,536 rows) are put in a random order and cut into windows of about `shuffle_window` rows; then
+/// the rows of a window are shuffled among each other. While a window is handed out, the next one is read from the
+/// disk: the memory that the system needs to keep them at hand is that of two windows (Criteo: 160 bytes a row).
 struct LoaderOptions {
   int64_t batch_size = 4096;
   bool shuffle = true;
   bool drop_last = false;
-  uint64_t seed = 1;           ///< the order of epoch e is a function of (seed, e) and the number of rows alone
+  uint64_t seed = 1;           ///< the order of epoch e is a function of (seed, e), the number of rows and, beyond
+                               ///< shuffle_window, how they are stored
   double negative_rate = 1.0;  ///< share of negatives kept, drawn by (seed, epoch, row); 1 = all
-  int64_t prefetch = 4;        ///< batches assembled ahead by one thread
+  int64_t shuffle_window = int64_t{1} << 25;  ///< rows; part of what the order depends on
+  int64_t prefetch = 4;                       ///< batches assembled ahead by one thread
 };
 
 /// Hands out the batches of one epoch after another, assembled ahead of the caller. One thread calls it.

@@ -18,18 +18,23 @@ struct INTERPLAY_API RawColumn {
   std::string name;
   int64_t rows = 0;
   const char* bytes = nullptr;
-  const int32_t* offsets = nullptr;   ///< cell c is bytes [offsets[c], offsets[c+1])
+  const int32_t* offsets = nullptr;   ///< cell c is bytes [offsets[c * stride], offsets[c * stride + 1] - gap)
+  int64_t stride = 1;                 ///< above 1 where the columns of a text lie between each other
+  int32_t gap = 0;                    ///< bytes between two cells: 1 where they are left among their separators
   const uint8_t* validity = nullptr;  ///< bit (validity_offset + c) unset = missing; nullptr = none missing
   int64_t validity_offset = 0;
   const int32_t* list_offsets = nullptr;  ///< list column: row r holds cells [list_offsets[r], list_offsets[r+1])
   std::shared_ptr<const void> owner;
 
   bool is_list() const { return list_offsets != nullptr; }
-  std::string_view cell(int64_t c) const { return {bytes + offsets[c], size_t(offsets[c + 1] - offsets[c])}; }
+  std::string_view cell(int64_t c) const {
+    const int32_t* const at = offsets + c * stride;
+    return {bytes + at[0], size_t(at[1] - at[0] - gap)};
+  }
   /// An empty cell is missing too: delimited text knows no other way to say so.
   bool missing(int64_t c) const {
     const int64_t bit = validity_offset + c;
-    return (validity && !(validity[bit >> 3] >> (bit & 7) & 1)) || offsets[c] == offsets[c + 1];
+    return (validity && !(validity[bit >> 3] >> (bit & 7) & 1)) || cell(c).empty();
   }
 };
 

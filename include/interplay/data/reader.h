@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,12 +20,12 @@ namespace interplay {
 class INTERPLAY_API BadRows {
  public:
   explicit BadRows(int64_t limit = 0, std::filesystem::path rejected = {});
-  ~BadRows();
+  virtual ~BadRows();
   BadRows(const BadRows&) = delete;
   BadRows& operator=(const BadRows&) = delete;
   /// Throws when the limit is passed. `column` and `value` may be empty.
-  void report(const std::string& file, int64_t line, const std::string& column, std::string_view value,
-              const std::string& reason);
+  virtual void report(const std::string& file, int64_t line, const std::string& column, std::string_view value,
+                      const std::string& reason);
   void restart();         ///< a new pass over the same rows: they are neither counted nor written twice
   int64_t count() const;  ///< distinct rows rejected so far
 
@@ -48,7 +49,14 @@ class INTERPLAY_API Reader {
   virtual ~Reader();
   virtual std::vector<std::string> columns() const = 0;  ///< every column that the source has
   virtual bool next(RawBatch& batch) = 0;                ///< false at the end
-  virtual int64_t bytes_total() const = 0;               ///< size of the files, for progress; 0 = unknown
+
+  /// A batch that is read but not parsed: a function that any thread may call, once, while the reader lives. It reports
+  /// to the BadRows it is given; the batch may have no rows.
+  using Unparsed = std::function<RawBatch(BadRows&)>;
+  /// As next(), leaving the work that several batches can share threads for. By default there is none to leave: rows
+  /// are then reported when they are read, to ReadRequest::bad_rows.
+  virtual bool next_unparsed(Unparsed& batch);
+  virtual int64_t bytes_total() const = 0;  ///< size of the files, for progress; 0 = unknown
   virtual int64_t bytes_done() const = 0;
 };
 

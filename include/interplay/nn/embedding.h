@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,11 +45,12 @@ class INTERPLAY_API RowGradient {
 
 struct SortedReads;
 
-/// The memory of one embedding table: a row's weights and, behind them, its optimizer state, so that an update touches
-/// one stretch of memory. Also the tape on which backward passes leave the gradients of reads until a Trainer takes
-/// them.
+/// The memory of one embedding table: a row's weights and its optimizer state, so that an update touches one stretch of
+/// memory; tables that the same ids read may share their rows (arrange()). Also the tape on which backward passes leave
+/// the gradients of reads until a Trainer takes them.
 ///
 /// Not a torch parameter: nothing here ever costs O(rows) in a step. Row 0 is padding: zero, and never trained.
+/// Large tables lie in huge pages where the system has them.
 class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
  public:
   TableStorage(int64_t rows, int64_t width);
@@ -56,16 +58,36 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
 
   int64_t rows() const { return rows_; }
   int64_t width() const { return width_; }  ///< K
-  int64_t stride() const { return storage_.stride(0); }
-  at::Tensor weight() const;          ///< f32 [rows, K], a view into the storage
-  at::Tensor state() const;           ///< f32 [rows, S], a view; S = 0 until reserve_state()
+  int64_t stride() const { return stride_; }
+  at::Tensor weight() const;  ///< f32 [rows, K], a view into the storage
+  at::Tensor state() const;   ///< f32 [rows, S], a view; S = 0 until reserve_state()
+  /// Weights and state of row r on the CPU: data() + r * stride() and state_data() + r * stride().
+  float* data() const { return data_; }
+  float* state_data() const { return data_ + (state_at_ - weight_at_); }
+  /// The whole row, with whatever tables share it: row_data() + r * stride(), stride() floats.
+  float* row_data() const { return data_ - weight_at_; }
+  bool is_joint_with(const TableStorage& other) const { return data_ && row_data() == other.row_data(); }
+  /// Grows with every change, by tensor operations or told by changed(), of this table or one that shares its rows.
+  uint32_t version() const { return storage_._version(); }
+  void changed() { storage_.unsafeGetTensorImpl()->bump_version(); }  ///< after writing through the pointers above
   void reserve_state(int64_t width);  ///< makes room for S floats of state a row, zeroed; keeps weights
   void to(at::Device device);
   at::Device device() const { return storage_.device(); }
 
+  struct Place {
+    TableStorage* table;
+    int64_t state_width;
+  };
+  /// Lays tables out anew with room for state, zeroed: each inner list holds tables of equal rows() that share their
+  /// rows, first the weights of all, then their states. All of them in one stretch of memory; weights stay, views taken
+  /// before see the old memory. Tables that lie on another device stay apart.
+  static void arrange(const std::vector<std::vector<Place>>& joint);
+
   /// Leaves gradients on the tape: ids i32 [n] with the gradient of each read, f32 [n, K]; both may be strided views.
   void record(at::Tensor ids, at::Tensor grad);
   void record(at::Tensor ids, std::shared_ptr<const RowGradient> gradient);
+  /// As record(ids.select(1, column), gradient), of ids i32 [n, F].
+  void record(const at::Tensor& ids, int64_t column, std::shared_ptr<const RowGradient> gradient);
   bool touched() const { return !tape_.empty(); }
   void clear();
 
@@ -73,7 +95,9 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
   /// once. CPU only. Called by take() where it was not called before.
   static void sort(const std::vector<TableStorage*>& tables);
   /// After sort(): the rows on the tape, ascending.
-  const std::vector<int32_t>& touched_rows() const;
+  std::span<const int32_t> touched_rows() const;
+  /// After sort(): the one column of ids that all of the tape has read; nullptr where there are several.
+  const SortedReads* common_reads() const;
   /// After sort(): summed gradients of touched_rows() first .. first + count -> f32 [count, K]. Equal rows are summed
   /// in the order recorded, whatever the number of threads. May run from many threads.
   void sum_gradients(int64_t first, int64_t count, float* sum) const;
@@ -82,17 +106,26 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
 
  private:
   struct Entry {
-    at::Tensor ids;
+    at::Tensor ids;  // [n], or the matrix that the column is of
+    int64_t column;  // -1: ids has one dimension
+    const int32_t* data;
+    int64_t stride, count;
     std::shared_ptr<const RowGradient> gradient;
     std::shared_ptr<const SortedReads> reads;
     std::vector<int32_t> target;  // place of each of its rows among merged_; empty: the same place
+    at::Tensor column_ids() const { return column < 0 ? ids : ids.select(1, column); }
   };
   RowGradients take_anywhere();
+  void place(at::Tensor storage, int64_t weight_at, int64_t state_at, int64_t state_width);
+  void merge_entries();
+  bool has_common_reads() const;
 
-  int64_t rows_, width_;
-  at::Tensor storage_;  // f32 [rows, K + S]
+  int64_t rows_, width_, stride_ = 0;
+  int64_t weight_at_ = 0, state_at_ = 0, state_width_ = 0;  // columns of storage_
+  at::Tensor storage_;                                      // f32 [rows, stride]
+  float* data_ = nullptr;                                   // of the first weight; nullptr on another device
   std::vector<Entry> tape_;
-  std::vector<int32_t> merged_;  // rows of all entries, where there are several
+  std::vector<int32_t> merged_;  // rows of all entries, where they differ
 };
 
 /// An embedding table as a module. Its rows show up under the module's name in saved weights ("fields.item_id.weight").
@@ -124,7 +157,8 @@ TORCH_MODULE(Embedding);
 INTERPLAY_API at::Tensor gradient_anchor();
 
 /// Column f of `ids` through table f, all in one node of the graph: i32 [B, F] -> f32 [B, F, K]. Tables may repeat.
-INTERPLAY_API at::Tensor gather_fields(const at::Tensor& ids, const std::vector<Embedding>& tables);
+/// K is `width`, by default that of the first table; rows of narrower tables are followed by zeros.
+INTERPLAY_API at::Tensor gather_fields(const at::Tensor& ids, const std::vector<Embedding>& tables, int64_t width = 0);
 
 /// Every embedding table below `module`, with its dotted name.
 struct NamedTable {

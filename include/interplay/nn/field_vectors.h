@@ -19,6 +19,8 @@ class INTERPLAY_API FieldVectors {
     at::Tensor ids;                 ///< i32 [B, F1], or undefined
     std::vector<Embedding> tables;  ///< F1
     at::Tensor others;              ///< f32 [B, F2, K], or undefined
+    int64_t width = 0;              ///< K; 0 = that of the first table. Narrower tables are followed by zeros
+    int64_t vector_width() const { return width > 0 ? width : tables.front()->width(); }
   };
 
   explicit FieldVectors(at::Tensor vectors);                           ///< f32 [B, F, K]

@@ -48,7 +48,7 @@ class INTERPLAY_API Optimizer {
     const float* g;
     float* s;
     int64_t count, width, w_stride, s_stride;
-    const int64_t* index = nullptr;  ///< where given, row r lives at w + index[r] * w_stride, s likewise; g stays r
+    const int32_t* index = nullptr;  ///< where given, row r lives at w + index[r] * w_stride, s likewise; g stays r
   };
   virtual void update(const Rows& rows, const StepInfo& step) const = 0;
   /// The reference twin of update(), for any device: w f32 [R, K], g [R, K], s [R, S]; w and s are written in place.

@@ -3,7 +3,9 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <interplay/data/dataset.h>
@@ -12,18 +14,29 @@
 
 namespace interplay {
 
+class Ranker;
+
 /// Raw values in, P(click) out, from a bundle: the encoder, the vocabularies and the model that training left there.
-/// Immutable: any number of threads may score at once. Results are those of `interplay eval`: to the byte at the same
-/// batch size, within 1e-6 at any.
+/// Immutable: any number of threads may score at once.
 ///
 ///     const auto scorer = Scorer::load("runs/deepfm");
 ///     const auto p = scorer.score({{{"user_id", "259"}, {"item_id", "255"}, {"hist_item_ids", "12^7"}}});
+///
+/// Results are those of `interplay eval` in fp32: p within 1e-6 at any batch size, and to the byte at the same one
+/// above kSmallBatch rows. Smaller batches, and all that a Ranker scores, run compiled: when a model is loaded, one
+/// forward pass is watched and becomes a list of steps over the weights, without autograd, dispatcher or tensors, in
+/// which a row's result does not depend on the other rows. A model of which that cannot be done (fallback_reason())
+/// runs as it is, at every size.
 class INTERPLAY_API Scorer {
  public:
+  static constexpr int64_t kSmallBatch = 32;  ///< rows
+
   static Scorer load(const std::filesystem::path& run);
 
   const Schema& schema() const;
   std::vector<std::string> columns() const;  ///< raw columns that a row must have, named as in the raw files
+  /// Empty where the model runs compiled, else what stands against it ("it reads a sequence or a vector").
+  const std::string& fallback_reason() const;
 
   /// Rows as column -> cell. An empty cell, or one that other rows have, is a missing value; a column of columns() that
   /// no row has is an error. Further cells are ignored.
@@ -36,7 +49,39 @@ class INTERPLAY_API Scorer {
   /// training.
   std::vector<float> score(const Dataset& dataset, int64_t batch_size = 16384) const;
 
+  /// One user's candidates: `user` holds the cells that are the same for all of them, each candidate the others. For
+  /// more than a few requests a second, or without copies of names, use a Ranker.
+  std::vector<float> score(const Row& user, const std::vector<Row>& candidates) const;
+  /// For requests in which `user_columns` are the same for all rows. Throws Error unless they are among columns().
+  Ranker ranker(const std::vector<std::string>& user_columns) const;
+
  private:
+  friend class Ranker;
+  struct State;
+  std::shared_ptr<const State> state_;
+};
+
+/// Scores one user's candidates: what the user's columns say is encoded, looked up and computed once a request, and a
+/// layer over all columns is split, so that a candidate costs only what is its own. Immutable: any number of threads
+/// may score at once; each has memory of its own, and once that has grown, nothing is allocated.
+///
+///     const Ranker ranker = scorer.ranker({"user_id", "age"});
+///     // candidate_columns(): item_id, category
+///     std::vector<float> p(2);
+///     ranker.score({{"259", "24"}}, {{"255", "Drama", "7", "Comedy"}}, p);
+class INTERPLAY_API Ranker {
+ public:
+  const std::vector<std::string>& user_columns() const;       ///< in the order they were given
+  const std::vector<std::string>& candidate_columns() const;  ///< the rest of Scorer::columns(), in its order
+
+  /// `user`: one cell a user column; `candidates`: one a candidate column, row after row; `p`: f32 [rows * T]. An empty
+  /// cell is a missing value. Throws Error where the sizes do not fit, and Error(data) as Scorer::score() does.
+  void score(std::span<const std::string_view> user, std::span<const std::string_view> candidates,
+             std::span<float> p) const;
+  std::vector<float> score(std::span<const std::string_view> user, std::span<const std::string_view> candidates) const;
+
+ private:
+  friend class Scorer;
   struct State;
   std::shared_ptr<const State> state_;
 };

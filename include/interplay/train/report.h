@@ -52,6 +52,8 @@ struct RunReport {
   int64_t best_step = -1;                                       ///< the evaluation whose weights were kept; -1: none
   std::vector<std::pair<std::string, std::string>> facts = {};  ///< shown as given: {"parameters", "1.2 M"}
   std::vector<ReportEvaluation> evaluations = {};
+  std::vector<std::pair<std::string, double>> profile = {};  ///< seconds of training, by stage
+  int64_t trained_rows = 0;                                  ///< in these seconds, all epochs together
   std::vector<ReportSplit> splits = {};
   std::vector<ReportSlices> slices = {};
 };

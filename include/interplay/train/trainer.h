@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <interplay/base/stages.h>
 #include <interplay/core/loss.h>
 #include <interplay/core/metric.h>
 #include <interplay/core/model.h>
@@ -25,6 +26,7 @@ struct INTERPLAY_API TrainOptions {
   double clip_norm = 0;
   int64_t eval_every = 0, eval_batch_size = 16384, checkpoint_every = 0;
   bool shuffle = true;
+  int64_t shuffle_window = int64_t{1} << 25;
   double negative_rate = 1;
   std::string device = "cpu";
   std::string precision = "auto";
@@ -45,6 +47,9 @@ struct INTERPLAY_API TrainOptions {
     field("eval_batch_size", eval_batch_size, "rows a batch when evaluating", Range{1, 1e9});
     field("checkpoint_every", checkpoint_every, "steps between checkpoints; 0 = at each evaluation", Range{0, 1e12});
     field("shuffle", shuffle, "a new order every epoch; false = as stored");
+    field("shuffle_window", shuffle_window,
+          "rows shuffled among each other; larger data are shuffled by record batch, then in windows of that many rows",
+          Range{1, 1e12});
     field("negative_rate", negative_rate, "share of the negatives trained on; logits are corrected for it",
           Range{1e-9, 1});
     field("device", device, "cpu, cuda or cuda:N");
@@ -61,6 +66,8 @@ struct EpochReport {
   double train_loss = 0;  ///< mean over the steps since the last evaluation
   std::vector<MetricValue> metrics;
   double monitor = 0, lr = 0, rows_per_s = 0, seconds = 0;
+  int64_t rows = 0;       ///< trained on since the last evaluation
+  StageSeconds stages{};  ///< where the seconds went
   bool improved = false;
 };
 
@@ -69,6 +76,7 @@ struct FitReport {
   int64_t best = -1;  ///< index into evaluations; -1 = none
   int64_t steps = 0;
   double seconds = 0, rows_per_s = 0;  ///< of training alone, evaluation left out
+  StageSeconds stages{};               ///< where they went
   std::string stopped_by;              ///< in words
   bool interrupted = false;
 };

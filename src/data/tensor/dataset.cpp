@@ -66,6 +66,14 @@ Batch Dataset::gather(std::span<const int64_t> rows) const {
   return gather_rows(places, state_->projection, source.columns());
 }
 
+std::vector<int64_t> Dataset::blocks() const {
+  std::vector<int64_t> first;
+  for (int64_t i = 0; i <= state_->source->blocks(); ++i) first.push_back(state_->source->first_row(i));
+  return first;
+}
+
+void Dataset::will_need(int64_t block) const { state_->source->will_need(block); }
+
 void Dataset::verify() const {
   for (int64_t i = 0; i < state_->source->blocks(); ++i) state_->source->block(i);
 }

@@ -11,32 +11,55 @@
 namespace interplay {
 namespace {
 
-constexpr size_t kLookAhead = 8;  // rows: far enough to hide a cache miss, near enough to stay in the first level
+constexpr size_t kLookAhead = 32;        // rows: far enough to hide a cache miss
+constexpr size_t kCacheLine = 64;        // bytes
+constexpr size_t kMostPrefetched = 512;  // bytes of a row; what follows the processor fetches by itself
 
-bool is_identity(const std::vector<int64_t>& columns, int64_t width) {
-  if (int64_t(columns.size()) != width) return false;
-  for (int64_t i = 0; i < width; ++i) {
-    if (columns[size_t(i)] != i) return false;
+/// Columns that lie side by side in the source, and so in one copy.
+struct Run {
+  size_t first, count;
+};
+
+std::vector<Run> runs_of(const std::vector<int64_t>& columns) {
+  std::vector<Run> runs;
+  for (const int64_t c : columns) {
+    if (!runs.empty() && int64_t(runs.back().first + runs.back().count) == c) {
+      ++runs.back().count;
+    } else {
+      runs.push_back({size_t(c), 1});
+    }
   }
-  return true;
+  return runs;
+}
+
+template <class T>
+void prefetch_run(const T* from, size_t count) {
+  const auto* const bytes = reinterpret_cast<const char*>(from);
+  const size_t size = std::min(count * sizeof(T), kMostPrefetched);
+  for (size_t at = 0; at < size; at += kCacheLine) __builtin_prefetch(bytes + at, 0, 2);
+  __builtin_prefetch(bytes + size - 1, 0, 2);  // a row begins anywhere in its first line
 }
 
 /// Copies `columns` of each row of a [rows, width] matrix of the block, which `matrix_of` finds.
 template <class T, class MatrixOf>
 void copy_matrix(std::span<const RowAt> rows, int64_t width, const std::vector<int64_t>& columns, MatrixOf matrix_of,
                  T* to) {
-  if (columns.empty()) return;
   const auto source = [&](const RowAt& at) { return matrix_of(*at.block) + at.row * width; };
-  const bool whole = is_identity(columns, width);
-  const size_t bytes = size_t(width) * sizeof(T);
+  const std::vector<Run> runs = runs_of(columns);
+  if (runs.empty()) return;
   for (size_t i = 0; i < rows.size(); ++i) {
-    if (i + kLookAhead < rows.size()) __builtin_prefetch(source(rows[i + kLookAhead]));
+    if (i + kLookAhead < rows.size()) {
+      const T* const ahead = source(rows[i + kLookAhead]);
+      for (const Run& run : runs) prefetch_run(ahead + run.first, run.count);
+    }
     const T* const from = source(rows[i]);
-    if (whole) {
-      std::memcpy(to, from, bytes);
-      to += width;
-    } else {
-      for (const int64_t column : columns) *to++ = from[column];
+    for (const Run& run : runs) {
+      if (run.count == 1) {
+        *to = from[run.first];
+      } else {
+        std::memcpy(to, from + run.first, run.count * sizeof(T));
+      }
+      to += run.count;
     }
   }
 }
@@ -49,7 +72,7 @@ std::vector<int64_t> first_columns(int64_t count) {
 
 template <class T, class ColumnOf>
 void copy_column(std::span<const RowAt> rows, ColumnOf column_of, T* to) {
-  for (const RowAt& at : rows) *to++ = column_of(*at.block)[at.row];
+  copy_matrix(rows, 1, {0}, column_of, to);
 }
 
 /// i64 [B + 1]

@@ -17,7 +17,7 @@ namespace interplay {
 namespace {
 
 // Streams of random numbers drawn from one seed.
-constexpr uint64_t kOrderStream = 1, kNegativeStream = 2;
+constexpr uint64_t kOrderStream = 1, kNegativeStream = 2, kBlockStream = 3, kWindowStream = 4;
 
 /// The rows of one epoch and their order: a function of seed, epoch and data, never of threads or of what ran before.
 class EpochOrder {
@@ -27,16 +27,37 @@ class EpochOrder {
       draw(dataset, options, epoch);
       rows_ = int64_t(kept_->size());
     }
-    if (options.shuffle) {
+    if (!options.shuffle) return;
+    if (dataset.rows() > options.shuffle_window) {
+      cut(dataset.blocks(), options, epoch);
+    } else {
       permutation_.emplace(uint64_t(rows_), random_bits(options.seed, kOrderStream, uint64_t(epoch)));
     }
   }
 
   int64_t rows() const { return rows_; }
-  bool consecutive() const { return !permutation_ && !kept_; }
+  bool consecutive() const { return !permutation_ && !kept_ && windows_.empty(); }
   int64_t at(int64_t position) const {
-    const int64_t row = permutation_ ? int64_t(permutation_->at(uint64_t(position))) : position;
+    const int64_t row = permutation_       ? int64_t(permutation_->at(uint64_t(position)))
+                        : windows_.empty() ? position
+                                           : in_window(position);
     return kept_ ? (*kept_)[size_t(row)] : row;
+  }
+  /// Calls read(block) for what will be needed once `positions` rows have been handed out and was not named before: the
+  /// first window at once, then as much of the next one as this one is through.
+  template <class Read>
+  void read_ahead(int64_t positions, Read read) {
+    if (windows_.empty()) return;
+    const size_t now = window_of(std::min(positions, rows_ - 1));
+    const Window& w = windows_[now];
+    const int64_t next = now + 1 < windows_.size() ? int64_t(windows_[now + 1].blocks.size()) : 0;
+    const int64_t through = w.rows == 0 ? next : next * (positions - w.first) / w.rows + 1;
+    for (; asked_window_ <= now + 1 && asked_window_ < windows_.size(); ++asked_window_, asked_blocks_ = 0) {
+      const auto& blocks = windows_[asked_window_].blocks;
+      const auto stop = asked_window_ > now ? std::min(size_t(through), blocks.size()) : blocks.size();
+      for (; asked_blocks_ < stop; ++asked_blocks_) read(blocks[asked_blocks_].stored);
+      if (asked_blocks_ < blocks.size()) return;
+    }
   }
 
  private:
@@ -56,9 +77,59 @@ class EpochOrder {
     }
   }
 
+  struct Block {
+    int64_t stored;  // which record batch
+    int64_t first;   // its first row, of those that stay
+    int64_t start;   // where it begins in its window
+  };
+  struct Window {
+    int64_t first, rows;  // positions
+    std::vector<Block> blocks;
+    Permutation order;
+  };
+
+  /// The record batches in random order, in windows. `bounds` are their first rows, and the number of all.
+  void cut(const std::vector<int64_t>& bounds, const LoaderOptions& options, int64_t epoch) {
+    const uint64_t seed = random_bits(options.seed, kBlockStream, uint64_t(epoch));
+    const Permutation order(bounds.size() - 1, seed);
+    const auto kept = [&](int64_t row) {  // how many rows before `row` stay
+      return kept_ ? int64_t(std::lower_bound(kept_->begin(), kept_->end(), row) - kept_->begin()) : row;
+    };
+    std::vector<Block> blocks;
+    int64_t first = 0, rows = 0, stored_rows = 0;
+    for (uint64_t i = 0; i < order.size(); ++i) {
+      const auto stored = int64_t(order.at(i));
+      const int64_t begin = kept(bounds[size_t(stored)]), end = kept(bounds[size_t(stored) + 1]);
+      blocks.push_back({stored, begin, rows});
+      rows += end - begin;
+      stored_rows += bounds[size_t(stored) + 1] - bounds[size_t(stored)];
+      if (stored_rows < options.shuffle_window && i + 1 < order.size()) continue;
+      const uint64_t of_window = random_bits(seed, kWindowStream, windows_.size());
+      windows_.push_back({first, rows, std::move(blocks), Permutation(uint64_t(rows), of_window)});
+      first += rows;
+      rows = stored_rows = 0;
+      blocks.clear();
+    }
+  }
+  size_t window_of(int64_t position) const {
+    const auto behind = std::upper_bound(windows_.begin(), windows_.end(), position,
+                                         [](int64_t p, const Window& w) { return p < w.first; });
+    return size_t(behind - windows_.begin()) - 1;
+  }
+  int64_t in_window(int64_t position) const {
+    const Window& w = windows_[window_of(position)];
+    const auto place = int64_t(w.order.at(uint64_t(position - w.first)));
+    const auto behind = std::upper_bound(w.blocks.begin(), w.blocks.end(), place,
+                                         [](int64_t p, const Block& b) { return p < b.start; });
+    const Block& block = *(behind - 1);
+    return block.first + place - block.start;
+  }
+
   int64_t rows_;
   std::optional<std::vector<int64_t>> kept_;  // rows that stay, rising; none = all
-  std::optional<Permutation> permutation_;
+  std::optional<Permutation> permutation_;    // of all rows, or
+  std::vector<Window> windows_;
+  size_t asked_window_ = 0, asked_blocks_ = 0;
 };
 
 }  // namespace
@@ -98,6 +169,7 @@ void Loader::State::run(const std::stop_token& stop, int64_t first_batch) {
   const auto room = size_t(std::max<int64_t>(options.prefetch, 1));
   try {
     for (int64_t index = first_batch; index < batches && !stop.stop_requested(); ++index) {
+      order->read_ahead(index * options.batch_size, [&](int64_t block) { dataset.will_need(block); });
       Batch batch = assemble(index);
       std::unique_lock lock(mutex);
       if (!changed.wait(lock, stop, [&] { return ready.size() < room; })) return;
@@ -121,6 +193,7 @@ void Loader::State::stop() {
 
 Loader::Loader(Dataset dataset, LoaderOptions options) {
   INTERPLAY_CHECK(options.batch_size >= 1, "batch_size: {}, expected 1 or more", options.batch_size);
+  INTERPLAY_CHECK(options.shuffle_window >= 1, "shuffle_window: {}, expected 1 or more", options.shuffle_window);
   INTERPLAY_CHECK(options.negative_rate > 0.0 && options.negative_rate <= 1.0,
                   "negative_rate: {}, expected above 0 and at most 1 (1 keeps every row)", options.negative_rate);
   INTERPLAY_CHECK(options.negative_rate == 1.0 || (dataset.has_labels() && !dataset.schema().labels().empty()),

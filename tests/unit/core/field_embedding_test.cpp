@@ -1,5 +1,6 @@
 #include <interplay/core/field_embedding.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -177,6 +178,47 @@ TEST(FieldEmbedding, NamesTheFieldItCannotRead) {
   EXPECT_THAT(config_error([&] { FieldEmbedding(Schema({}, {"y"}), 2)(Features{}); }), HasSubstr("no field to read"));
   EXPECT_THAT(config_error([&] { FieldEmbedding(Schema({make_field("t", FieldKind::text)}, {"y"}), 2); }),
               HasSubstr("fields.drop"));
+}
+
+TEST(FieldEmbedding, NarrowerTablesGiveVectorsThatEndInZeros) {
+  const at::NoGradGuard no_grad;
+  FieldEmbedding fields(schema(), 3, 0.5, std::vector<std::string>(), "embedding",
+                        std::map<std::string, int64_t>{{"item_id", 2}, {"tags", 1}});
+  for (const auto& t : nn::tables_of(*fields))
+    EXPECT_EQ(t.table->width(), t.name == "item_id" ? 2 : t.name == "tags" ? 1 : 3) << t.name;
+  fill(*fields, "item_id", 10, 20);
+  fill(*fields, "tags", 1, 0);
+  const auto x = rows();
+  const auto e = fields(x).tensor();  // [3, 7, 3]
+  EXPECT_TRUE(at::equal(e.select(1, 1), matrix({30, 60, 0, 0, 0, 0, 60, 120, 0}, 3))) << e.select(1, 1);
+  EXPECT_TRUE(at::equal(fields->field(x, "item_id"), e.select(1, 1)));
+  EXPECT_TRUE(at::equal(e.select(1, 3), matrix({40, 80, 0, 0, 0, 0, 65, 130, 0}, 3)));  // the mean of hist
+  EXPECT_TRUE(at::equal(e.select(1, 5), matrix({3, 0, 0, 0, 0, 0, 0, 0, 0}, 3)));
+  EXPECT_EQ(fields->sequence(x, "hist").vectors.sizes(), (std::vector<int64_t>{5, 3}));
+  EXPECT_EQ(fields->flat_width(), 21);
+}
+
+TEST(FieldEmbedding, RefusesAWidthThatNoTableCanHave) {
+  const auto make = [](const std::string& table, int64_t width) {
+    return config_error([&] {
+      FieldEmbedding(schema(), 4, 1e-4, std::vector<std::string>(), "embedding",
+                     std::map<std::string, int64_t>{{table, width}});
+    });
+  };
+  EXPECT_THAT(make("item", 2), HasSubstr("widths: there is no table 'item' (tables: user_id, item_id"));
+  EXPECT_THAT(make("item_id", 5), HasSubstr("widths: table 'item_id' is 5 wide; expected 1 to 4, the embedding_dim"));
+  EXPECT_THAT(make("item_id", 0), HasSubstr("expected 1 to 4"));
+}
+
+TEST(FieldEmbedding, AShiftedStartLeavesPaddingAtZero) {
+  FieldEmbedding fields(schema(), 2, /*init_std=*/0);
+  fields->shift_start(0.25);
+  for (const auto& t : nn::tables_of(*fields)) {
+    const auto w = t.table->table().weight();
+    EXPECT_TRUE(at::equal(w[0], at::zeros({2}))) << t.name;
+    EXPECT_TRUE(at::equal(w.slice(0, 1), at::full({w.size(0) - 1, 2}, 0.25))) << t.name;
+  }
+  EXPECT_TRUE(at::equal(fields->named_parameters()["numeric"], at::full({1, 2}, 0.25)));
 }
 
 TEST(FieldLinear, SumsOneWeightAValueAndABias) {

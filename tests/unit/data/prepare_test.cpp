@@ -12,6 +12,7 @@
 #include <interplay/base/files.h>
 #include <interplay/base/random.h>
 #include <interplay/data/encoder.h>
+#include <interplay/data/reader.h>
 #include <unistd.h>
 
 namespace fs = std::filesystem;
@@ -274,7 +275,109 @@ TEST_F(Prepare, TheMemoryBoundNeverShowsInTheResult) {
   tight.memory_bytes = 1 << 18;
   prepare(data, directory_ / "tight", tight);
   EXPECT_EQ(bytes("roomy"), bytes("tight"));
-  EXPECT_FALSE(fs::exists(directory_ / "tight" / "counting"));
+}
+
+/// 40,000 rows with a field of every kind: several blocks of text.
+std::string many_rows() {
+  std::string rows = "y,w,u,i,t,x,z,s,r,v\n";
+  for (uint64_t k = 0; k < 40000; ++k) {
+    const auto token = [&](uint64_t stream) { return uint64_t(std::exp(8 * random_unit(3, stream, k))); };
+    const std::string filler(k % 53, 'f');
+    rows += fmt::format("{},{},u{},{},{},{},{},{}^{}{},{}^{},{}^0.5\n", k % 3 / 2, 1 + k % 2, token(0) % 900, token(1),
+                        k * 7919 % 40000, token(2), k % 11 == 0 ? "" : fmt::format("{}", token(3)), token(4), token(5),
+                        filler, token(6) % 5, token(7) % 5, k % 7);
+  }
+  return rows;
+}
+
+const std::string kEveryKind =
+    "label: y\nweight: w\ngroup: u\ntime: t\nmin_count: 2\nfields:\n"
+    "  - {columns: [u, i]}\n  - {column: i, name: hashed, hash_buckets: 50}\n"
+    "  - {column: x, kind: numeric, transform: standardise}\n  - {column: z, kind: numeric, transform: min_max}\n"
+    "  - {column: z, name: bucket, kind: numeric, transform: log_square_bucket}\n"
+    "  - {column: s, kind: sequence, share: i}\n  - {column: r, kind: sequence, paired: s}\n"
+    "  - {column: v, kind: vector, dimension: 2}\n"
+    "  - {name: h, kind: history, user: u, item: i, time: t, max_length: 4}\n";
+
+TEST_F(Prepare, NeitherThreadsNorMemoryShowInTheResult) {
+  file("all.csv", many_rows());
+  for (const char* split : {"{by: random, seed: 3}", "{by: user_time, user: u, time: t}"}) {
+    const auto data = config("file: all.csv\nsplit: " + std::string(split) + "\n" + kEveryKind);
+    std::map<std::string, std::string> expected;
+    for (const int threads : {1, 2, 5}) {
+      for (const int64_t memory : {int64_t{1} << 30, int64_t{1} << 18}) {
+        PrepareOptions options;
+        options.threads = threads;
+        options.memory_bytes = memory;
+        prepare(data, directory_ / "out", options);
+        if (expected.empty()) expected = bytes("out");
+        EXPECT_EQ(bytes("out"), expected) << split << ", " << threads << " threads, " << memory << " bytes";
+      }
+    }
+  }
+}
+
+TEST_F(Prepare, WhatIsWrittenIsWhatTheEncoderMakesOfTheRows) {
+  file("all.csv", many_rows());
+  PrepareOptions options;
+  options.memory_bytes = 1 << 18;  // through several epochs of codes
+  prepare(config("files: {train: all.csv}\n" + kEveryKind.substr(0, kEveryKind.rfind("  - {name: h"))),
+          directory_ / "out", options);
+  const Encoder encoder = Encoder::load(directory_ / "out");
+  ReadRequest request;
+  request.files = {directory_ / "all.csv"};
+  const auto reader = readers().make(request, Config::parse("csv"));
+  std::vector<int32_t> ids, entries;
+  std::vector<float> dense;
+  for (RawBatch raw; reader->next(raw);) {
+    const EncodedBatch batch = encoder.encode(raw, {});
+    ids.insert(ids.end(), batch.ids.begin(), batch.ids.end());
+    dense.insert(dense.end(), batch.dense.begin(), batch.dense.end());
+    entries.insert(entries.end(), batch.sequences[0].ids.begin(), batch.sequences[0].ids.end());
+  }
+  const auto written = table("out", "train");
+  const auto fixed = [&](const char* name) {
+    return std::static_pointer_cast<arrow::FixedSizeListArray>(written->GetColumnByName(name)->chunk(0))->values();
+  };
+  const auto written_ids = std::static_pointer_cast<arrow::Int32Array>(fixed("ids"));
+  const auto written_dense = std::static_pointer_cast<arrow::FloatArray>(fixed("dense"));
+  const auto list = std::static_pointer_cast<arrow::ListArray>(written->GetColumnByName("s")->chunk(0));
+  const auto written_entries = std::static_pointer_cast<arrow::Int32Array>(list->values());
+  EXPECT_EQ(ids, std::vector<int32_t>(written_ids->raw_values(), written_ids->raw_values() + written_ids->length()));
+  EXPECT_EQ(dense,
+            std::vector<float>(written_dense->raw_values(), written_dense->raw_values() + written_dense->length()));
+  EXPECT_EQ(entries, std::vector<int32_t>(written_entries->raw_values(),
+                                          written_entries->raw_values() + written_entries->length()));
+}
+
+TEST_F(Prepare, TheFirstBadRowOfTheFileStopsWhateverTheThreads) {
+  std::string rows = "y,a\n";
+  for (int line = 2; line <= 200000; ++line) {
+    rows += line == 120001   ? "maybe,x\n"  // cells are looked at after lines are split, and in later blocks sooner
+            : line == 120004 ? "1,x,y\n"
+            : line == 120007 ? "1,\xff\n"
+            : line > 190000  ? "no\n"
+                             : fmt::format("1,filler {}\n", line);
+  }
+  file("train.csv", rows);
+  const std::string yaml = "files: {train: train.csv}\nlabel: y\nfields: [{column: a}]\n";
+  for (const int threads : {1, 2, 5}) {
+    PrepareOptions options;
+    options.threads = threads;
+    EXPECT_THAT(complaint(yaml, options), HasSubstr("train.csv:120001: y = 'maybe'")) << threads;
+    options.bad_rows = 2;
+    EXPECT_THAT(complaint(yaml, options), HasSubstr("train.csv:120007: a = '\\xff'")) << threads;
+    options.bad_rows = 3;
+    EXPECT_THAT(complaint(yaml, options), HasSubstr("train.csv:190001: 'no' has 1 values")) << threads;
+  }
+}
+
+TEST_F(Prepare, ATokenMetInOtherSplitsAloneIsNotInTheVocabulary) {
+  file("all.csv", "y,a,t\n1,early,1\n0,early,2\n1,late,3\n");
+  prepare(config("file: all.csv\nsplit: {by: time, time: t, ratios: [0.7, 0.3]}\nlabel: y\nfields: [{column: a}]\n"),
+          directory_ / "out");
+  EXPECT_EQ(Encoder::load(directory_ / "out").schema().field("a").rows, 3);
+  EXPECT_THAT(categories("out", "valid", "a"), ElementsAre(""));
 }
 
 TEST_F(Prepare, AWarmStartKeepsIds) {

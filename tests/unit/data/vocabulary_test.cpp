@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <thread>
+#include <tuple>
 
 #include <gtest/gtest.h>
 #include <interplay/base/error.h>
@@ -46,42 +48,71 @@ TEST(TokenIndex, HashesAsTheFilesDo) { EXPECT_EQ(token_hash("68fd1e64"), hash64(
 
 class Spill : public testing::Test {
  protected:
-  Spill() : directory_(fs::temp_directory_path() / fmt::format("interplay_spill_{}", ::getpid())) {}
+  Spill() : directory_(fs::temp_directory_path() / fmt::format("interplay_spill_{}", ::getpid())) {
+    fs::create_directories(directory_);
+  }
   ~Spill() override { fs::remove_all(directory_); }
   fs::path directory_;
 };
 
 TEST_F(Spill, HundredsOfRunsGiveTheCountsOfAMap) {
   std::map<std::string, int64_t> expected[2];
-  {
-    TokenCounts counts(2, 2048, directory_ / "runs");
-    for (uint64_t k = 0; k < 40000; ++k) {
-      const size_t table = random_bits(1, 0, k) % 2;
-      const std::string token = std::to_string(random_bits(1, 1, k) % 3000);
-      counts.add(table, token);
-      ++expected[table][token];
-      if (k % 100 == 0) counts.keep_within_memory();
-    }
-    EXPECT_GT(counts.runs(), 200);
+  TokenCounts counts(2, 2048, directory_);
+  for (uint64_t k = 0; k < 40000; k += 100) {
     for (size_t table = 0; table < 2; ++table) {
-      std::vector<std::pair<std::string, int64_t>> found;
-      counts.merge(table, [&](std::string_view token, int64_t n) { found.emplace_back(token, n); });
-      const std::vector<std::pair<std::string, int64_t>> wanted(expected[table].begin(), expected[table].end());
-      EXPECT_EQ(found, wanted);
+      auto tokens = counts.lease(table);
+      for (uint64_t i = k; i < k + 50; ++i) {
+        const std::string token = std::to_string(random_bits(1, table, i) % 3000);
+        tokens.count(tokens.code(token));
+        ++expected[table][token];
+      }
     }
   }
-  EXPECT_FALSE(fs::exists(directory_ / "runs"));
+  EXPECT_GT(counts.runs(), 200);
+  for (size_t table = 0; table < 2; ++table) {
+    std::vector<std::pair<std::string, int64_t>> found;
+    counts.merge(table, 3, [&](std::string_view token, int64_t n) { found.emplace_back(token, n); });
+    std::erase_if(expected[table], [](const auto& token) { return token.second < 3; });
+    const std::vector<std::pair<std::string, int64_t>> wanted(expected[table].begin(), expected[table].end());
+    EXPECT_EQ(found, wanted);
+  }
+  EXPECT_TRUE(fs::is_empty(directory_));  // temporary files have no name
+}
+
+TEST_F(Spill, CodesHoldForTheirEpoch) {
+  TokenCounts counts(1, 2048, directory_);
+  std::vector<std::tuple<int64_t, uint32_t, std::string>> given;
+  for (int k = 0; k < 2000; ++k) {
+    auto tokens = counts.lease(0);
+    const std::string token = std::to_string(random_bits(1, 0, uint64_t(k)) % 500);
+    given.emplace_back(tokens.epoch(), tokens.code(token), token);
+  }
+  EXPECT_GT(counts.epochs(0), 3);
+  std::map<std::pair<int64_t, uint32_t>, std::string> meant;
+  for (int64_t epoch = 0; epoch < counts.epochs(0); ++epoch) {
+    size_t codes = 0;
+    counts.each(0, epoch, [&](std::string_view token, uint32_t code) {
+      ++codes;
+      EXPECT_TRUE(meant.emplace(std::pair(epoch, code), token).second) << "code " << code << " twice";
+    });
+    EXPECT_EQ(codes, counts.codes(0, epoch));
+  }
+  for (const auto& [epoch, code, token] : given) ASSERT_EQ(meant.at({epoch, code}), token);
 }
 
 TEST_F(Spill, NothingIsWrittenBelowTheBound) {
-  TokenCounts counts(1, 1 << 20, directory_ / "runs");
-  counts.add(0, "b", 2);
-  counts.add(0, "a");
-  counts.keep_within_memory();
+  TokenCounts counts(1, 1 << 20, directory_ / "is not there");
+  {
+    auto tokens = counts.lease(0);
+    tokens.count(tokens.code("b"), 2);
+    tokens.count(tokens.code("a"));
+    tokens.code("seen, but not in training");
+    std::thread([&] { EXPECT_FALSE(counts.try_lease(0).has_value()); }).join();
+  }
   std::string found;
-  counts.merge(0, [&](std::string_view token, int64_t n) { found += fmt::format("{}{} ", token, n); });
+  counts.merge(0, 0, [&](std::string_view token, int64_t n) { found += fmt::format("{}{} ", token, n); });
   EXPECT_EQ(found, "a1 b2 ");
-  EXPECT_FALSE(fs::exists(directory_));
+  EXPECT_EQ(counts.runs(), 0);
 }
 
 TEST(VocabularyFile, NamesStayInsideTheirDirectory) {

@@ -33,6 +33,24 @@ void expect_gradients(Embedding& embedding, const std::vector<int64_t>& rows, co
   EXPECT_FALSE(embedding->table().touched());
 }
 
+/// A gradient that only its twin writes out, added up read by read.
+class Plain final : public RowGradient {
+ public:
+  explicit Plain(at::Tensor grad) : grad_(std::move(grad)) {}
+  void add(const ReadBlock& block) const override {
+    for (int64_t u = 0; u < block.count; ++u) {
+      for (int32_t p = block.begin[u]; p < block.begin[u + 1]; ++p) {
+        for (int64_t k = 0; k < block.width; ++k)
+          block.sum_of(u)[k] += grad_.const_data_ptr<float>()[block.position[p] * block.width + k];
+      }
+    }
+  }
+  at::Tensor each(const at::Tensor&, const at::Tensor&) const override { return grad_; }
+
+ private:
+  at::Tensor grad_;
+};
+
 TEST(Embedding, GathersARowForEachIdWhateverTheirShape) {
   Embedding embedding = numbered(4);
   EXPECT_TRUE(at::equal(embedding(ids({3, 0})), at::tensor({30.f, 31.f, 0.f, 0.f}).view({2, 2})));
@@ -201,6 +219,96 @@ TEST(TableStorage, MakesRoomForStateBehindTheWeights) {
   EXPECT_EQ(table.stride(), 2);
   EXPECT_TRUE(at::equal(table.weight()[2], at::tensor({20.f, 21.f})));
 }
+
+TEST(TableStorage, TablesThatShareTheirRowsKeepTheirWeightsAndStatesApart) {
+  Embedding a = numbered(4), b(4, 1), c = numbered(3);
+  b->table().weight().copy_(at::tensor({0.f, 7.f, 8.f, 9.f}).view({4, 1}));
+  const auto weight_a = a->table().weight().clone(), weight_b = b->table().weight().clone();
+  TableStorage::arrange({{{&a->table(), 2}, {&b->table(), 3}}, {{&c->table(), 1}}});
+  EXPECT_TRUE(a->table().is_joint_with(b->table()));
+  EXPECT_FALSE(a->table().is_joint_with(c->table()));
+  EXPECT_EQ(a->table().stride(), 2 + 1 + 2 + 3);
+  EXPECT_TRUE(at::equal(a->table().weight(), weight_a) && at::equal(b->table().weight(), weight_b));
+  EXPECT_TRUE(at::equal(c->table().weight()[2], at::tensor({20.f, 21.f})));
+  a->table().state().fill_(5);
+  b->table().state().fill_(6);
+  b->table().weight().add_(1);
+  EXPECT_TRUE(at::equal(a->table().weight(), weight_a) && at::equal(b->table().weight(), weight_b + 1));
+  EXPECT_TRUE(at::equal(a->table().state(), at::full({4, 2}, 5.f)) &&
+              at::equal(b->table().state(), at::full({4, 3}, 6.f)));
+  EXPECT_EQ(b->table().state_data()[2 * b->table().stride() + 2], 6);
+  EXPECT_TRUE(at::equal(b(ids({3, 1})), at::tensor({10.f, 8.f}).view({2, 1})));
+  TableStorage::arrange({{{&a->table(), 2}, {&b->table(), 3}}});  // as they lie: another optimizer begins anew
+  EXPECT_TRUE(at::equal(a->table().state(), at::zeros({4, 2})) && at::equal(b->table().state(), at::zeros({4, 3})));
+  b->table().reserve_state(1);  // apart again
+  EXPECT_FALSE(a->table().is_joint_with(b->table()));
+  EXPECT_TRUE(at::equal(a->table().weight(), weight_a) && at::equal(b->table().weight(), weight_b + 1));
+}
+
+// Beyond one step of the move, which gives old memory back behind it.
+TEST(TableStorage, LargeTableKeepsItsWeightsWhenStateJoinsThem) {
+  constexpr int64_t kRows = (int64_t(16) << 20) + 70'000;
+  const auto table = c10::make_intrusive<TableStorage>(kRows, 1);
+  const auto places = at::arange(kRows, at::kFloat);  // as floats they are the same for neighbours past 2^24
+  table->weight().select(1, 0).copy_(places);
+  table->reserve_state(1);
+  EXPECT_TRUE(at::equal(table->weight().select(1, 0), places));
+  EXPECT_EQ(table->state().abs().max().item<float>(), 0);
+  const auto seen = table->weight();
+  table->reserve_state(2);  // who looks at the old memory goes on seeing it
+  EXPECT_TRUE(at::equal(seen.select(1, 0), places));
+  EXPECT_TRUE(at::equal(table->weight().select(1, 0), places));
+}
+
+TEST(TableStorage, VersionTellsOfChangesOfEitherKind) {
+  TableStorage table(4, 2);
+  const auto first = table.version();
+  table.weight().add_(1);
+  const auto second = table.version();
+  EXPECT_NE(first, second);
+  table.changed();
+  EXPECT_NE(second, table.version());
+}
+
+/// One column of n ids through a table of `rows`: counters, digits in 32-bit and in 64-bit keys, comparisons.
+struct Column {
+  int64_t n, rows;
+  const char* ids;
+};
+void PrintTo(const Column& c, std::ostream* out) { *out << c.n << " of " << c.rows << ", " << c.ids; }
+
+class Columns : public ::testing::TestWithParam<Column> {};
+
+TEST_P(Columns, RowsAreDistinctAscendingAndTheirGradientsSummedInOrder) {
+  const Column& c = GetParam();
+  at::manual_seed(11);
+  const std::string kind = c.ids;
+  auto column = kind == "random"  ? at::randint(c.rows, {c.n}, at::kInt)
+                : kind == "few"   ? at::randint(std::min<int64_t>(c.rows, 5), {c.n}, at::kInt)
+                : kind == "equal" ? at::full({c.n}, c.rows - 1, at::kInt)
+                                  : at::zeros({c.n}, at::kInt);
+  if (kind == "random" && c.n > 1) column[0] = int(c.rows - 1);
+  const auto wide = at::stack({column, at::full_like(column, 1), column}, 1);
+  const auto grad = at::randint(-50, 50, {c.n, 3}, at::kFloat);  // whole numbers: sums are exact
+  TableStorage table(c.rows, 3);
+  table.record(wide, 2, std::make_shared<Plain>(grad));
+  const auto found = table.take();
+  const auto expected = std::get<0>(at::_unique(column.to(at::kLong)));
+  const bool padded = c.n > 0 && expected[0].item<int64_t>() == 0;
+  const auto rows = expected.slice(0, padded ? 1 : 0);
+  ASSERT_TRUE(at::equal(found.rows, rows)) << found.rows.sizes() << rows.sizes();
+  const auto place = at::searchsorted(rows, column.to(at::kLong)).masked_select(column != 0);
+  const auto sums = at::zeros({rows.size(0), 3}).index_add_(0, place, grad.index({column != 0}));
+  EXPECT_TRUE(at::equal(found.grad, sums));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, Columns,
+    ::testing::Values(Column{0, 5, "random"}, Column{1, 5, "equal"}, Column{1, 4, "padding"}, Column{100, 7, "random"},
+                      Column{100, 300, "random"}, Column{255, 4000, "random"}, Column{256, 4000, "random"},
+                      Column{1000, 1999, "random"}, Column{1000, 2001, "random"}, Column{1000, 70'000, "few"},
+                      Column{1000, 70'000, "equal"}, Column{1000, 70'000, "padding"}, Column{5000, 300'000, "random"},
+                      Column{5000, 1 << 20, "random"}, Column{200, 1 << 25, "random"}, Column{700, 1 << 23, "random"}));
 
 TEST(TableStorage, RefusesATableWithoutRowsOrWidth) {
   EXPECT_THROW(Embedding(0, 4), Error);

@@ -13,10 +13,13 @@ namespace {
 
 struct Shape {
   int64_t batch, fields, others, width;
-  const char* ids;  // random | equal | padding
+  const char* ids;      // random | equal | padding
+  bool narrow = false;  // every second table is narrower than K
+  int64_t table_width(int64_t f) const { return narrow && f % 2 == 1 ? std::max<int64_t>(1, width / 3) : width; }
 };
 void PrintTo(const Shape& s, std::ostream* out) {
-  *out << s.batch << "x" << s.fields << "+" << s.others << "x" << s.width << "_" << s.ids;
+  *out << s.batch << "x" << s.fields << "+" << s.others << "x" << s.width << "_" << s.ids
+       << (s.narrow ? "_narrow" : "");
 }
 
 constexpr int64_t kRows = 9;
@@ -26,7 +29,8 @@ class Fused : public ::testing::TestWithParam<Shape> {
   Fused() {
     at::manual_seed(3);
     const Shape& s = GetParam();
-    for (int64_t f = 0; f < s.fields; ++f) parts_.tables.push_back(Embedding(kRows, s.width, 0.5));
+    for (int64_t f = 0; f < s.fields; ++f) parts_.tables.push_back(Embedding(kRows, s.table_width(f), 0.5));
+    parts_.width = s.width;
     const std::string ids = s.ids;
     parts_.ids = ids == "random"  ? at::randint(kRows, {s.batch, s.fields}, at::kInt)
                  : ids == "equal" ? at::full({s.batch, s.fields}, 4, at::kInt)
@@ -44,11 +48,12 @@ class Fused : public ::testing::TestWithParam<Shape> {
   void expect_gradients(const at::Tensor& d_e) {
     const Shape& s = GetParam();
     for (int64_t f = 0; f < s.fields; ++f) {
-      auto expected = at::zeros({kRows, s.width});
-      expected.index_add_(0, parts_.ids.select(1, f).to(at::kLong), d_e.select(1, f));
+      const int64_t width = s.table_width(f);
+      auto expected = at::zeros({kRows, width});
+      expected.index_add_(0, parts_.ids.select(1, f).to(at::kLong), d_e.select(1, f).narrow(1, 0, width));
       expected[0].zero_();  // the padding row is never trained
       const auto got = parts_.tables[size_t(f)]->table().take();
-      const auto sums = at::zeros({kRows, s.width}).index_copy(0, got.rows, got.grad);
+      const auto sums = at::zeros({kRows, width}).index_copy(0, got.rows, got.grad);
       EXPECT_TRUE(at::allclose(sums, expected, 1e-4, 1e-4)) << "table " << f;
     }
     if (s.others > 0) {
@@ -58,6 +63,15 @@ class Fused : public ::testing::TestWithParam<Shape> {
 
   FieldVectors::Parts parts_;
 };
+
+TEST_P(Fused, GatheredRowsAreTheTablesFollowedByZeros) {
+  const Shape& s = GetParam();
+  const auto e = gathered();
+  for (int64_t f = 0; f < s.fields; ++f) {
+    const auto rows = parts_.tables[size_t(f)]->table().weight().index_select(0, parts_.ids.select(1, f));
+    EXPECT_TRUE(at::equal(e.select(1, f), at::constant_pad_nd(rows, {0, s.width - rows.size(1)}))) << "table " << f;
+  }
+}
 
 TEST_P(Fused, FmEqualsItsTwin) {
   const auto e = gathered();
@@ -121,16 +135,17 @@ TEST_P(Fused, InnerProductsEqualTheirTwin) {
   EXPECT_TRUE(at::allclose(e.grad(), other.grad(), 1e-4, 1e-4));
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, Fused,
-                         ::testing::Values(Shape{1, 1, 0, 1, "random"}, Shape{7, 5, 0, 16, "random"},
-                                           Shape{300, 3, 0, 16, "random"}, Shape{64, 4, 2, 17, "random"},
-                                           Shape{5, 39, 0, 32, "random"}, Shape{33, 2, 3, 40, "random"},
-                                           Shape{65, 3, 1, 3, "random"}, Shape{129, 2, 0, 16, "equal"},
-                                           Shape{300, 2, 1, 8, "padding"}, Shape{1, 2, 0, 16, "equal"}),
-                         [](const auto& info) {
-                           const Shape& s = info.param;
-                           return fmt::format("B{}F{}and{}K{}{}", s.batch, s.fields, s.others, s.width, s.ids);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Fused,
+    ::testing::Values(Shape{1, 1, 0, 1, "random"}, Shape{7, 5, 0, 16, "random"}, Shape{300, 3, 0, 16, "random"},
+                      Shape{64, 4, 2, 17, "random"}, Shape{5, 39, 0, 32, "random"}, Shape{33, 2, 3, 40, "random"},
+                      Shape{65, 3, 1, 3, "random"}, Shape{129, 2, 0, 16, "equal"}, Shape{300, 2, 1, 8, "padding"},
+                      Shape{1, 2, 0, 16, "equal"}, Shape{70, 4, 1, 16, "random", true},
+                      Shape{9, 3, 0, 50, "random", true}, Shape{64, 2, 0, 4, "equal", true}),
+    [](const auto& info) {
+      const Shape& s = info.param;
+      return fmt::format("B{}F{}and{}K{}{}{}", s.batch, s.fields, s.others, s.width, s.ids, s.narrow ? "narrow" : "");
+    });
 
 TEST(InnerProducts, PairsOfAnotherKindAreRefused) {
   const FieldVectors e(at::ones({2, 3, 4}));

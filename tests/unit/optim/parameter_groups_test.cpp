@@ -336,5 +336,96 @@ TEST(ParameterGroups, ResultDoesNotDependOnTheNumberOfThreads) {
   }
 }
 
+// Tables of one name and as many rows share their rows in memory; what they become must not depend on it.
+TEST(ParameterGroups, TablesThatShareRowsMoveAsThoseThatDoNot) {
+  struct Pair : torch::nn::Module {
+    explicit Pair(const std::string& second)
+        : left(register_module("left", std::make_shared<torch::nn::Module>())),
+          right(register_module("right", std::make_shared<torch::nn::Module>())),
+          a(left->register_module("item", nn::Embedding(3000, 6, 0.1))),
+          b(right->register_module(second, nn::Embedding(3000, 1, 0.1))) {}
+    std::shared_ptr<torch::nn::Module> left, right;
+    nn::Embedding a, b;
+  };
+  const auto run = [](const std::string& second, const std::string& options, double clip_norm) {
+    at::manual_seed(5);
+    Pair pair(second);
+    ParameterGroups parameters(pair, Config::parse(fmt::format("{{dense: adam, embedding: {{{}}}}}", options)));
+    EXPECT_EQ(pair.a->table().is_joint_with(pair.b->table()), second == "item");
+    for (int step = 0; step < 4; ++step) {
+      const auto ids = at::randint(0, 3000, {700}, at::kInt);
+      // In every second step b is read by other ids than a.
+      const auto ids_b = step % 2 == 0 ? ids : at::randint(0, 3000, {50}, at::kInt);
+      (pair.a(ids).square().sum() + pair.b(ids_b).square().sum() + pair.a(ids).sum()).backward();
+      parameters.step({.clip_norm = clip_norm});
+    }
+    return std::vector<at::Tensor>{pair.a->table().weight().clone(), pair.b->table().weight().clone(),
+                                   pair.a->table().state().clone(), pair.b->table().state().clone()};
+  };
+  for (const char* options : {"name: adam", "name: adam, l2: 0.1, mode: dense", "name: adagrad, l2: 0.1",
+                              "name: rowwise_adagrad", "name: ftrl, mode: dense"}) {
+    for (const double clip_norm : {0.0, 0.5}) {
+      const auto joint = run("item", options, clip_norm), apart = run("other", options, clip_norm);
+      for (size_t i = 0; i < joint.size(); ++i)
+        EXPECT_TRUE(at::equal(joint[i], apart[i])) << options << " " << clip_norm << " " << i;
+    }
+  }
+}
+
+// The squares' sum of all weights is carried from one step to the next, unless somebody else changed them.
+TEST(ParameterGroups, NormOfAWholeTablesPenaltyIsThatOfTheWeightsAsTheyAre) {
+  static constexpr int64_t kRows = 9000;
+  at::manual_seed(6);
+  struct Table : torch::nn::Module {
+    nn::Embedding table{register_module("table", nn::Embedding(kRows, 3, 0.5))};
+  } module;
+  const Config config = Config::parse("{dense: sgd, embedding: {name: adam, lr: 0.05, l2: 0.5, mode: dense}}");
+  ParameterGroups parameters(module, config);
+  const auto weight = [&] { return module.table->table().weight(); };
+  const auto expect_norm = [&](const std::string& when) {
+    const auto ids = at::randperm(kRows, at::kInt).narrow(0, 0, 300);
+    const auto gradients = at::randn({300, 3});
+    auto whole = (0.5 * weight()).to(at::kDouble);
+    whole.index_add_(0, ids, gradients.to(at::kDouble));
+    whole[0].zero_();
+    (module.table(ids) * gradients).sum().backward();
+    const double expected = whole.norm().item<double>();
+    EXPECT_NEAR(parameters.step({.clip_norm = 10}), expected, 1e-6 * expected) << when;
+  };
+  expect_norm("at first");
+  expect_norm("carried");
+  weight().mul_(3);  // as loading does
+  expect_norm("changed from outside");
+  parameters.step({});  // a step that needs no norm carries none
+  expect_norm("after a step without");
+  ParameterGroups(module, config).step({.clip_norm = 10});
+  expect_norm("after another optimizer's step");
+}
+
+// Widths with loops of their own beside some that have none, each row like one of a dense tensor. Without eps, which
+// lazy Adam adds elsewhere.
+TEST(ParameterGroups, EveryWidthMovesLikeADenseRow) {
+  for (const char* rule : {"adam, eps: 0", "adagrad", "rowwise_adagrad", "sgd, momentum: 0.9", "ftrl"}) {
+    for (const int64_t width : {1, 3, 8, 16, 20, 32, 33}) {
+      at::manual_seed(7);
+      struct Both : torch::nn::Module {
+        explicit Both(int64_t width)
+            : table(register_module("table", nn::Embedding(3, width, 0.5))),
+              dense(register_parameter("dense", table->table().weight().slice(0, 1).clone())) {}
+        nn::Embedding table;
+        at::Tensor dense;
+      } both(width);
+      const std::string group = fmt::format("{{name: {}, lr: 0.01}}", rule);
+      ParameterGroups parameters(both, Config::parse(fmt::format("{{dense: {0}, embedding: {0}}}", group)));
+      for (int step = 0; step < 3; ++step) {
+        const auto g = at::randn({2, width});
+        ((both.table(at::tensor({1, 2}, at::kInt)) + both.dense) * g).sum().backward();
+        parameters.step({});
+      }
+      EXPECT_TRUE(at::allclose(both.table->table().weight().slice(0, 1), both.dense, 1e-5, 1e-6)) << rule << width;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace interplay

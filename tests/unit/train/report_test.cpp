@@ -32,6 +32,8 @@ RunReport small() {
   const MetricValue gauc{.name = "gauc", .display = "gAUC", .reason = "the data has no group column"};
   report.evaluations = {{.step = 10, .epoch = 1, .train_loss = 0.6, .metrics = {auc}},
                         {.step = 20, .epoch = 2, .train_loss = 0.5, .metrics = {auc}}};
+  report.profile = {{"load", 0.5}, {"other", 1.5}};
+  report.trained_rows = 8;
   report.splits = {report_split("test", {.logit = logit, .label = label}, {auc, gauc})};
   report.slices = {{.field = "city", .split = "test", .slices = {{.value = "</script>", .rows = 2, .metrics = {auc}}}}};
   return report;
@@ -45,6 +47,9 @@ TEST(Report, CarriesItsNumbersAsJson) {
   ASSERT_EQ(data["evaluations"].size(), 2u);
   EXPECT_EQ(data["evaluations"][1]["train_loss"], 0.5);
   EXPECT_EQ(data["evaluations"][1]["metrics"][0]["value"], 0.75);
+  EXPECT_EQ(data["profile"][1]["stage"], "other");
+  EXPECT_EQ(data["profile"][1]["seconds"], 1.5);
+  EXPECT_EQ(data["trained_rows"], 8);
   EXPECT_EQ(data["splits"][0]["rows"], 4);
   EXPECT_EQ(data["splits"][0]["calibration"].size(), 4u);
   EXPECT_EQ(data["splits"][0]["histogram"]["positive"].size(), 50u);

@@ -123,6 +123,23 @@ TEST_F(TrainerTest, StopsAfterItsPatienceAndKeepsTheBestWeights) {
   EXPECT_EQ(model.value(), -4);  // after the second epoch of two steps
 }
 
+TEST_F(TrainerTest, StagesAddUpToTheTimeOfEachEpochAndOfTheWhole) {
+  Scripted model({1, 2, 3});
+  monitored(model, config("{epochs: 3, monitor: logloss}"));
+  ASSERT_EQ(report_.evaluations.size(), 3u);
+  StageSeconds sum{};
+  for (const auto& e : report_.evaluations) {
+    EXPECT_EQ(e.rows, 8);
+    EXPECT_DOUBLE_EQ(total(e.stages), e.seconds);
+    for (const auto stage : {Stage::load, Stage::forward, Stage::backward, Stage::row_update, Stage::dense_update})
+      EXPECT_GT(e.stages[size_t(stage)], 0) << kStageNames[size_t(stage)];
+    EXPECT_EQ(e.stages[size_t(Stage::gather)], 0);  // it has no table
+    for (size_t i = 0; i < kStages; ++i) sum[i] += e.stages[i];
+  }
+  for (size_t i = 0; i < kStages; ++i) EXPECT_NEAR(report_.stages[i], sum[i], 1e-9) << kStageNames[i];
+  EXPECT_DOUBLE_EQ(report_.seconds, total(report_.stages));
+}
+
 TEST_F(TrainerTest, CountsEvaluationsWithoutImprovementInARowOnly) {
   Scripted model({3, 2, 4, 3, 5, 1, 1});
   monitored(model, config("{epochs: 9, monitor: logloss, patience: 2}"));

@@ -173,6 +173,95 @@ TEST(Loader, MayBeDroppedInTheMiddleOfAnEpoch) {
   EXPECT_TRUE(loader.next(batch));  // the prefetch thread now waits for room
 }
 
+/// Rows 0 .. sum of sizes, in record batches of these sizes.
+Dataset in_blocks(const std::vector<int64_t>& sizes) {
+  std::vector<EncodedBatch> batches;
+  int64_t first = 0;
+  for (const int64_t size : sizes) {
+    auto& batch = batches.emplace_back();
+    batch.rows = size;
+    for (int64_t r = first; r < first + size; ++r) {
+      batch.dense.push_back(float(r));
+      batch.labels.push_back(float(r % 3 == 0));
+    }
+    first += size;
+  }
+  return Dataset::from(Schema({make_field("r", FieldKind::numeric)}, {"click"}), batches);
+}
+
+TEST(ShuffleWindow, GivesEachRowOnceAnEpoch) {
+  for (const auto& sizes : std::vector<Rows>{{10, 10, 10, 4}, {3, 50, 1, 1, 30}, {100}, {1, 1, 1}}) {
+    const Dataset data = in_blocks(sizes);
+    for (const int64_t window : {1, 2, 15, 20, 60}) {
+      const LoaderOptions options{.batch_size = 7, .seed = 3, .shuffle_window = window};
+      EXPECT_EQ(sorted(joined(epoch_of(data, options, 2))), all_rows(data.rows())) << "window " << window;
+    }
+  }
+}
+
+TEST(ShuffleWindow, MixesTheRowsOfAWindowAndNoOthers) {
+  const int64_t block = 100, blocks = 20, window = 400;
+  const Dataset data = in_blocks(Rows(size_t(blocks), block));
+  const Rows order = joined(epoch_of(data, {.batch_size = 64, .seed = 1, .shuffle_window = window}));
+  std::set<int64_t> first_blocks;
+  for (int64_t w = 0; w < blocks * block / window; ++w) {
+    std::set<int64_t> in_window;
+    int64_t rising = 0;
+    for (int64_t i = w * window; i < (w + 1) * window; ++i) {
+      in_window.insert(order[size_t(i)] / block);
+      if (i > w * window) rising += order[size_t(i)] > order[size_t(i - 1)];
+    }
+    EXPECT_EQ(in_window.size(), 4) << "window " << w;  // whole blocks, four of them
+    EXPECT_NEAR(double(rising), window / 2., 5 * std::sqrt(window / 12.));
+    first_blocks.insert(*in_window.begin());
+  }
+  EXPECT_NE(first_blocks, (std::set<int64_t>{0, 4, 8, 12, 16}));  // which blocks meet is random too
+}
+
+TEST(ShuffleWindow, DrawsBySeedAndEpoch) {
+  const Dataset data = in_blocks(Rows(10, 50));
+  const auto order = [&](uint64_t seed, int64_t epoch, int64_t window) {
+    return joined(epoch_of(data, {.batch_size = 32, .seed = seed, .shuffle_window = window}, epoch));
+  };
+  const Rows one = order(1, 0, 100);
+  EXPECT_EQ(order(1, 0, 100), one);
+  EXPECT_NE(order(2, 0, 100), one);
+  EXPECT_NE(order(1, 1, 100), one);
+  EXPECT_NE(order(1, 0, 200), one);
+  EXPECT_EQ(order(1, 0, 500), order(1, 0, 1000));  // all of it: shuffled as a whole
+}
+
+TEST(ShuffleWindow, LeavesWhatFitsAsItWas) {
+  const Rows whole = joined(epoch_of(numbered(500), {.batch_size = 64, .seed = 5}, 2));
+  EXPECT_EQ(joined(epoch_of(in_blocks({200, 200, 100}), {.batch_size = 64, .seed = 5}, 2)), whole);
+}
+
+TEST(ShuffleWindow, StartsInsideAnEpochAndSamplesNegatives) {
+  const Dataset data = in_blocks({30, 30, 30, 10});
+  const LoaderOptions options{.batch_size = 9, .seed = 3, .negative_rate = 0.5, .shuffle_window = 40};
+  const auto whole = epoch_of(data, options, 4);
+  auto unshuffled = options;
+  unshuffled.shuffle = false;
+  EXPECT_EQ(sorted(joined(whole)), joined(epoch_of(data, unshuffled, 4)));
+  for (size_t first = 0; first <= whole.size(); ++first) {
+    const std::vector<Rows> tail(whole.begin() + std::ptrdiff_t(first), whole.end());
+    EXPECT_EQ(epoch_of(data, options, 4, int64_t(first)), tail) << "from batch " << first;
+  }
+}
+
+TEST(ShuffleWindow, ReadsPreparedFilesAhead) {
+  const testing::TempDir dir;
+  const int64_t block = DatasetWriter::kBlockRows;
+  testing::write_toy_data(dir.path(), 3 * block + 10);
+  const Dataset data = Dataset::open(dir.path(), "train");
+  EXPECT_THAT(data.blocks(), ElementsAre(0, block, 2 * block, 3 * block, 3 * block + 10));
+  Loader loader(data, {.batch_size = 10000, .shuffle_window = block});
+  loader.start(0, 0);
+  int64_t rows = 0;
+  for (Batch batch; loader.next(batch);) rows += batch.rows();
+  EXPECT_EQ(rows, data.rows());
+}
+
 TEST(NegativeSampling, KeepsEveryPositiveAndAboutItsShareOfTheNegatives) {
   const int64_t n = 30000, positives = n / 3;
   const Rows rows = joined(epoch_of(numbered(n), {.batch_size = 512, .seed = 2, .negative_rate = 0.3}));

@@ -1,0 +1,46 @@
+#include "data/temporary_file.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <interplay/base/error.h>
+
+namespace interplay {
+
+TemporaryFile::TemporaryFile(const std::filesystem::path& directory) : directory_(directory.string()) {
+  std::string name = (directory / "temporary-XXXXXX").string();
+  descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
+  INTERPLAY_CHECK_DATA(descriptor_ >= 0, "{}: a temporary file cannot be made there: {}", directory_,
+                       std::strerror(errno));
+  ::unlink(name.c_str());
+}
+
+TemporaryFile::~TemporaryFile() { ::close(descriptor_); }
+
+void TemporaryFile::write(std::span<const char> bytes, int64_t at) {
+  while (!bytes.empty()) {
+    const auto wrote = ::pwrite(descriptor_, bytes.data(), bytes.size(), at);
+    if (wrote < 0 && errno == EINTR) continue;
+    INTERPLAY_CHECK_DATA(wrote > 0, "{}: a temporary file cannot be written there: {}", directory_,
+                         std::strerror(errno));
+    bytes = bytes.subspan(size_t(wrote));
+    at += wrote;
+  }
+}
+
+void TemporaryFile::read(std::span<char> bytes, int64_t at) const {
+  while (!bytes.empty()) {
+    const auto got = ::pread(descriptor_, bytes.data(), bytes.size(), at);
+    if (got < 0 && errno == EINTR) continue;
+    INTERPLAY_CHECK_DATA(got > 0, "{}: a temporary file cannot be read there: {}", directory_,
+                         got < 0 ? std::strerror(errno) : "it was cut while in use");
+    bytes = bytes.subspan(size_t(got));
+    at += got;
+  }
+}
+
+}  // namespace interplay

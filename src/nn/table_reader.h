@@ -1,0 +1,79 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <interplay/nn/embedding.h>
+
+#include "nn/simd.h"
+
+namespace interplay::nn {
+
+/// Reads the rows of one batch row after another: where each field's row lies, those of the next batch row being on
+/// their way. One thread uses it; each works on a copy.
+class TableReader {
+ public:
+  TableReader() = default;  ///< of no field
+  /// ids i32 [B, F], F tables; both outlive the reader.
+  template <class Tables>
+  TableReader(const at::Tensor& ids, const Tables& tables)
+      : ids_(ids.const_data_ptr<int32_t>()), id_row_(ids.stride(0)), id_column_(ids.stride(1)) {
+    for (size_t f = 0; f < tables.size(); ++f) {
+      const TableStorage& t = *storage_of(tables[f]);
+      constexpr int64_t kCached = 1 << 14;  // floats; smaller tables stay in the second-level cache by themselves
+      tables_.push_back({t.data(), t.stride(), t.width(), t.rows() * t.stride() > kCached});
+      if (tables_.back().large) large_.push_back(f);
+    }
+    rows_.resize(tables_.size());
+  }
+  size_t fields() const { return tables_.size(); }
+  int64_t width(size_t f) const { return tables_[f].width; }
+  bool is_large(size_t f) const { return tables_[f].large; }
+  bool is_uniform(int64_t width) const {  // every table is that wide
+    return std::all_of(tables_.begin(), tables_.end(), [&](const Table& t) { return t.width == width; });
+  }
+
+  INTERPLAY_INLINE int64_t id(int64_t b, size_t f) const { return ids_[b * id_row_ + int64_t(f) * id_column_]; }
+  INTERPLAY_INLINE const float* row(int64_t b, size_t f) const {
+    return tables_[f].rows + id(b, f) * tables_[f].stride;
+  }
+
+  /// The rows of batch row b, [F]; b + 1 is fetched if it is below `end`.
+  INTERPLAY_INLINE const float* const* read(int64_t b, int64_t end) {
+    if (b + 1 < end) {
+      for (const size_t f : large_) {
+        const float* const next = row(b + 1, f);
+        for (int64_t k = 0; k < tables_[f].width; k += simd::kLanes) __builtin_prefetch(next + k, 0, 3);
+        __builtin_prefetch(next + tables_[f].width - 1, 0, 3);  // rows may begin within a cache line
+      }
+    }
+    const size_t fields = tables_.size();
+    const int32_t* id = ids_ + b * id_row_;
+    for (size_t f = 0; f < fields; ++f, id += id_column_) rows_[f] = tables_[f].rows + int64_t(*id) * tables_[f].stride;
+    return rows_.data();
+  }
+
+ private:
+  struct Table {
+    const float* rows;
+    int64_t stride, width;
+    bool large;  // its rows are fetched ahead
+  };
+  static const TableStorage* storage_of(const c10::intrusive_ptr<TableStorage>& t) { return t.get(); }
+  static const TableStorage* storage_of(const Embedding& t) { return t->storage().get(); }
+
+  const int32_t* ids_ = nullptr;
+  int64_t id_row_ = 0, id_column_ = 0;
+  std::vector<Table> tables_;
+  std::vector<size_t> large_;
+  std::vector<const float*> rows_;
+};
+
+/// A gradient that is written out, [n, K], for one record() or many; narrower tables take its first columns.
+std::shared_ptr<const RowGradient> written_gradient(at::Tensor grad, int64_t column = -1);
+
+}  // namespace interplay::nn

@@ -1,0 +1,175 @@
+#include <algorithm>
+
+#include <interplay/base/error.h>
+
+#include "serve/scorer_state.h"
+
+namespace interplay {
+namespace {
+
+using Cells = std::span<const std::string_view>;
+
+constexpr size_t kMostLayouts = 64;  // kept; a program that asks for more makes them again
+
+int64_t place_of(const std::string& name, const std::vector<std::string>& names) {
+  return std::find(names.begin(), names.end(), name) - names.begin();
+}
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return place_of(name, names) < int64_t(names.size());
+}
+
+RawBatch to_raw(const RequestLayout& layout, Cells user, Cells candidates, int64_t rows) {
+  RawBatch batch;
+  batch.rows = rows;
+  for (size_t c = 0; c < layout.user_columns.size(); ++c) {
+    batch.columns.push_back(
+        make_raw_column(layout.user_columns[c], std::vector<std::string>(size_t(rows), std::string(user[c]))));
+  }
+  const size_t width = layout.candidate_columns.size();
+  for (size_t c = 0; c < width; ++c) {
+    std::vector<std::string> cells;
+    for (size_t i = c; i < candidates.size(); i += width) cells.emplace_back(candidates[i]);
+    batch.columns.push_back(make_raw_column(layout.candidate_columns[c], cells));
+  }
+  return batch;
+}
+
+}  // namespace
+
+std::shared_ptr<const RequestLayout> Scorer::State::layout(const std::vector<std::string>& user_columns) const {
+  const std::lock_guard lock(mutex_);
+  const auto known = layouts_.find(user_columns);
+  if (known != layouts_.end()) return known->second;
+  if (layouts_.size() >= kMostLayouts) layouts_.clear();
+  return layouts_.emplace(user_columns, make_layout(user_columns)).first->second;
+}
+
+std::shared_ptr<RequestLayout> Scorer::State::make_layout(const std::vector<std::string>& user_columns) const {
+  auto layout = std::make_shared<RequestLayout>();
+  layout->user_columns = user_columns;
+  for (const auto& name : user_columns) {
+    INTERPLAY_CHECK(contains(columns, name), "user column '{}': the model reads no such column (columns: {})", name,
+                    fmt::join(columns, ", "));
+    INTERPLAY_CHECK(std::count(user_columns.begin(), user_columns.end(), name) == 1, "user column '{}' is given twice",
+                    name);
+  }
+  for (const auto& name : columns) {
+    if (!contains(user_columns, name)) layout->candidate_columns.push_back(name);
+  }
+  if (!graph) return layout;
+  const Schema& schema = encoder.schema();
+  std::vector<bool> user_ids(size_t(schema.count(FieldKind::categorical))),
+      user_dense(size_t(schema.count(FieldKind::numeric)));
+  for (size_t f = 0; f < schema.fields().size(); ++f) {
+    const Field& field = schema.fields()[f];
+    if (field.kind != FieldKind::categorical && field.kind != FieldKind::numeric) continue;
+    const bool numeric = field.kind == FieldKind::numeric;
+    const std::string column = encoder.column(f);
+    const bool user = contains(user_columns, column);
+    (numeric ? user_dense : user_ids)[size_t(field.column)] = user;
+    layout->sources.push_back(
+        {f, numeric, field.column, user, place_of(column, user ? user_columns : layout->candidate_columns)});
+  }
+  std::string why;  // rounding that differs by more than it may: the model runs as it is
+  layout->compiled = compile(user_ids, user_dense, why);
+  return layout;
+}
+
+/// False where a cell is one that the encoder refuses.
+bool Scorer::State::score_compiled(const RequestLayout& layout, Cells user, Cells candidates, int64_t rows,
+                                   std::span<float> p) const {
+  const CompiledModel::Loan loan(*layout.compiled);
+  CompiledModel::Memory& m = *loan;
+  const auto F = graph->ids, D = graph->dense, width = int64_t(layout.candidate_columns.size());
+  m.user_ids.resize(size_t(F));
+  m.user_dense.resize(size_t(D));
+  if (int64_t(m.ids.size()) < rows * F) m.ids.resize(size_t(rows * F));
+  if (int64_t(m.dense.size()) < rows * D) m.dense.resize(size_t(rows * D));
+  for (const auto& s : layout.sources) {
+    const std::string_view* const cells = (s.user ? user : candidates).data() + s.cell;
+    const int64_t count = s.user ? 1 : rows;
+    const bool fine = s.numeric ? encoder.encode_numbers(s.field, cells, width, count,
+                                                         (s.user ? m.user_dense : m.dense).data() + s.column, D)
+                                : encoder.encode_ids(s.field, cells, width, count,
+                                                     (s.user ? m.user_ids : m.ids).data() + s.column, F);
+    if (!fine) return false;
+  }
+  layout.compiled->plan().run({m.user_ids.data(), m.user_dense.data(), m.ids.data(), m.dense.data(), rows}, m.workspace,
+                              p.data());
+  for (float& v : p) v = to_probability(v + float(offset));
+  return true;
+}
+
+void Scorer::State::score(const RequestLayout& layout, Cells user, Cells candidates, std::span<float> p) const {
+  INTERPLAY_CHECK(user.size() == layout.user_columns.size(), "{} cells of the user, expected {}: {}", user.size(),
+                  layout.user_columns.size(), fmt::join(layout.user_columns, ", "));
+  const size_t T = std::max<size_t>(1, encoder.schema().labels().size()), width = layout.candidate_columns.size();
+  const size_t rows = p.size() / T;
+  INTERPLAY_CHECK(p.size() % T == 0 && candidates.size() == rows * width,
+                  "{} cells of candidates and room for {} results: expected {} cells a candidate ({}) and {} results",
+                  candidates.size(), p.size(), width, fmt::join(layout.candidate_columns, ", "), T);
+  if (rows == 0) return;
+  if (layout.compiled && score_compiled(layout, user, candidates, int64_t(rows), p)) return;
+  const auto encoded = encoder.encode(to_raw(layout, user, candidates, int64_t(rows)), {.labels = false});
+  const auto some = logits(to_features(encoded, encoder.schema()));
+  std::transform(some.begin(), some.end(), p.begin(), to_probability);
+}
+
+struct Ranker::State {
+  std::shared_ptr<const Scorer::State> scorer;
+  std::shared_ptr<const RequestLayout> layout;
+};
+
+Ranker Scorer::ranker(const std::vector<std::string>& user_columns) const {
+  Ranker ranker;
+  ranker.state_ = std::make_shared<const Ranker::State>(Ranker::State{state_, state_->layout(user_columns)});
+  return ranker;
+}
+
+const std::vector<std::string>& Ranker::user_columns() const { return state_->layout->user_columns; }
+const std::vector<std::string>& Ranker::candidate_columns() const { return state_->layout->candidate_columns; }
+
+void Ranker::score(Cells user, Cells candidates, std::span<float> p) const {
+  state_->scorer->score(*state_->layout, user, candidates, p);
+}
+
+std::vector<float> Ranker::score(Cells user, Cells candidates) const {
+  const size_t width = std::max<size_t>(1, candidate_columns().size());
+  const size_t T = std::max<size_t>(1, state_->scorer->encoder.schema().labels().size());
+  std::vector<float> p(candidates.size() / width * T);
+  score(user, candidates, p);
+  return p;
+}
+
+std::vector<float> Scorer::score(const Row& user, const std::vector<Row>& candidates) const {
+  std::vector<std::string> user_columns;
+  std::vector<std::string_view> user_cells, cells;
+  for (const auto& name : state_->columns) {
+    const auto it = user.find(name);
+    if (it == user.end()) continue;
+    user_columns.push_back(name);
+    user_cells.push_back(it->second);
+  }
+  const auto layout = state_->layout(user_columns);
+  const auto& wanted = layout->candidate_columns;
+  std::vector<bool> present(wanted.size());
+  cells.reserve(candidates.size() * wanted.size());
+  for (const Row& row : candidates) {
+    for (size_t c = 0; c < wanted.size(); ++c) {
+      const auto it = row.find(wanted[c]);
+      present[c] = present[c] || it != row.end();
+      cells.push_back(it == row.end() ? std::string_view() : it->second);
+    }
+  }
+  const auto absent = std::find(present.begin(), present.end(), false);
+  if (absent != present.end() && !candidates.empty()) {  // named as score(rows) names it
+    auto rows = candidates;
+    for (Row& row : rows) row.insert(user.begin(), user.end());
+    return score(rows);
+  }
+  std::vector<float> p(candidates.size() * std::max<size_t>(1, schema().labels().size()));
+  state_->score(*layout, user_cells, cells, p);
+  return p;
+}
+
+}  // namespace interplay
