@@ -130,7 +130,7 @@ at::Tensor MlpImpl::forward(at::Tensor x) {
     x = layer.linear(x);
     if (layer.batch_norm) x = normalise(layer.batch_norm, x);
     if (layer.layer_norm) x = layer.layer_norm(x);
-    x = layer.activation(x);
+    x = is_relu_ ? x.relu_() : layer.activation(x);  // in place: nothing else reads what it is computed from
     if (dropout_ > 0) x = at::dropout(x, dropout_, is_training());
   }
   return output_ ? output_(x) : x;
