@@ -28,8 +28,6 @@ int64_t FieldVectors::fields() const {
   return int64_t(state_->parts.tables.size()) + (state_->parts.others.defined() ? state_->parts.others.size(1) : 0);
 }
 
-int64_t FieldVectors::width() const {
-  return gathered() ? state_->vectors.size(2) : state_->parts.vector_width();
-}
+int64_t FieldVectors::width() const { return gathered() ? state_->vectors.size(2) : state_->parts.vector_width(); }
 
 }  // namespace interplay::nn

@@ -195,7 +195,8 @@ void check_monitor(const Dataset& valid, const TrainOptions& t) {
 std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& dataset, const TrainOptions& t,
                                RunReport& report) {
   const double offset = t.negative_rate < 1 ? negative_rate_offset(t.negative_rate) : 0;
-  const Predicted p = predict(model, dataset, {t.eval_batch_size, at::Device(t.device), offset, nn::Precision::fp32, name});
+  const Predicted p =
+      predict(model, dataset, {t.eval_batch_size, at::Device(t.device), offset, nn::Precision::fp32, name});
   std::vector<Config> wanted;
   for (const auto& metric : {"auc", "logloss", "ne", "calibration", "pr_auc", "rmse"})
     wanted.push_back(Config::scalar(metric, true));
