@@ -48,7 +48,7 @@ def train(data_name, model, seed, prepared):
         print(f'== training {data_name} {model}, seed {seed}', file=sys.stderr)
         resume = ['--resume'] if (out / 'LATEST').exists() else []
         interplay('--quiet', 'train', ROOT / 'configs' / data_name / f'{model}.yaml', '--data', prepared, '--out', out,
-                  '--seed', seed, *resume)
+                  '--seed', seed, '--set', 'train.precision=fp32', *resume)
     return json.loads((out / 'summary.json').read_text())
 
 

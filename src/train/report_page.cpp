@@ -54,6 +54,7 @@ pre { margin: 0; overflow: auto; font: 13px/1.5 ui-monospace, Menlo, Consolas, m
 summary { cursor: pointer; font-weight: 600; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font-size: 12px; }
+main > .card + .card { margin-top: 16px; }
 .bar { display: flex; height: 26px; margin: 8px 0; border-radius: 5px; overflow: hidden; }
 .bar span { min-width: 1px; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 13px; color: var(--soft); }
