@@ -36,6 +36,8 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
   return call.call(x, weight, bias, relu ? "relu" : "none", c10::List<std::optional<at::Scalar>>(), std::nullopt);
 }
 
+uint32_t version_of(const at::Tensor& x) { return x.is_inference() ? 0 : x._version(); }
+
 at::Tensor contiguous_bf16(const at::Tensor& t) { return t.to(at::kBFloat16).contiguous(); }
 
 /// g = y > 0 ? dy : 0 in place of dy, and sum += g, for one block of rows. `y` nullptr: g = dy.
@@ -328,7 +330,7 @@ struct Cross : torch::autograd::Function<Cross> {
 
 at::Tensor Bf16Weight::of(const at::Tensor& weight) {
   const std::lock_guard lock(mutex_);
-  const uint32_t version = weight.is_inference() ? 0 : weight._version();
+  const uint32_t version = version_of(weight);
   if (!copy_.defined() || data_ != weight.const_data_ptr() || version_ != version) {
     copy_ = weight.detach().to(at::kBFloat16);
     data_ = weight.const_data_ptr();
@@ -351,8 +353,6 @@ struct Twin {
   bool offered;
 };
 thread_local std::vector<Twin> twins;
-
-uint32_t version_of(const at::Tensor& x) { return x.is_inference() ? 0 : x._version(); }
 
 void remember(const at::Tensor& x, const at::Tensor& half, bool offered) {
   std::erase_if(twins, [](const Twin& t) { return t.storage.expired(); });
