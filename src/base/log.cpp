@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <vector>
 
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
@@ -27,7 +28,7 @@ struct Sinks {
   std::mutex mutex;
   std::shared_ptr<spdlog::sinks::stderr_color_sink_mt> terminal =
       std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-  std::shared_ptr<spdlog::sinks::basic_file_sink_mt> file;
+  std::vector<std::shared_ptr<spdlog::sinks::basic_file_sink_mt>> files;  // the last one was opened last
   Sinks() {
     terminal->set_pattern("%^%H:%M:%S%$ %v");
     terminal->set_level(spdlog::level::info);
@@ -39,9 +40,12 @@ Sinks& sinks() {  // leaked: lines may still come while the process ends
   return *instance;
 }
 
-void to_file(Sinks& all, const spdlog::details::log_msg& message) {
-  all.file->log(message);
-  all.file->flush();
+void to_files(Sinks& all, const spdlog::details::log_msg& message) {
+  for (const auto& file : all.files) {
+    if (!file->should_log(message.level)) continue;
+    file->log(message);
+    file->flush();
+  }
 }
 
 }  // namespace
@@ -56,13 +60,13 @@ void write(Level level, std::string_view line) {
     all.terminal->log(message);
     all.terminal->flush();
   }
-  if (all.file && all.file->should_log(message.level)) to_file(all, message);
+  to_files(all, message);
 }
 
 void record(std::string_view line) {
   Sinks& all = sinks();
   const std::lock_guard lock(all.mutex);
-  if (all.file) to_file(all, {"interplay", spdlog::level::info, spdlog::string_view_t(line.data(), line.size())});
+  to_files(all, {"interplay", spdlog::level::info, spdlog::string_view_t(line.data(), line.size())});
 }
 
 void set_level(Level level) { sinks().terminal->set_level(convert(level)); }
@@ -72,12 +76,12 @@ File::File(const std::filesystem::path& file) {
   sink->set_pattern("%Y-%m-%d %H:%M:%S %v");
   sink->set_level(spdlog::level::info);
   const std::lock_guard lock(sinks().mutex);
-  sinks().file = std::move(sink);
+  sinks().files.push_back(std::move(sink));
 }
 
 File::~File() {
   const std::lock_guard lock(sinks().mutex);
-  sinks().file.reset();
+  sinks().files.pop_back();
 }
 
 }  // namespace interplay::log

@@ -608,7 +608,7 @@ double ParameterGroups::step(const Step& step) {
     scale = std::min(1.0, step.clip_norm / (norm + 1e-6));  // as torch.nn.utils.clip_grad_norm_
   }
 
-  ++s.steps;
+  if (!step.same_number) ++s.steps;
   const auto info = [&](const Group* group, bool rows) {
     return StepInfo{s.steps, group->options.lr * step.lr_factor, rows && group->options.mode == "lazy"};
   };

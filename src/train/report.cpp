@@ -80,12 +80,6 @@ Json to_json(const RunReport& r) {
           {"splits", list(r.splits)},  {"slices", list(r.slices)}};
 }
 
-std::string replaced(std::string_view text, char what, std::string_view by) {
-  std::string out;
-  for (const char c : text) c == what ? out.append(by) : out.append(1, c);
-  return out;
-}
-
 }  // namespace
 
 ReportSplit report_split(std::string name, const Predictions& predictions, std::vector<MetricValue> metrics) {
@@ -97,13 +91,8 @@ ReportSplit report_split(std::string name, const Predictions& predictions, std::
 }
 
 std::string report_html(const RunReport& report) {
-  // Bad UTF-8 (a token of a slice) is replaced rather than refused: the run it tells of is done. `<` may only end or
-  // hide the script element it stands in, so it is written as an escape.
-  const std::string json = to_json(report).dump(-1, ' ', false, Json::error_handler_t::replace);
-  const std::string title = replaced(replaced(report.title, '&', "&amp;"), '<', "&lt;");
-  std::string page(kReportHead);
-  page.append(title).append(kReportStyle).append(replaced(json, '<', "\\u003c")).append(kReportScript);
-  return page;
+  // Bad UTF-8 (a token of a slice) is replaced rather than refused: the run it tells of is done.
+  return page_html(report.title, to_json(report).dump(-1, ' ', false, Json::error_handler_t::replace), kReportScript);
 }
 
 void write_report(const std::filesystem::path& file, const RunReport& report) { write_file(file, report_html(report)); }

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace interplay {
 
-extern const std::string_view kReportHead;    // up to the title; the escaped title follows
-extern const std::string_view kReportStyle;   // closes the title, up to the data; JSON follows
-extern const std::string_view kReportScript;  // closes the data; to the end of the page
+/// A page that needs nothing but itself: style, `json` in the element `report-data`, and `script`, which draws it with
+/// the tools that every page has (make, card, table, frame, legend, ...; the parsed data are `run`).
+std::string page_html(std::string_view title, std::string_view json, std::string_view script);
+
+extern const std::string_view kReportScript;  // the page of a training run
 
 }  // namespace interplay

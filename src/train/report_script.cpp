@@ -2,124 +2,7 @@
 
 namespace interplay {
 
-// Plain DOM and SVG. Every text of the run enters through textContent, never as markup.
-const std::string_view kReportScript = R"html(</script>
-<script>
-'use strict';
-const run = JSON.parse(document.getElementById('report-data').textContent);
-const page = document.getElementById('page');
-const SVG = 'http://www.w3.org/2000/svg';
-
-function make(parent, tag, attributes = {}, text = null) {
-  const drawn = parent instanceof SVGElement || tag === 'svg';
-  const e = drawn ? document.createElementNS(SVG, tag) : document.createElement(tag);
-  for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
-  if (text !== null) e.textContent = text;
-  parent.append(e);
-  return e;
-}
-const known = v => typeof v === 'number' && isFinite(v);
-const group = n => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, '\u202f');
-const fixed = digits => v => known(v) ? v.toFixed(digits) : 'n/a';
-const short = v => known(v) ? String(+v.toPrecision(4)) : 'n/a';
-const count = v => known(v) ? group(v) : 'n/a';
-function duration(s) {
-  if (!known(s)) return 'n/a';
-  if (s < 60) return s.toFixed(1) + ' s';
-  if (s < 3600) return Math.floor(s / 60) + ' min ' + Math.round(s % 60) + ' s';
-  return Math.floor(s / 3600) + ' h ' + Math.round(s % 3600 / 60) + ' min';
-}
-
-// Columns: {title, get(row) -> number or text, show(value) -> text}. A click sorts, a second click turns the order.
-function table(parent, columns, rows, best = () => false) {
-  const scroll = make(parent, 'div', {class: 'scroll'});
-  const t = make(scroll, 'table');
-  const head = make(make(t, 'thead'), 'tr');
-  const body = make(t, 'tbody');
-  const fill = () => {
-    body.replaceChildren();
-    for (const row of rows) {
-      const tr = make(body, 'tr', best(row) ? {class: 'best'} : {});
-      for (const c of columns) {
-        const td = make(tr, 'td', {}, c.show ? c.show(c.get(row)) : c.get(row));
-        if (c.why && c.why(row)) td.title = c.why(row);
-      }
-    }
-  };
-  for (const c of columns) {
-    const th = make(head, 'th', {scope: 'col'});
-    make(th, 'button', {type: 'button', title: 'sort'}, c.title).onclick = () => {
-      const down = th.getAttribute('aria-sort') !== 'descending';
-      for (const other of head.children) other.removeAttribute('aria-sort');
-      th.setAttribute('aria-sort', down ? 'descending' : 'ascending');
-      rows = rows.slice().sort((a, b) => {
-        const x = c.get(a), y = c.get(b);
-        if (typeof x === 'string' && typeof y === 'string') return (down ? -1 : 1) * x.localeCompare(y);
-        if (!known(x) || !known(y)) return known(y) - known(x);  // unknown values stay last
-        return down ? y - x : x - y;
-      });
-      fill();
-    };
-  }
-  fill();
-}
-const metric = (row, name) => row.metrics.find(m => m.name === name);
-function metricNames(rows) {
-  const seen = new Map();
-  for (const row of rows) for (const m of row.metrics) seen.set(m.name, m.display);
-  return [...seen];
-}
-const metricColumns = rows => metricNames(rows).map(([name, display]) => ({
-  title: display, get: r => metric(r, name)?.value, show: fixed(6), why: r => metric(r, name)?.reason}));
-
-function ticks(low, high, wanted = 5) {
-  const raw = (high - low) / wanted, power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * [1, 2, 5, 10].find(f => f * power >= raw * 0.999);
-  const out = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) out.push(i * step);
-  return {at: out, show: v => v.toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)))};
-}
-
-// Axes over [x0, x1] x [y0, y1]; returns the drawing and its scales.
-function frame(parent, {x0, x1, y0, y1, x, y, whole = false, height = 270}) {
-  const w = 520, left = 62, right = 14, top = 12, bottom = 44;
-  const svg = make(parent, 'svg', {viewBox: `0 0 ${w} ${height}`, role: 'img', 'aria-label': `${y} over ${x}`});
-  const sx = v => left + (v - x0) / (x1 - x0) * (w - left - right);
-  const sy = v => height - bottom - (v - y0) / (y1 - y0) * (height - top - bottom);
-  const ty = ticks(y0, y1, 7), tx = ticks(x0, x1, whole ? Math.min(8, x1 - x0) : 6);
-  for (const v of ty.at) {
-    make(svg, 'line', {x1: left, x2: w - right, y1: sy(v), y2: sy(v), stroke: 'var(--grid)'});
-    make(svg, 'text', {x: left - 7, y: sy(v) + 4, 'text-anchor': 'end'}, ty.show(v));
-  }
-  for (const v of tx.at) {
-    make(svg, 'line', {x1: sx(v), x2: sx(v), y1: height - bottom, y2: height - bottom + 4, stroke: 'var(--soft)'});
-    make(svg, 'text', {x: sx(v), y: height - bottom + 18, 'text-anchor': 'middle'}, tx.show(v));
-  }
-  make(svg, 'line', {x1: left, x2: w - right, y1: height - bottom, y2: height - bottom, stroke: 'var(--soft)'});
-  make(svg, 'text', {x: (left + w - right) / 2, y: height - 7, 'text-anchor': 'middle'}, x);
-  const mid = (top + height - bottom) / 2;
-  make(svg, 'text', {x: 14, y: mid, 'text-anchor': 'middle', transform: `rotate(-90 14 ${mid})`}, y);
-  return {svg, sx, sy};
-}
-function legend(parent, entries) {
-  const box = make(parent, 'div', {class: 'legend'});
-  for (const [name, color, band] of entries) {
-    const span = make(box, 'span');
-    make(span, 'i', {style: `background:${color}`, class: band ? 'band' : ''});
-    span.append(name);
-  }
-}
-function point(f, x, y, color, tip, r = 3.5) {
-  make(f.svg, 'circle', {cx: f.sx(x), cy: f.sy(y), r, fill: color});
-  make(make(f.svg, 'circle', {cx: f.sx(x), cy: f.sy(y), r: 11, fill: 'transparent'}), 'title', {}, tip);
-}
-function card(parent, title, note) {
-  const c = make(parent, 'div', {class: 'card'});
-  make(c, 'h3', {}, title);
-  if (note) make(c, 'p', {class: 'note'}, note);
-  return c;
-}
-
+const std::string_view kReportScript = R"html(
 // Curves over epochs. series: [{name, color, get(evaluation)}]
 function curves(parent, title, note, axis, series) {
   const rows = run.evaluations;
@@ -283,15 +166,7 @@ results();
 training();
 profile();
 slices();
-if (run.config) {
-  make(page, 'h2', {}, 'Configuration');
-  const details = make(make(page, 'div', {class: 'card'}), 'details');
-  make(details, 'summary', {}, 'every option as resolved');
-  make(details, 'pre', {}, run.config);
-}
-</script>
-</body>
-</html>
+configuration(run.config);
 )html";
 
 }  // namespace interplay

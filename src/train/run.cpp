@@ -16,6 +16,8 @@
 #include <interplay/train/evaluator.h>
 #include <interplay/train/report.h>
 
+#include "train/run_directory.h"
+
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
@@ -23,7 +25,7 @@ namespace interplay {
 namespace {
 
 constexpr const char* kManifest = "manifest.json";
-const std::vector<std::string> kKeys{"data", "model", "fields", "train", "optimizer", "seed", "threads"};
+const std::vector<std::string> kKeys{"data", "model", "fields", "train", "optimizer", "search", "seed", "threads"};
 
 void check_keys(const Config& experiment) {
   for (const auto& key : experiment.keys()) {
@@ -34,34 +36,6 @@ void check_keys(const Config& experiment) {
                                      fmt::join(kKeys, ", ")));
   }
   if (!experiment.has("model")) experiment["model"].fail("missing; expected a model, as in `model: {name: deepfm}`");
-}
-
-/// The first key at which two trees differ, or "".
-std::string first_difference(const Config& a, const Config& b) {
-  if (a.is_map() && b.is_map()) {
-    std::vector<std::string> keys = a.keys();
-    for (const auto& key : b.keys()) {
-      if (!a.has(key)) keys.push_back(key);
-    }
-    for (const auto& key : keys) {
-      if (!a.has(key) || !b.has(key)) return key;
-      if (!(a[key] == b[key])) {
-        const std::string below = a[key].is_map() && b[key].is_map() ? first_difference(a[key], b[key]) : "";
-        return below.empty() ? key : key + "." + below;
-      }
-    }
-  }
-  return "";
-}
-
-/// Nothing, or what a write that was cut short left aside.
-bool holds_nothing(const fs::path& directory) {
-  if (!fs::exists(directory)) return true;
-  const auto is_aside = [](const fs::directory_entry& entry) {
-    const std::string name = entry.path().filename().string();
-    return name.starts_with(".") && name.ends_with(".partial");
-  };
-  return std::all_of(fs::directory_iterator(directory), fs::directory_iterator(), is_aside);
 }
 
 /// Refuses a directory that cannot be begun or gone on with, before anything in it is touched.
@@ -126,6 +100,40 @@ void write_summary(const fs::path& out, const RunSummary& s) {
 
 }  // namespace
 
+std::string first_difference(const Config& a, const Config& b) {
+  if (a.is_map() && b.is_map()) {
+    std::vector<std::string> keys = a.keys();
+    for (const auto& key : b.keys()) {
+      if (!a.has(key)) keys.push_back(key);
+    }
+    for (const auto& key : keys) {
+      if (!a.has(key) || !b.has(key)) return key;
+      if (!(a[key] == b[key])) {
+        const std::string below = a[key].is_map() && b[key].is_map() ? first_difference(a[key], b[key]) : "";
+        return below.empty() ? key : key + "." + below;
+      }
+    }
+  }
+  return "";
+}
+
+bool holds_nothing(const fs::path& directory) {
+  if (!fs::exists(directory)) return true;
+  const auto is_aside = [](const fs::directory_entry& entry) {
+    const std::string name = entry.path().filename().string();
+    return name.starts_with(".") && name.ends_with(".partial");
+  };
+  return std::all_of(fs::directory_iterator(directory), fs::directory_iterator(), is_aside);
+}
+
+Schema read_schema(const fs::path& data, const Config& fields) {
+  INTERPLAY_CHECK_DATA(fs::is_directory(data), "{}: no such directory; make it with `interplay prepare`",
+                       data.string());
+  INTERPLAY_CHECK_DATA(fs::exists(data / Bundle::kSchema), "{}: not prepared data, for it has no {}", data.string(),
+                       Bundle::kSchema);
+  return select_fields(Schema::load(data / Bundle::kSchema), fields);
+}
+
 Config resolve_experiment(const Config& experiment) {
   check_keys(experiment);
   Config out;
@@ -157,14 +165,6 @@ Splits open_splits(const fs::path& data, const Schema& schema) {
   if (Dataset::exists(data, "valid")) splits.valid = open("valid");
   if (Dataset::exists(data, "test")) splits.test = open("test");
   return splits;
-}
-
-Schema read_schema(const fs::path& data, const Config& fields) {
-  INTERPLAY_CHECK_DATA(fs::is_directory(data), "{}: no such directory; make it with `interplay prepare`",
-                       data.string());
-  INTERPLAY_CHECK_DATA(fs::exists(data / Bundle::kSchema), "{}: not prepared data, for it has no {}", data.string(),
-                       Bundle::kSchema);
-  return select_fields(Schema::load(data / Bundle::kSchema), fields);
 }
 
 /// What is monitored must mean something on the validation rows (gAUC needs groups, AUC both classes): told before
@@ -281,6 +281,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
     throw Error(fmt::format("interrupted at step {}; a checkpoint is written, go on with --resume", summary.fit.steps),
                 ErrorKind::interrupted);
   }
+  if (options.finished) options.finished(trainer);
   log::info("stopped: {}; {} steps, {} rows/s", summary.fit.stopped_by, summary.fit.steps,
             human_count(summary.fit.rows_per_s));
 

@@ -83,6 +83,8 @@ struct Trainer::State {
   std::shared_ptr<Schedule> schedule;
   std::function<void(const EpochReport&)> on_epoch;
   std::function<void(int64_t, double)> on_step;
+  std::vector<std::string> held_groups, own_groups;  // take turns: on held_out, on the training rows
+  std::optional<Dataset> held_out;
   fs::path run;
   bool resume = false;
   std::atomic<bool> stop_asked{false};
@@ -146,7 +148,7 @@ struct Trainer::State {
     return out.penalty.defined() ? total + out.penalty : total;
   }
 
-  double take_step(const Batch& given, const std::vector<std::string>& only) {
+  double take_step(const Batch& given, const std::vector<std::string>& only, bool same_number = false) {
     const Batch b = device.is_cpu() ? given : given.to(device);
     const auto total = loss_of(b);
     const double value = total.item<double>();
@@ -155,8 +157,28 @@ struct Trainer::State {
       const StageScope stage(Stage::backward);
       total.backward();
     }
-    parameters.step({lr_factor(parameters.steps() + 1), options.clip_norm, only});
+    parameters.step({lr_factor(parameters.steps() + 1), options.clip_norm, only, same_number});
     return value;
+  }
+
+  /// The batches of `held_out`, from where a run of so many steps is.
+  std::unique_ptr<Loader> open_held_out() const {
+    if (!held_out) return nullptr;
+    auto loader = std::make_unique<Loader>(
+        *held_out, LoaderOptions{.batch_size = options.batch_size, .shuffle = options.shuffle, .seed = seed + 1});
+    loader->start(0, 0);
+    const int64_t batches = loader->batches();
+    loader->start(parameters.steps() / batches, parameters.steps() % batches);
+    return loader;
+  }
+
+  void take_turn(Loader& loader) {
+    Batch b;
+    if (!next(loader, b)) {
+      loader.start((parameters.steps() - 1) / loader.batches(), 0);
+      next(loader, b);
+    }
+    take_step(b, held_groups, /*same_number=*/true);
   }
 
   static bool next(Loader& loader, Batch& b) {
@@ -288,13 +310,11 @@ struct Trainer::State {
     r.metrics = predicted.evaluate(wanted_metrics(), valid.schema().labels());
     r.monitor = monitor_value(r.metrics, options.monitor);
     r.improved = r.monitor > best_score + kImprovement;
-    if (r.improved) {
-      best_score = r.monitor;
+    if (r.improved) best_score = r.monitor;
+    waited = r.improved ? 0 : waited + 1;
+    if (r.improved || options.keep == "last") {
       best = int64_t(evaluations.size());
-      waited = 0;
       keep_best();
-    } else {
-      ++waited;
     }
     schedule->observe(r.improved);
     log::info("epoch {}  step {}  train loss {:.6f}  {}  {} rows/s  {}{}", r.epoch, r.step, r.train_loss,
@@ -336,6 +356,7 @@ struct Trainer::State {
                           .seed = seed,
                           .negative_rate = options.negative_rate,
                           .shuffle_window = options.shuffle_window});
+    const auto held = open_held_out();
     while (!done && epoch < options.epochs && !stop_asked) {
       loader.start(epoch, batch);
       total_steps = loader.batches() * options.epochs;
@@ -343,7 +364,8 @@ struct Trainer::State {
       progress.add(batch * options.batch_size);
       clock.start();
       for (Batch b; !done && !stop_asked && next(loader, b);) {
-        const double value = take_step(b, {});
+        const double value = take_step(b, own_groups);
+        if (held) take_turn(*held);
         changed = true;
         ++batch;
         loss_sum += value;
@@ -424,12 +446,23 @@ void Trainer::run_in(const fs::path& directory, bool resume) {
 
 void Trainer::on_epoch(std::function<void(const EpochReport&)> call) { state_->on_epoch = std::move(call); }
 void Trainer::on_step(std::function<void(int64_t, double)> call) { state_->on_step = std::move(call); }
+void Trainer::take_turns(std::vector<std::string> groups, const Dataset& held_out) {
+  INTERPLAY_CHECK_DATA(held_out.rows() > 0, "there are no held-out rows for the groups {} to learn from",
+                       fmt::join(groups, ", "));
+  state_->own_groups.clear();
+  for (const auto& name : parameters().groups()) {
+    if (std::find(groups.begin(), groups.end(), name) == groups.end()) state_->own_groups.push_back(name);
+  }
+  state_->held_groups = std::move(groups);
+  state_->held_out = held_out;
+}
 FitReport Trainer::fit(const Dataset& train, const Dataset& valid) { return state_->fit(train, &valid); }
 FitReport Trainer::fit(const Dataset& train) { return state_->fit(train, nullptr); }
 double Trainer::step(const Batch& batch, const std::vector<std::string>& only) {
   return state_->take_step(batch, only);
 }
 void Trainer::stop() noexcept { state_->stop_asked = true; }
+Model& Trainer::model() { return state_->model; }
 ParameterGroups& Trainer::parameters() { return state_->parameters; }
 const TrainOptions& Trainer::options() const { return state_->options; }
 

@@ -17,7 +17,7 @@ INTERPLAY_API void write(Level level, std::string_view line);
 INTERPLAY_API void record(std::string_view line);  ///< to log files alone: a result, which the program prints itself
 INTERPLAY_API void set_level(Level level);         ///< for standard error; a log file always gets info and above
 
-/// While it lives, every line is appended to `file` too.
+/// While it lives, every line is appended to `file` too. The one opened last has to go first.
 class INTERPLAY_API File {
  public:
   explicit File(const std::filesystem::path& file);

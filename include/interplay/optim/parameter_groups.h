@@ -30,6 +30,7 @@ class INTERPLAY_API ParameterGroups {
     double lr_factor = 1;
     double clip_norm = 0;                ///< 0 = no clipping
     std::vector<std::string> only = {};  ///< groups that move; empty = all. Gradients of the others are dropped
+    bool same_number = false;            ///< has the number of the step before: for groups that take turns
   };
   /// Returns the global gradient norm before clipping (0 where clipping is off). Gradients are gone afterwards.
   double step(const Step& step);

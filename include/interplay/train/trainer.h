@@ -20,6 +20,7 @@ struct INTERPLAY_API TrainOptions {
   Config loss = Config::scalar("bce", true);
   std::vector<std::string> metrics = {"auc", "logloss"};
   Config monitor = Config::scalar("auc", true);
+  std::string keep = "best";
   int64_t patience = 2;
   Config schedule = Config::scalar("constant", true);
   int64_t warmup_steps = 0;
@@ -37,6 +38,7 @@ struct INTERPLAY_API TrainOptions {
     field("loss", loss, "bce, or a map with name and options");
     field("metrics", metrics, "computed at each evaluation");
     field("monitor", monitor, "what early stopping watches: a metric, or weights as in {auc: 1, logloss: -1}");
+    field("keep", keep, "weights that are the result: of the best evaluation, or of the last", OneOf{{"best", "last"}});
     field("patience", patience, "stop after this many evaluations in a row without improvement; 0 = never",
           Range{0, 1e9});
     field("schedule", schedule, "of the learning rates: constant, plateau, cosine, step, or a map with options");
@@ -102,6 +104,9 @@ class INTERPLAY_API Trainer {
   void on_epoch(std::function<void(const EpochReport&)> call);
   /// Called after each step with the step's number and loss.
   void on_step(std::function<void(int64_t step, double loss)> call);
+  /// These parameter groups learn from `held_out` alone: a step on training rows leaves them, and after it they take
+  /// one of their own on the next batch of `held_out` (in an order of its own, which follows the seed too).
+  void take_turns(std::vector<std::string> groups, const Dataset& held_out);
 
   FitReport fit(const Dataset& train, const Dataset& valid);
   FitReport fit(const Dataset& train);  ///< without validation: every epoch, the last weights
@@ -109,6 +114,7 @@ class INTERPLAY_API Trainer {
   double step(const Batch& batch, const std::vector<std::string>& only = {});
   void stop() noexcept;  ///< fit() writes a checkpoint and returns after the present step
 
+  Model& model();
   ParameterGroups& parameters();
   const TrainOptions& options() const;
 
