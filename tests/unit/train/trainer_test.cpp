@@ -76,6 +76,13 @@ class Bias final : public Model {
   at::Tensor bias;
 };
 
+/// One weight of group `gates`.
+struct Grouped : torch::nn::Module, nn::ParameterGroup {
+  Grouped() : w(register_parameter("w", at::zeros({1}))) {}
+  std::string parameter_group() const override { return "gates"; }
+  at::Tensor w;
+};
+
 /// Logloss of `quality`: every row is right by that logit. log(1 + exp(-q))
 double logloss(double quality) { return std::log1p(std::exp(-quality)); }
 
@@ -154,6 +161,14 @@ TEST_F(TrainerTest, NeverStopsEarlyWithoutPatience) {
   EXPECT_EQ(report_.stopped_by, "all 5 epochs done");
   EXPECT_EQ(report_.best, 0);
   EXPECT_EQ(model.value(), -2);
+}
+
+TEST_F(TrainerTest, KeepsTheLastWeightsWhereAsked) {
+  Scripted model({1, 2, 1.5});
+  monitored(model, config("{epochs: 3, monitor: logloss, keep: last}"));
+  EXPECT_EQ(improved(), (std::vector<bool>{true, true, false}));
+  EXPECT_EQ(report_.best, 2);
+  EXPECT_EQ(model.value(), -6);
 }
 
 // Beside a logit of 2 the logloss falls by 0.119 of what is added to it.
@@ -343,11 +358,6 @@ TEST_F(TrainerTest, LearnsAsManyLabelsAsTheModelHasLogits) {
 }
 
 TEST_F(TrainerTest, StepMovesOnlyTheGroupsAskedFor) {
-  struct Grouped : torch::nn::Module, nn::ParameterGroup {
-    Grouped() : w(register_parameter("w", at::zeros({1}))) {}
-    std::string parameter_group() const override { return "gates"; }
-    at::Tensor w;
-  };
   struct TwoGroups final : Model {
     TwoGroups()
         : w(register_parameter("w", at::zeros({1}))),
@@ -375,6 +385,32 @@ TEST_F(TrainerTest, StepMovesOnlyTheGroupsAskedFor) {
   EXPECT_THAT(model.values(), ElementsAre(-2, -2, -2));
   EXPECT_EQ(trainer.parameters().steps(), 3);
   EXPECT_THAT(config_error([&] { trainer.step(batch, {"gate"}); }), HasSubstr("no parameter group 'gate'"));
+}
+
+TEST_F(TrainerTest, GroupsThatTakeTurnsLearnFromTheHeldOutRowsAlone) {
+  // The gradient of both weights is the mean of `sign`: 1 on training rows, 10 on held-out ones.
+  struct TwoGroups final : Model {
+    TwoGroups()
+        : w(register_parameter("w", at::zeros({1}))), gates(register_module("gates", std::make_shared<Grouped>())) {}
+    Output forward(const Features& x) override {
+      Output out(at::zeros({x.rows}));
+      out.penalty = (w + gates->w).sum() * x.dense.mean();
+      return out;
+    }
+    at::Tensor w;
+    std::shared_ptr<Grouped> gates;
+  } model;
+  const auto rows = [](int64_t count, float value) {
+    EncodedBatch batch = sign_rows(count);
+    batch.dense.assign(size_t(count), value);
+    return Dataset::from(sign_schema(), {batch});
+  };
+  Trainer trainer(model, config("{epochs: 3}"));
+  trainer.take_turns({"gates"}, rows(7, 10));  // two batches, as training has, and one of them is short
+  EXPECT_EQ(trainer.fit(rows(8, 1)).steps, 6);
+  EXPECT_EQ(model.w.item<double>(), -6);
+  EXPECT_EQ(model.gates->w.item<double>(), -60);
+  EXPECT_THAT(testing::data_error([&] { trainer.take_turns({"gates"}, rows(0, 1)); }), HasSubstr("no held-out rows"));
 }
 
 TEST_F(TrainerTest, EvaluatesInEvalModeAndTrainsInTrainingMode) {
