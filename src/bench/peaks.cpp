@@ -122,13 +122,14 @@ void MatrixProducts::run() const {
 
 RowTraffic::RowTraffic(const torch::nn::Module& model, const Schema& schema, const Features& x) {
   if (!x.ids.defined()) return;
+  std::set<std::pair<const float*, int64_t>> known;  // tables that share rows are one
   for (const auto& named : nn::tables_of(model)) {
     auto& table = named.table->table();
     const std::string name = named.name.substr(named.name.rfind('.') + 1);
     for (const auto* field : schema.of(FieldKind::categorical)) {
-      if (field->table != name) continue;
+      if (field->table != name || !known.emplace(table.row_data(), field->column).second) continue;
       const auto ids = x.ids.select(1, field->column).contiguous();
-      Column c{table.weight().mutable_data_ptr<float>(), table.stride(), table.width(), {}, {}};
+      Column c{table.row_data(), table.stride(), table.width(), {}, {}};
       c.ids.assign(ids.const_data_ptr<int32_t>(), ids.const_data_ptr<int32_t>() + ids.numel());
       c.distinct = c.ids;
       std::sort(c.distinct.begin(), c.distinct.end());

@@ -11,6 +11,7 @@
 
 #include "nn/amx.h"
 #include "nn/bf16.h"
+#include "nn/dense_rows.h"
 #include "nn/tasks.h"
 
 namespace interplay::nn {
@@ -19,7 +20,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kBlockRows = amx::WeightGradient::kBlockRows;
+static_assert(Blocks::kRows == amx::WeightGradient::kBlockRows);
 
 const uint16_t* bits(const at::Tensor& t) {
   return reinterpret_cast<const uint16_t*>(t.const_data_ptr<at::BFloat16>());
@@ -39,37 +40,6 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 uint32_t version_of(const at::Tensor& x) { return x.is_inference() ? 0 : x._version(); }
 
 at::Tensor contiguous_bf16(const at::Tensor& t) { return t.to(at::kBFloat16).contiguous(); }
-
-/// g = y > 0 ? dy : 0 in place of dy, and sum += g, for one block of rows. `y` nullptr: g = dy.
-INTERPLAY_CLONES void mask_rows(uint16_t* dy, const uint16_t* y, int64_t rows, int64_t width, float* sum) {
-  for (int64_t r = 0; r < rows; ++r) {
-    uint16_t* const g = dy + r * width;
-    const uint16_t* const at = y ? y + r * width : nullptr;
-    int64_t k = 0;
-    for (; k + simd::kLanes <= width; k += simd::kLanes) {
-      auto h = simd::load_halves(g + k);
-      if (at) {  // what relu gives is never below zero
-        h = simd::load_halves(at + k) != 0 ? h : simd::Halves{};
-        simd::store_halves(g + k, h);
-      }
-      simd::store(sum + k, simd::load(sum + k) + simd::widen(h));
-    }
-    for (; k < width; ++k) {
-      if (at && at[k] == 0) g[k] = 0;
-      sum[k] += simd::widen(g[k]);
-    }
-  }
-}
-
-/// Blocks of batch rows, shared out among `parts` threads so that each has a contiguous share.
-struct Blocks {
-  int64_t rows, count, parts;
-  explicit Blocks(int64_t n)
-      : rows(n), count((n + kBlockRows - 1) / kBlockRows), parts(std::min<int64_t>(count, at::get_num_threads())) {}
-  int64_t begin(int64_t part) const { return part * count / parts; }
-  int64_t first(int64_t block) const { return block * kBlockRows; }
-  int64_t size(int64_t block) const { return std::min(kBlockRows, rows - first(block)); }
-};
 
 /// Gradients of weight and bias from blocks of (g, x), visited as `prepare(block, bias sum)` has made them.
 struct LinearGradients {
@@ -122,10 +92,8 @@ struct Linear : torch::autograd::Function<Linear> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &copy = saved[1], &y = saved[2];
-    // The gradient that arrives is this node's alone to write on, unless it came expanded or as f32.
     auto g = contiguous_bf16(gradients[0]);
-    const bool is_shared = g.is_same(gradients[0]) && (g.use_count() > 2 || g.storage().use_count() > 1);
-    if (y.defined() && is_shared) g = g.clone();
+    if (y.defined() && is_read_elsewhere(g, gradients[0])) g = g.clone();
     uint16_t* const to = mutable_bits(g);
     const uint16_t* const out = y.defined() ? bits(y) : nullptr;
     const int64_t width = g.size(1);
@@ -135,75 +103,6 @@ struct Linear : torch::autograd::Function<Linear> {
     at::Tensor dx;
     if (context->needs_input_grad(0)) dx = at::mm(g, copy);
     return {dx, sums.weight, sums.bias, at::Tensor(), at::Tensor()};
-  }
-};
-
-INTERPLAY_CLONES void dot_rows(const uint16_t* x, const float* w, float bias, int64_t rows, int64_t width, float* z) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const uint16_t* const at = x + r * width;
-    simd::Floats sum{};
-    int64_t k = 0;
-    for (; k + simd::kLanes <= width; k += simd::kLanes) sum += simd::load(at + k) * simd::load(w + k);
-    float rest = bias;
-    for (; k < width; ++k) rest += simd::widen(at[k]) * w[k];
-    z[r] = simd::sum(sum) + rest;
-  }
-}
-
-/// dx [rows, width] = dz w, dw [width] += dz x
-INTERPLAY_CLONES void dot_gradient_rows(const uint16_t* x, const float* w, const float* dz, int64_t rows, int64_t width,
-                                        uint16_t* dx, float* dw) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const uint16_t* const from = x + r * width;
-    uint16_t* const to = dx + r * width;
-    int64_t k = 0;
-    for (; k + simd::kLanes <= width; k += simd::kLanes) {
-      simd::store(to + k, dz[r] * simd::load(w + k));
-      simd::store(dw + k, simd::load(dw + k) + dz[r] * simd::load(from + k));
-    }
-    for (; k < width; ++k) {
-      to[k] = simd::narrow(dz[r] * w[k]);
-      dw[k] += dz[r] * simd::widen(from[k]);
-    }
-  }
-}
-
-struct Dot : torch::autograd::Function<Dot> {
-  static at::Tensor run(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-    const int64_t n = x.size(0), width = x.size(1);
-    auto z = at::empty({n, 1}, weight.options());
-    const float b = bias.item<float>();
-    const Blocks blocks(n);
-    const uint16_t* const from = bits(x);
-    const float* const w = weight.const_data_ptr<float>();
-    float* const to = z.mutable_data_ptr<float>();
-    run_tasks(blocks.count, [&](int64_t i) {
-      dot_rows(from + blocks.first(i) * width, w, b, blocks.size(i), width, to + blocks.first(i));
-    });
-    return z;
-  }
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias) {
-    context->save_for_backward({x, weight});
-    return run(x, weight, bias);
-  }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1];
-    const auto dz = gradients[0].contiguous();
-    const int64_t n = x.size(0), width = x.size(1);
-    const Blocks blocks(n);
-    auto dx = at::empty_like(x);
-    auto sums = at::zeros({std::max<int64_t>(1, blocks.count), width}, weight.options());
-    const uint16_t* const from = bits(x);
-    const float *const w = weight.const_data_ptr<float>(), *const d = dz.const_data_ptr<float>();
-    uint16_t* const to = mutable_bits(dx);
-    float* const sum = sums.mutable_data_ptr<float>();
-    run_tasks(blocks.count, [&](int64_t i) {
-      const int64_t at = blocks.first(i);
-      dot_gradient_rows(from + at * width, w, d + at, blocks.size(i), width, to + at * width, sum + i * width);
-    });
-    return {dx, sums.sum(0, true), dz.sum(0)};
   }
 };
 
@@ -395,8 +294,7 @@ at::Tensor bf16_linear(const at::Tensor& x, const at::Tensor& weight, const at::
 }
 
 at::Tensor bf16_dot(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (!at::GradMode::is_enabled()) return Dot::run(x, weight, bias);
-  return Dot::apply(x, weight, bias);
+  return dot<uint16_t>(x, weight, bias);
 }
 
 at::Tensor bf16_cross(const at::Tensor& x0, const at::Tensor& weight, const at::Tensor& bias, Bf16Weight& copy) {

@@ -270,6 +270,7 @@ TableStorage::TableStorage(int64_t rows, int64_t width) : rows_(rows), width_(wi
 }
 
 TableStorage::~TableStorage() = default;
+StaleRows::~StaleRows() = default;
 
 void TableStorage::place(at::Tensor storage, int64_t weight_at, int64_t state_at, int64_t state_width) {
   storage_ = std::move(storage);
@@ -278,8 +279,31 @@ void TableStorage::place(at::Tensor storage, int64_t weight_at, int64_t state_at
   data_ = storage_.device().is_cpu() ? storage_.mutable_data_ptr<float>() + weight_at_ : nullptr;
 }
 
-at::Tensor TableStorage::weight() const { return storage_.narrow(1, weight_at_, width_); }
-at::Tensor TableStorage::state() const { return storage_.narrow(1, state_at_, state_width_); }
+at::Tensor TableStorage::weight() const {
+  if (stale_) stale_->refresh_all(*this);
+  return storage_.narrow(1, weight_at_, width_);
+}
+
+at::Tensor TableStorage::state() const {
+  if (stale_) stale_->refresh_all(*this);
+  return storage_.narrow(1, state_at_, state_width_);
+}
+
+void TableStorage::refresh(const at::Tensor& ids, std::span<const TableStorage* const> tables) {
+  std::map<const TableStorage*, std::vector<size_t>> columns;  // of one table: one after the other
+  for (size_t f = 0; f < tables.size(); ++f) {
+    if (tables[f]->stale_) columns[tables[f]].push_back(f);
+  }
+  if (columns.empty()) return;
+  const StageScope stage(Stage::row_update);
+  const std::vector<std::pair<const TableStorage*, std::vector<size_t>>> work(columns.begin(), columns.end());
+  const int32_t* const data = ids.const_data_ptr<int32_t>();
+  run_tasks(int64_t(work.size()), [&](int64_t i) {
+    const auto& [table, own] = work[size_t(i)];
+    for (const size_t f : own)
+      table->stale_->refresh(*table, data + int64_t(f) * ids.stride(1), ids.stride(0), ids.size(0));
+  });
+}
 
 void TableStorage::reserve_state(int64_t width) { arrange({{{this, width}}}); }
 
@@ -293,6 +317,9 @@ void TableStorage::arrange(const std::vector<std::vector<Place>>& joint) {
   std::vector<Row> rows;
   int64_t floats = 0;
   for (const auto& places : joint) {
+    for (const auto& p : places) {
+      if (p.table->stale_) p.table->stale_->refresh_all(*p.table);
+    }
     if (!places.front().table->device().is_cpu()) {
       for (const auto& [table, state_width] : places) {
         const auto state = at::zeros({table->rows_, state_width}, table->storage_.options());

@@ -10,6 +10,7 @@
 #include <interplay/base/error.h>
 
 #include "nn/bf16_layers.h"
+#include "nn/f32_layers.h"
 
 namespace interplay::nn {
 namespace {
@@ -96,6 +97,7 @@ MlpImpl::MlpImpl(int64_t in, MlpOptions options)
                       options.activation, fmt::join(activation_names(), ", "));
       layer.activation = known->second;
     }
+    layer.is_relu_alone = is_relu_ && options.norm == "none";
     layer.bf16 = std::make_shared<Bf16Weight>();
     layers_.push_back(std::move(layer));
     out_ = width;
@@ -108,9 +110,8 @@ MlpImpl::MlpImpl(int64_t in, MlpOptions options)
 
 at::Tensor MlpImpl::forward_bf16(at::Tensor x) {
   for (auto& layer : layers_) {
-    const bool fused = is_relu_ && !layer.batch_norm && !layer.layer_norm;
-    x = bf16_linear(x, layer.linear->weight, layer.linear->bias, fused, *layer.bf16);
-    if (!fused) {
+    x = bf16_linear(x, layer.linear->weight, layer.linear->bias, layer.is_relu_alone, *layer.bf16);
+    if (!layer.is_relu_alone) {
       x = x.to(at::kFloat);
       if (layer.batch_norm) x = normalise(layer.batch_norm, x);
       if (layer.layer_norm) x = layer.layer_norm(x);
@@ -126,13 +127,19 @@ at::Tensor MlpImpl::forward_bf16(at::Tensor x) {
 
 at::Tensor MlpImpl::forward(at::Tensor x) {
   if (in_bf16(x)) return forward_bf16(std::move(x));
+  const bool fused = is_fused_f32(x);
   for (auto& layer : layers_) {
-    x = layer.linear(x);
-    if (layer.batch_norm) x = normalise(layer.batch_norm, x);
-    if (layer.layer_norm) x = layer.layer_norm(x);
-    x = is_relu_ ? x.relu_() : layer.activation(x);  // in place: nothing else reads what it is computed from
+    if (fused && layer.is_relu_alone) {
+      x = f32_linear_relu(x, layer.linear->weight, layer.linear->bias);
+    } else {
+      x = layer.linear(x);
+      if (layer.batch_norm) x = normalise(layer.batch_norm, x);
+      if (layer.layer_norm) x = layer.layer_norm(x);
+      x = is_relu_ ? x.relu_() : layer.activation(x);  // in place: nothing else reads what it is computed from
+    }
     if (dropout_ > 0) x = at::dropout(x, dropout_, is_training());
   }
+  if (fused && output_ && output_->weight.size(0) == 1) return f32_dot(x, output_->weight, output_->bias);
   return output_ ? output_(x) : x;
 }
 

@@ -18,12 +18,15 @@ namespace interplay::nn {
 class TableReader {
  public:
   TableReader() = default;  ///< of no field
-  /// ids i32 [B, F], F tables; both outlive the reader.
+  /// ids i32 [B, F], F tables; both outlive the reader. Rows that are stale are brought up to date here.
   template <class Tables>
   TableReader(const at::Tensor& ids, const Tables& tables)
       : ids_(ids.const_data_ptr<int32_t>()), id_row_(ids.stride(0)), id_column_(ids.stride(1)) {
-    for (size_t f = 0; f < tables.size(); ++f) {
-      const TableStorage& t = *storage_of(tables[f]);
+    std::vector<const TableStorage*> storages;
+    for (const auto& table : tables) storages.push_back(storage_of(table));
+    TableStorage::refresh(ids, storages);
+    for (size_t f = 0; f < storages.size(); ++f) {
+      const TableStorage& t = *storages[f];
       constexpr int64_t kCached = 1 << 14;  // floats; smaller tables stay in the second-level cache by themselves
       tables_.push_back({t.data(), t.stride(), t.width(), t.rows() * t.stride() > kCached});
       if (tables_.back().large) large_.push_back(f);

@@ -60,11 +60,14 @@ class RowwiseAdagrad final : public RowRule<RowwiseAdagrad> {
 
   INTERPLAY_INLINE void row(float* __restrict w, const float* __restrict g, float* __restrict s, int64_t width,
                             const AdagradConstants& c) const {
-    float square = 0;
-    for (int64_t k = 0; k < width; ++k) square += g[k] * g[k];
+    simd::Floats squares{};
+    int64_t k = 0;
+    for (; k + simd::kLanes <= width; k += simd::kLanes) squares += simd::load(g + k) * simd::load(g + k);
+    float square = simd::sum(squares);
+    for (; k < width; ++k) square += g[k] * g[k];
     s[0] += square / float(width);
     const float scale = c.lr / (std::sqrt(s[0]) + c.eps);
-    for (int64_t k = 0; k < width; ++k) w[k] -= scale * g[k];
+    for (k = 0; k < width; ++k) w[k] -= scale * g[k];
   }
 
   using RowRule::update;

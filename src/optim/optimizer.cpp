@@ -3,6 +3,7 @@
 namespace interplay {
 
 Optimizer::~Optimizer() = default;
+Optimizer::Rest::~Rest() = default;
 
 void Optimizer::start(const at::Tensor&, at::Tensor) const {}
 

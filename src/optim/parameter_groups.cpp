@@ -12,6 +12,7 @@
 
 #include "nn/simd.h"
 #include "nn/tasks.h"
+#include "optim/resting_rows.h"
 
 namespace interplay {
 namespace {
@@ -20,6 +21,7 @@ struct Group {
   std::string name;
   GroupOptions options;
   std::shared_ptr<Optimizer> rule;
+  std::shared_ptr<RestingRows> resting;  // of tables that move every row at every step
 };
 
 struct DenseParameter {
@@ -342,7 +344,7 @@ struct ParameterGroups::State {
     }
   }
 
-  /// Some touched rows of lazy tables: sums their gradients, unless that is done, and moves them.
+  /// Some touched rows: sums their gradients, unless that is done, and moves them.
   template <class Info>
   static void move_touched(const Stretch& work, const Info& info, float scale) {
     const auto& together = *work.tables;
@@ -397,9 +399,26 @@ struct ParameterGroups::State {
     return norms;
   }
 
-  /// Touched rows of lazy tables, those that the same ids have read together.
+  /// Rows that wait for steps have to take them before the present one; those read in this step have.
+  static void refresh_touched(const std::vector<TableParameter*>& tables) {
+    run_tasks(int64_t(tables.size()), [&](int64_t i) {
+      const auto& t = *tables[size_t(i)];
+      const auto rows = t.table->table().touched_rows();
+      if (t.group->resting) t.group->resting->refresh(t.table->table(), rows.data(), 1, int64_t(rows.size()));
+    });
+  }
+
+  static std::vector<nn::TableStorage*> storages_of(const std::vector<TableParameter*>& tables, const Group& group) {
+    std::vector<nn::TableStorage*> out;
+    for (auto* t : tables) {
+      if (t->group == &group) out.push_back(&t->table->table());
+    }
+    return out;
+  }
+
+  /// Touched rows, those that the same ids have read together.
   template <class Info>
-  static void move_lazy(const std::vector<TableParameter*>& tables, const Info& info, float scale) {
+  static void move_touched_rows(const std::vector<TableParameter*>& tables, const Info& info, float scale) {
     std::vector<Together> all;
     std::map<const void*, size_t> known;
     for (auto* t : tables) {
@@ -527,9 +546,26 @@ ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& 
   }
   nn::TableStorage::arrange(places_of(state_->tables));
   for (auto& t : state_->tables) t.group->rule->start(t.table->table().weight(), t.table->table().state());
+  for (auto& [name, group] : state_->groups) {
+    if (group.options.mode == "lazy") continue;
+    std::vector<nn::TableStorage*> tables;
+    for (auto& t : state_->tables) {
+      if (t.group == &group) tables.push_back(&t.table->table());
+    }
+    if (tables.empty()) continue;
+    group.resting = std::make_shared<RestingRows>(tables, group.rule->rest(group.options.l2, group.options.l1));
+    for (auto* t : tables) t->set_stale(group.resting);
+  }
 }
 
-ParameterGroups::~ParameterGroups() = default;
+ParameterGroups::~ParameterGroups() {
+  for (auto& [name, group] : state_->groups) {
+    if (group.resting) group.resting->refresh_all();
+  }
+  for (auto& t : state_->tables) {
+    if (t.group->resting) t.table->table().set_stale(nullptr);
+  }
+}
 
 Config ParameterGroups::resolve(const Config& config) {
   Config given = config;
@@ -568,19 +604,27 @@ double ParameterGroups::step(const Step& step) {
   const auto moves = [&](const Group* group) {
     return step.only.empty() || std::find(step.only.begin(), step.only.end(), group->name) != step.only.end();
   };
-  std::vector<TableParameter*> lazy, whole, elsewhere;
+  const bool may_rest = step.clip_norm <= 0;  // a norm over all rows needs them now
+  for (auto& [name, group] : s.groups) {
+    if (group.resting && !may_rest) group.resting->refresh_all();
+  }
+  std::vector<TableParameter*> touched, whole, elsewhere;
   for (auto& t : s.tables) {
     auto& table = t.table->table();
     const bool is_lazy = t.group->options.mode == "lazy";
     if (!moves(t.group)) {
       table.clear();
-    } else if (!is_lazy || table.touched()) {
-      (!table.device().is_cpu() ? elsewhere : is_lazy ? lazy : whole).push_back(&t);
+    } else if (!table.device().is_cpu()) {
+      if (!is_lazy || table.touched()) elsewhere.push_back(&t);
+    } else if (!is_lazy && !may_rest) {
+      whole.push_back(&t);
+    } else if (table.touched()) {
+      touched.push_back(&t);
     }
   }
   std::vector<nn::TableStorage*> storages;
   std::vector<TableParameter*> here;
-  for (const auto* list : {&lazy, &whole}) here.insert(here.end(), list->begin(), list->end());
+  for (const auto* list : {&touched, &whole}) here.insert(here.end(), list->begin(), list->end());
   for (auto* t : here) storages.push_back(&t->table->table());
   nn::TableStorage::sort(storages);
   for (auto* t : elsewhere) s.take_gradients(*t);
@@ -613,7 +657,15 @@ double ParameterGroups::step(const Step& step) {
     return StepInfo{s.steps, group->options.lr * step.lr_factor, rows && group->options.mode == "lazy"};
   };
   const auto of_rows = [&](const Group* group) { return info(group, true); };
-  State::move_lazy(lazy, of_rows, float(scale));
+  State::refresh_touched(touched);
+  State::move_touched_rows(touched, of_rows, float(scale));
+  for (auto& [name, group] : s.groups) {
+    if (group.resting && may_rest && moves(&group))
+      group.resting->stepped(of_rows(&group), State::storages_of(touched, group));
+  }
+  for (auto& t : s.tables) {
+    if (t.group->resting && may_rest) t.weight_norm2 = -1;
+  }
   State::move_all_rows(whole, of_rows, float(scale), step.clip_norm > 0);
   for (auto* t : elsewhere) {
     s.move_anywhere(*t, of_rows(t->group), float(scale));

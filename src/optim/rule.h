@@ -1,5 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
 #include <interplay/optim/optimizer.h>
 
 #include "nn/simd.h"
@@ -17,8 +22,60 @@ class RowRule : public Optimizer {
     run(rule, rows, rule.constants(step));
   }
   using Optimizer::update;
+  std::unique_ptr<Rest> rest(double l2, double l1) const final {
+    return std::make_unique<RestOf>(static_cast<const Rule&>(*this), float(l2), float(l1));
+  }
 
  private:
+  class RestOf final : public Rest {
+   public:
+    RestOf(const Rule& rule, float l2, float l1) : rule_(rule), l2_(l2), l1_(l1) {}
+    void add(const StepInfo& step) override { kept_.push_back(rule_.constants(step)); }
+    void clear() override { kept_.clear(); }
+    int64_t steps() const override { return int64_t(kept_.size()); }
+    void move(const Rows& rows, const int32_t* taken) const override { run_rest(*this, rows, taken); }
+
+    const Rule& rule_;
+    const float l2_, l1_;
+    std::vector<decltype(std::declval<const Rule&>().constants(std::declval<const StepInfo&>()))> kept_;
+  };
+  INTERPLAY_CLONES static void run_rest(const RestOf& rest, const Rows& rows, const int32_t* taken) {
+    switch (rows.width) {
+      case 1: return rest_loop<1>(rest, rows, taken);
+      case 8: return rest_loop<8>(rest, rows, taken);
+      case 16: return rest_loop<16>(rest, rows, taken);
+      case 32: return rest_loop<32>(rest, rows, taken);
+      default: return rest_loop<0>(rest, rows, taken);
+    }
+  }
+  /// Some rows at a time, all of them step by step: a row's steps wait for each other, rows do not.
+  template <int64_t kWidth>
+  INTERPLAY_INLINE static void rest_loop(const RestOf& rest, const Rows& rows, const int32_t* taken) {
+    constexpr int64_t kTogether = 8;
+    const int64_t width = kWidth > 0 ? kWidth : rows.width, steps = rest.steps();
+    float fixed[kWidth > 0 ? kWidth : 1];
+    std::vector<float> any(kWidth > 0 ? 0 : size_t(width));
+    float* const g = kWidth > 0 ? fixed : any.data();
+    for (int64_t first = 0; first < rows.count; first += kTogether) {
+      const int64_t count = std::min(kTogether, rows.count - first);
+      float *w[kTogether], *s[kTogether];
+      for (int64_t r = 0; r < count; ++r) {
+        const int64_t place = rows.index ? rows.index[first + r] : first + r;
+        w[r] = rows.w + place * rows.w_stride, s[r] = rows.s + place * rows.s_stride;
+      }
+      for (int64_t step = *std::min_element(taken + first, taken + first + count); step < steps; ++step) {
+        for (int64_t r = 0; r < count; ++r) {
+          if (taken[first + r] > step) continue;
+          for (int64_t k = 0; k < width; ++k) g[k] = rest.l2_ * w[r][k];
+          if (rest.l1_ != 0) {
+            for (int64_t k = 0; k < width; ++k) g[k] += rest.l1_ * float((w[r][k] > 0) - (w[r][k] < 0));
+          }
+          rest.rule_.row(w[r], g, s[r], width, rest.kept_[size_t(step)]);
+        }
+      }
+    }
+  }
+
   template <class Constants>
   INTERPLAY_CLONES static void run(const Rule& rule, const Rows& rows, const Constants& constants) {
     switch (rows.width) {  // a width the compiler knows needs no loop

@@ -44,6 +44,15 @@ class INTERPLAY_API RowGradient {
 };
 
 struct SortedReads;
+class TableStorage;
+
+/// Who knows how to bring rows up to date whose weights are left behind until somebody reads them. For many threads.
+class INTERPLAY_API StaleRows {
+ public:
+  virtual ~StaleRows();
+  virtual void refresh(const TableStorage& table, const int32_t* ids, int64_t stride, int64_t count) = 0;
+  virtual void refresh_all(const TableStorage& table) = 0;
+};
 
 /// The memory of one embedding table: a row's weights and its optimizer state, so that an update touches one stretch of
 /// memory; tables that the same ids read may share their rows (arrange()). Also the tape on which backward passes leave
@@ -59,9 +68,10 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
   int64_t rows() const { return rows_; }
   int64_t width() const { return width_; }  ///< K
   int64_t stride() const { return stride_; }
-  at::Tensor weight() const;  ///< f32 [rows, K], a view into the storage
-  at::Tensor state() const;   ///< f32 [rows, S], a view; S = 0 until reserve_state()
-  /// Weights and state of row r on the CPU: data() + r * stride() and state_data() + r * stride().
+  at::Tensor weight() const;  ///< f32 [rows, K], a view into the storage; brings stale rows up to date
+  at::Tensor state() const;   ///< f32 [rows, S], a view likewise; S = 0 until reserve_state()
+  /// Weights and state of row r on the CPU: data() + r * stride() and state_data() + r * stride(). Stale rows have to
+  /// be brought up to date before, by refresh().
   float* data() const { return data_; }
   float* state_data() const { return data_ + (state_at_ - weight_at_); }
   /// The whole row, with whatever tables share it: row_data() + r * stride(), stride() floats.
@@ -73,6 +83,11 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
   void reserve_state(int64_t width);  ///< makes room for S floats of state a row, zeroed; keeps weights
   void to(at::Device device);
   at::Device device() const { return storage_.device(); }
+
+  /// From now on rows may be stale; nullptr: none is.
+  void set_stale(std::shared_ptr<StaleRows> stale) { stale_ = std::move(stale); }
+  /// Brings the rows up to date that column f of ids reads of table f: i32 [n, F], F tables.
+  static void refresh(const at::Tensor& ids, std::span<const TableStorage* const> tables);
 
   struct Place {
     TableStorage* table;
@@ -126,6 +141,7 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
   float* data_ = nullptr;                                   // of the first weight; nullptr on another device
   std::vector<Entry> tape_;
   std::vector<int32_t> merged_;  // rows of all entries, where they differ
+  std::shared_ptr<StaleRows> stale_;
 };
 
 /// An embedding table as a module. Its rows show up under the module's name in saved weights ("fields.item_id.weight").

@@ -66,6 +66,7 @@ class INTERPLAY_API MlpImpl : public torch::nn::Module {
     torch::nn::BatchNorm1d batch_norm{nullptr};
     torch::nn::LayerNorm layer_norm{nullptr};
     std::function<at::Tensor(const at::Tensor&)> activation;
+    bool is_relu_alone = false;  // linear and relu, no normalisation
     std::shared_ptr<Bf16Weight> bf16;
   };
   at::Tensor forward_bf16(at::Tensor x);

@@ -51,6 +51,18 @@ class INTERPLAY_API Optimizer {
     const int32_t* index = nullptr;  ///< where given, row r lives at w + index[r] * w_stride, s likewise; g stays r
   };
   virtual void update(const Rows& rows, const StepInfo& step) const = 0;
+  /// Steps that rows without a gradient have taken by the penalty l2 w + l1 sign(w) alone, kept until somebody reads
+  /// those rows: moving them then gives what moving them at once would have given. One thread adds, many may move.
+  class INTERPLAY_API Rest {
+   public:
+    virtual ~Rest();
+    virtual void add(const StepInfo& step) = 0;
+    virtual void clear() = 0;
+    virtual int64_t steps() const = 0;  ///< kept
+    /// Rows as in update() without gradients; of the kept steps, row r has taken the first `taken[r]`.
+    virtual void move(const Rows& rows, const int32_t* taken) const = 0;
+  };
+  virtual std::unique_ptr<Rest> rest(double l2, double l1) const = 0;
   /// The reference twin of update(), for any device: w f32 [R, K], g [R, K], s [R, S]; w and s are written in place.
   virtual void update(at::Tensor w, const at::Tensor& g, at::Tensor s, const StepInfo& step) const = 0;
 };

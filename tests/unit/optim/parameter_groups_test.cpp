@@ -372,6 +372,51 @@ TEST(ParameterGroups, TablesThatShareRowsMoveAsThoseThatDoNot) {
   }
 }
 
+// Rows that nobody reads wait for their steps; a norm to clip by has every row move at once, which is the oracle.
+TEST(ParameterGroups, RowsThatRestEndWhereThoseEndThatMoveAtEveryStep) {
+  static constexpr int64_t kRows = 500;
+  struct Tables : torch::nn::Module {
+    nn::Embedding a{register_module("a", nn::Embedding(kRows, 16, 0.5))};
+    nn::Embedding b{register_module("b", nn::Embedding(kRows, 5, 0.5))};
+    nn::Embedding c{register_module("c", nn::Embedding(kRows, 1, 0.5))};
+  };
+  const auto run = [](const std::string& options, double clip_norm, int steps) {
+    at::manual_seed(7);
+    Tables module;
+    ParameterGroups parameters(module, Config::parse(fmt::format("{{dense: sgd, embedding: {{{}}}}}", options)));
+    const auto ids_of = [](int step) {
+      at::manual_seed(step);
+      return at::randint(0, step % 3 == 0 ? kRows : 7, {40}, at::kInt);  // some rows often, some hardly ever
+    };
+    std::vector<at::Tensor> read;
+    for (int step = 0; step < steps; ++step) {
+      const auto ids = ids_of(step);
+      for (auto* table : {&module.a, &module.b, &module.c}) {
+        const auto e = (*table)(ids);
+        if (step % 50 == 49) read.push_back(e.detach().clone());
+        e.square().sum().backward();
+      }
+      parameters.step({.lr_factor = 1.0 / (1 + step % 5), .clip_norm = clip_norm});
+      if (step == 130) read.push_back(module.a->table().weight().clone());  // in the middle, all of them
+    }
+    for (auto* table : {&module.a, &module.b, &module.c}) {
+      read.push_back((*table)->table().weight().clone());
+      read.push_back((*table)->table().state().clone());
+    }
+    return read;
+  };
+  for (const char* options :
+       {"name: adam, lr: 0.01, l2: 0.1, mode: dense", "name: adam, lr: 0.01, l1: 0.01, mode: dense",
+        "name: sgd, lr: 0.01, momentum: 0.9, mode: dense", "name: adagrad, lr: 0.01, l2: 0.1, mode: dense",
+        "name: rowwise_adagrad, lr: 0.01, l2: 0.1, mode: dense", "name: ftrl, lr: 0.01, l1: 0.01, mode: dense"}) {
+    const auto resting = run(options, 0, 300), moving = run(options, 1e12, 300);
+    ASSERT_EQ(resting.size(), moving.size());
+    for (size_t i = 0; i < resting.size(); ++i)
+      EXPECT_TRUE(at::allclose(resting[i], moving[i], 1e-4, 1e-6))
+          << options << " " << i << " " << (resting[i] - moving[i]).abs().max().item<float>();
+  }
+}
+
 // The squares' sum of all weights is carried from one step to the next, unless somebody else changed them.
 TEST(ParameterGroups, NormOfAWholeTablesPenaltyIsThatOfTheWeightsAsTheyAre) {
   static constexpr int64_t kRows = 9000;
