@@ -43,6 +43,15 @@ struct Lookup {
   INTERPLAY_INLINE const float* other(int64_t b, int64_t f) const { return others + (b * other_fields + f) * width; }
 };
 
+/// Elements k .. k + 15 of a vector that comes from elsewhere; what is behind it may not be ours to read.
+INTERPLAY_INLINE simd::Floats other_lanes(const Lookup& x, int64_t b, int64_t f, int64_t k) {
+  const float* const e = x.other(b, f) + k;
+  if (k + simd::kLanes <= x.width) return simd::load(e);
+  simd::Floats lanes{};
+  for (int64_t i = 0; k + i < x.width; ++i) lanes[i] = e[i];
+  return lanes;
+}
+
 /// Calls visit(lanes) with elements k .. k + 15 of every field of batch row b; those past the width are zero.
 template <bool kWhole, class Visit>
 INTERPLAY_INLINE void each_field(const Lookup& x, const float* const* row, int64_t b, int64_t k, const Visit& visit) {
@@ -54,16 +63,7 @@ INTERPLAY_INLINE void each_field(const Lookup& x, const float* const* row, int64
       visit(simd::load_first(row[f] + k, x.tables.width(f) - k));
     }
   }
-  for (int64_t f = 0; f < x.other_fields; ++f) {
-    const float* const e = x.other(b, f) + k;
-    if (k + simd::kLanes <= x.width) {
-      visit(simd::load(e));
-    } else {  // what is behind may not be ours to read
-      simd::Floats lanes{};
-      for (int64_t i = 0; k + i < x.width; ++i) lanes[i] = e[i];
-      visit(lanes);
-    }
-  }
+  for (int64_t f = 0; f < x.other_fields; ++f) visit(other_lanes(x, b, f, k));
 }
 
 /// z [B] and, unless nullptr, sum [B, K] in rows of sum_stride(K)
@@ -85,7 +85,43 @@ INTERPLAY_INLINE void fm_loop(Lookup& x, int64_t begin, int64_t end, float* z, f
   }
 }
 
+/// The same numbers, for tables that take much memory: one field after another, for as many batch rows at a time as
+/// their sums fit the first-level cache.
+INTERPLAY_INLINE void fm_by_field(const Lookup& x, int64_t begin, int64_t end, float* z, float* sum) {
+  constexpr int64_t kRows = 256;
+  simd::Floats s[kRows], squares[kRows];
+  float total[kRows];
+  const size_t fields = x.tables.fields();
+  for (; begin < end; begin += kRows) {
+    const int64_t stop = std::min(end, begin + kRows), count = stop - begin;
+    std::fill_n(total, count, 0.f);
+    for (int64_t k = 0; k < x.width; k += simd::kLanes) {
+      for (int64_t i = 0; i < count; ++i) s[i] = squares[i] = simd::Floats{};
+      const auto add = [&](int64_t i, simd::Floats e) INTERPLAY_INLINE_LAMBDA {
+        s[i] += e;
+        squares[i] += e * e;
+      };
+      for (size_t f = 0; f < fields; ++f) {
+        const int64_t rest = x.tables.width(f) - k;
+        if (rest <= 0) continue;
+        x.tables.read_field(f, begin, stop, k, [&](int64_t i, const float* row) INTERPLAY_INLINE_LAMBDA {
+          add(i, simd::load_first(row, rest));
+        });
+      }
+      for (int64_t f = 0; f < x.other_fields; ++f) {
+        for (int64_t i = 0; i < count; ++i) add(i, other_lanes(x, begin + i, f, k));
+      }
+      for (int64_t i = 0; i < count; ++i) {
+        if (sum) simd::store(sum + (begin + i) * sum_stride(x.width) + k, s[i]);
+        total[i] += simd::sum(s[i] * s[i] - squares[i]);
+      }
+    }
+    for (int64_t i = 0; i < count; ++i) z[begin + i] = 0.5f * total[i];
+  }
+}
+
 INTERPLAY_CLONES void fm_rows(Lookup& x, int64_t begin, int64_t end, float* z, float* sum) {
+  if (x.tables.is_scattered()) return fm_by_field(x, begin, end, z, sum);
   return x.whole() ? fm_loop<true>(x, begin, end, z, sum) : fm_loop<false>(x, begin, end, z, sum);
 }
 
@@ -101,20 +137,20 @@ INTERPLAY_INLINE void sum_loop(Lookup& x, int64_t begin, int64_t end, float* out
   }
 }
 
-/// K = 1: out [B]. Sixteen batch rows at a time, so that their sums do not wait for each other.
+/// K = 1: out [B]. One field after another for some batch rows at a time, so that their sums do not wait for each other
+/// and rows of one table are read together.
 INTERPLAY_INLINE void sum_scalars(const Lookup& x, int64_t begin, int64_t end, float* out) {
-  const size_t fields = x.tables.fields();
-  for (int64_t b = begin; b < end; b += simd::kLanes) {
-    const int64_t count = std::min(simd::kLanes, end - b), next = std::min(simd::kLanes, end - b - count);
-    float s[simd::kLanes] = {};
-    for (size_t f = 0; f < fields; ++f) {
-      for (int64_t i = 0; i < count; ++i) s[i] += *x.tables.row(b + i, f);
-      for (int64_t i = 0; x.tables.is_large(f) && i < next; ++i)
-        __builtin_prefetch(x.tables.row(b + count + i, f), 0, 3);
+  constexpr int64_t kRows = 1024;
+  for (; begin < end; begin += kRows) {
+    const int64_t stop = std::min(end, begin + kRows);
+    float* const to = out + begin;
+    std::fill_n(to, stop - begin, 0.f);
+    for (size_t f = 0; f < x.tables.fields(); ++f) {
+      x.tables.read_field(f, begin, stop, 0,
+                          [&](int64_t i, const float* row) INTERPLAY_INLINE_LAMBDA { to[i] += *row; });
     }
-    for (int64_t i = 0; i < count; ++i) {
-      for (int64_t f = 0; f < x.other_fields; ++f) s[i] += *x.other(b + i, f);
-      out[b + i] = s[i];
+    for (int64_t b = begin; b < stop; ++b) {
+      for (int64_t f = 0; f < x.other_fields; ++f) out[b] += *x.other(b, f);
     }
   }
 }

@@ -30,6 +30,7 @@ class TableReader {
       constexpr int64_t kCached = 1 << 14;  // floats; smaller tables stay in the second-level cache by themselves
       tables_.push_back({t.data(), t.stride(), t.width(), t.rows() * t.stride() > kCached});
       if (tables_.back().large) large_.push_back(f);
+      floats_ += t.rows() * t.stride();
     }
     rows_.resize(tables_.size());
   }
@@ -40,9 +41,32 @@ class TableReader {
     return std::all_of(tables_.begin(), tables_.end(), [&](const Table& t) { return t.width == width; });
   }
 
+  /// Whether reading one field after another pays: rows of one table lie on fewer pages than those of all.
+  bool is_scattered() const {
+    constexpr int64_t kFewPages = 1 << 24;  // floats
+    return floats_ > kFewPages;
+  }
+
   INTERPLAY_INLINE int64_t id(int64_t b, size_t f) const { return ids_[b * id_row_ + int64_t(f) * id_column_]; }
   INTERPLAY_INLINE const float* row(int64_t b, size_t f) const {
     return tables_[f].rows + id(b, f) * tables_[f].stride;
+  }
+
+  /// The row of field f for each batch row begin .. end in turn, those ahead being on their way: visit(i, row), i from
+  /// 0.
+  template <class Visit>
+  INTERPLAY_INLINE void read_field(size_t f, int64_t begin, int64_t end, int64_t k, const Visit& visit) const {
+    constexpr int64_t kAhead = 24;
+    const Table& t = tables_[f];
+    const int32_t* id = ids_ + begin * id_row_ + int64_t(f) * id_column_;
+    for (int64_t i = 0; i < end - begin; ++i, id += id_row_) {
+      if (i + kAhead < end - begin) {
+        const float* const next = t.rows + int64_t(id[kAhead * id_row_]) * t.stride + k;
+        __builtin_prefetch(next, 0, 3);
+        __builtin_prefetch(next + std::min(simd::kLanes, t.width) - 1, 0, 3);
+      }
+      visit(i, t.rows + int64_t(*id) * t.stride + k);
+    }
   }
 
   /// The rows of batch row b, [F]; b + 1 is fetched if it is below `end`.
@@ -73,6 +97,7 @@ class TableReader {
   int64_t id_row_ = 0, id_column_ = 0;
   std::vector<Table> tables_;
   std::vector<size_t> large_;
+  int64_t floats_ = 0;  // of all tables
   std::vector<const float*> rows_;
 };
 

@@ -154,8 +154,9 @@ at::Tensor penalty_gradient(const at::Tensor& w, const GroupOptions& o) { return
 
 bool has_penalty(const GroupOptions& o) { return o.l1 != 0 || o.l2 != 0; }
 
-constexpr int64_t kBlock = 32;  // rows whose gradients are built at a time: they stay in the first-level cache
-constexpr int64_t kTouchedPerTask = 8 * kBlock, kRowsPerTask = 128 * kBlock, kDensePerTask = 16384;
+constexpr int64_t kBlock = 32;          // rows whose gradients are built at a time: they stay in the first-level cache
+constexpr int64_t kTouchedBlock = 128;  // touched rows likewise, those of the next block being on their way
+constexpr int64_t kTouchedPerTask = 16 * kTouchedBlock, kRowsPerTask = 128 * kBlock, kDensePerTask = 16384;
 
 }  // namespace
 
@@ -338,8 +339,8 @@ struct ParameterGroups::State {
       const char* const from = reinterpret_cast<const char*>(table.row_data());
       for (const int64_t r : rows) {
         const char* const row = from + r * bytes;
-        for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 1, 3);
-        __builtin_prefetch(row + bytes - 1, 1, 3);
+        for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 3);
+        __builtin_prefetch(row + bytes - 1, 0, 3);
       }
     }
   }
@@ -351,20 +352,20 @@ struct ParameterGroups::State {
     const auto touched = together.tables.front()->table->table().touched_rows();
     const int64_t end = work.first + work.count;
     const auto block = [&](int64_t first) {
-      return touched.subspan(size_t(first), size_t(std::max<int64_t>(0, std::min(kBlock, end - first))));
+      return touched.subspan(size_t(first), size_t(std::max<int64_t>(0, std::min(kTouchedBlock, end - first))));
     };
     prefetch(together, block(work.first));
-    for (int64_t first = work.first; first < end; first += kBlock) {
+    for (int64_t first = work.first; first < end; first += kTouchedBlock) {
       const auto rows = block(first);
       const auto count = int64_t(rows.size());
-      if (first + kBlock < end) prefetch(together, block(first + kBlock));
+      if (first + kTouchedBlock < end) prefetch(together, block(first + kTouchedBlock));
       for (auto* const t : together.tables) {
         auto& table = t->table->table();
         const int64_t width = table.width(), stride = table.stride();
         const auto& options = t->group->options;
         float* g = t->sums.data() + first * width;
         if (!t->summed) {
-          g = room(size_t(kBlock * width));
+          g = room(size_t(kTouchedBlock * width));
           table.sum_gradients(first, count, g);
           if (has_penalty(options))
             add_penalty(table.data(), stride, rows.data(), g, count, width, float(options.l2), float(options.l1));
