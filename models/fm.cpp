@@ -1,4 +1,4 @@
-// FM (Rendle 2010): linear term and the inner products of all pairs of fields.
+// FM (Rendle 2010): linear term and the inner products of all pairs of fields, or of those that a search has kept.
 #include <interplay/model.h>
 
 namespace {
@@ -8,23 +8,28 @@ class Fm final : public interplay::Model {
   struct Options {
     int64_t embedding_dim = 16;
     double init_std = 1e-4;
+    interplay::InteractionOptions interactions;
     void visit(auto&& field) {
       field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
       field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
+      interactions.visit(field);
     }
   };
 
   Fm(const interplay::Schema& schema, const Options& o)
       : linear_(register_module("linear", interplay::FieldLinear(schema))),
-        fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))) {}
+        fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
+        interactions_(register_module("interactions",
+                                      interplay::FieldInteractions(schema, fields_, o.interactions, o.init_std))) {}
 
   interplay::Output forward(const interplay::Features& x) override {
-    return linear_(x) + interplay::nn::fm(fields_(x));  // [B]
+    return linear_(x) + interactions_->sum(x, fields_(x));  // [B]
   }
 
  private:
   interplay::FieldLinear linear_;
   interplay::FieldEmbedding fields_;
+  interplay::FieldInteractions interactions_;
 };
 
 INTERPLAY_REGISTER_MODEL("fm", Fm, "linear term + pairwise inner products (factorisation machine)");

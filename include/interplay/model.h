@@ -2,9 +2,11 @@
 
 /// Everything a model's author needs.
 #include <interplay/core/field_embedding.h>
+#include <interplay/core/interactions.h>
 #include <interplay/core/model.h>
 #include <interplay/nn/attention.h>
 #include <interplay/nn/cross.h>
 #include <interplay/nn/ffm.h>
 #include <interplay/nn/fm.h>
+#include <interplay/nn/interactions.h>
 #include <interplay/nn/mlp.h>

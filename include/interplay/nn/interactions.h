@@ -1,0 +1,66 @@
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <interplay/nn/embedding.h>
+#include <interplay/nn/field_vectors.h>
+
+namespace interplay::nn {
+
+/// Products of the vectors of sets of fields. A list of P sets of one order o is an i64 tensor [P, o] of field numbers;
+/// any order of sets and of fields within a set is computed, the lexicographic one is fast, since neighbours then share
+/// all but their last field. Orders from 2 to 4. On the CPU [B, P, K] is never made.
+
+/// All sets of `order` fields in lexicographic order: i64 [C(F, o), o]
+INTERPLAY_API at::Tensor all_sets(int64_t fields, int64_t order);
+
+/// z_bp = sum over k of the product of e_bfk over the fields f of set p: f32 [B, F, K], i64 [P, o] -> f32 [B, P].
+/// Throws Error on a list of another shape or kind, and on a field that is not there.
+INTERPLAY_API at::Tensor set_products(const FieldVectors& fields, const at::Tensor& sets);
+
+/// Batch norm of products, without scale and shift: z^ = (z - mean) / sqrt(variance + eps).
+struct ProductNorm {
+  at::Tensor mean, variance;  ///< f32 [P], running; undefined: z^ = z
+  bool from_batch = false;    ///< by the batch's own mean and (biased) variance, which the running ones then follow
+  double eps = 1e-3;          ///< TensorFlow's, which AutoFIS was made with
+  double momentum = 0.01;     ///< of the batch in the running statistics
+};
+
+/// sum over p of gate_p z^_bp, in one pass over sets and rows that keeps neither z nor z^: gates f32 [P] -> f32 [B].
+/// A set whose gate is 0 costs its product while training, for a gate may open again, and nothing in evaluation; its
+/// fields get no gradient from it.
+INTERPLAY_API at::Tensor gated_sum(const FieldVectors& fields, const at::Tensor& sets, const at::Tensor& gates,
+                                   const ProductNorm& norm);
+
+/// gate_p z^_bp: f32 [B, P]
+INTERPLAY_API at::Tensor gated_products(const FieldVectors& fields, const at::Tensor& sets, const at::Tensor& gates,
+                                        const ProductNorm& norm);
+
+struct GateOptions {
+  bool norm = true;  ///< normalises products, so that a gate's size says what its set is worth (AutoFIS, section 3.2)
+  double norm_eps = 1e-3, norm_momentum = 0.01;
+  double start = 0.6, spread = 0.001;  ///< gates start from U(start - spread, start + spread)
+};
+
+/// Interactions behind gates (Liu et al. 2020, AutoFIS, arXiv:2003.11235, eq. 9): products of sets of fields, batch
+/// norm without affine, times a trainable gate each. A batch of one row is normalised by the running statistics.
+/// Parameter group: gates.
+class INTERPLAY_API GatedProductsImpl : public torch::nn::Module, public ParameterGroup {
+ public:
+  explicit GatedProductsImpl(at::Tensor sets, const GateOptions& options = {});  ///< i64 [P, o]
+  at::Tensor forward(const FieldVectors& fields);                                ///< f32 [B, F, K] -> f32 [B, P]
+  at::Tensor sum(const FieldVectors& fields);  ///< the same, summed over sets: f32 [B]
+  std::string parameter_group() const override { return "gates"; }
+  const at::Tensor& sets() const { return sets_; }
+  at::Tensor gate;                       ///< f32 [P]
+  at::Tensor running_mean, running_var;  ///< f32 [P], buffers; undefined without norm
+
+ private:
+  ProductNorm norm_of(const FieldVectors& fields) const;
+  at::Tensor sets_;
+  GateOptions options_;
+};
+TORCH_MODULE(GatedProducts);
+
+}  // namespace interplay::nn
