@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include <interplay/base/options.h>
@@ -19,8 +20,17 @@ struct SynthOptions {
   int64_t items = 0;
   int64_t fields = 6;
   int64_t categories = 60;
-  std::string pairs = "0-1,2-5,3-4";
+  std::optional<std::string> pairs;
+  std::string triples;
+  int64_t random_pairs = 0;
+  int64_t random_triples = 0;
+  std::string function = "table";
+  int64_t width = 8;
   double linear = 0.5;
+  int64_t decoys = 0;
+  double decoy = 1.5;
+  int64_t factors = 0;
+  double correlation = 0.5;
   double noise = 0.5;
 
   void visit(auto&& field) {
@@ -33,9 +43,24 @@ struct SynthOptions {
     field("items", items, "movielens: items; 0 = one for every 60 rows, at most 60000", Range{0, 1e9});
     field("fields", fields, "planted: categorical fields", Range{2, 1000});
     field("categories", categories, "planted: categories of all fields together", Range{4, 1e9});
-    field("pairs", pairs, "planted: pairs of fields whose interaction decides, as 0-1,2-5");
+    field("pairs", pairs,
+          "planted: pairs of fields whose interaction decides, as 0-1,2-5:inner,3-4:kernel:16 (function and width may "
+          "follow); where no set is asked for at all, 0-1,2-5,3-4");
+    field("triples", triples, "planted: triples of fields whose interaction decides, as 0-1-2,3-4-5:inner:4");
+    field("random_pairs", random_pairs, "planted: that many pairs more, chosen by the seed", Range{0, 1e6});
+    field("random_triples", random_triples, "planted: that many triples more, chosen by the seed", Range{0, 1e6});
+    field("function", function,
+          "planted: how a set acts where it does not say: by a table of effects, the inner product of hidden vectors, "
+          "or that product weighted by a kernel",
+          OneOf{{"table", "inner", "kernel"}});
+    field("width", width, "planted: hidden numbers that inner and kernel read where a set does not say",
+          Range{1, 4096});
     field("linear", linear, "planted: spread of a single category's effect; that of a planted pair's is 1",
           Range{0, 1e6});
+    field("decoys", decoys, "planted: fields in no set whose single categories act strongly", Range{0, 1000});
+    field("decoy", decoy, "planted: spread of the effect of a decoy's category", Range{0, 1e6});
+    field("factors", factors, "planted: hidden causes that the fields share; 0 = independent fields", Range{0, 1000});
+    field("correlation", correlation, "planted: correlation of two fields that share a factor", Range{0, 0.999});
     field("noise", noise, "planted: spread of the noise", Range{0, 1e6});
   }
 };
@@ -47,7 +72,14 @@ struct SynthOptions {
 ///   factors, so recent history tells more than the user's id.
 /// - `criteo`: `train|valid|test.txt` as Criteo's log (label, I1..I13, C1..C26; tab-separated, no header), Zipf-like
 ///   tokens up to millions a field, gaps, planted pairs; rows are independent. Written in a stream: any number of rows.
-/// - `planted`: `train|valid|test.csv` with header label,f0..: label = [linear terms + planted pairs + noise > median].
+/// - `planted`: `train|valid|test.csv` with header label,f0..: label = [sum + noise > median], where the sum has an
+/// effect
+///   of every category and one of every planted set of fields S. A `table` has an effect of every combination drawn
+///   from N(0, 1); `inner` is sum_d prod_{i in S} h_i,d / sqrt(width), `kernel` the same with weights k_d, mean
+///   square 1. A field has one hidden vector h for all its sets, of mean 0 and mean square 1 in every number. Fields
+///   that share a factor follow a Gaussian copula. `truth.yaml` lists what was planted, and the AUC that the sum
+///   without noise
+///   (`oracle.auc`) and its part of single categories (`oracle.linear_auc`) reach.
 ///
 /// criteo and planted come with a `data.yaml` that prepare() takes.
 INTERPLAY_API void synthesize(const SynthOptions& options, const std::filesystem::path& directory);
