@@ -336,8 +336,8 @@ def repeats(args):
 # xLearn scales each row to length one (by 1 / sqrt(39) here), starts the accumulators of Adagrad from 1, and moves after
 # each row. The same for weights that are not scaled, moved by the mean gradient of a batch: lr / sqrt(39), accumulators
 # from 39 / batch^2 on. From ten times that on FM gains .001 on valid and does not overfit within ten epochs.
-def like_xlearn(initial, **model):
-    rule = f'{{name: adagrad, lr: {XLEARN["lr"] / math.sqrt(39):.3g}, initial: {initial:.3g}}}'
+def like_xlearn(initial, l2=0, **model):
+    rule = f'{{name: adagrad, lr: {XLEARN["lr"] / math.sqrt(39):.3g}, initial: {initial:.3g}, l2: {l2:g}}}'
     return sets(optimizer__embedding=rule, optimizer__dense=rule, **{f'model__{k}': v for k, v in model.items()})
 
 
@@ -351,6 +351,10 @@ OURS_AGAINST_XLEARN = {
 }
 
 
+# To a given AUC on valid, chosen there: with L2 a faster start of FM pays.
+FASTEST = {'fm': like_xlearn(140 / BATCH**2, l2=2e-4, init_std=.01), 'ffm': OURS_AGAINST_XLEARN['ffm']}
+
+
 def row_of_xlearn(model, target):
     def run(data):
         row = Row(f'{model.upper()} train', 'xLearn', target)
@@ -361,8 +365,6 @@ def row_of_xlearn(model, target):
         return [row]
     return run
 
-
-FASTEST = {'fm': like_xlearn(140 / BATCH**2, init_std=.01), 'ffm': OURS_AGAINST_XLEARN['ffm']}  # to a given AUC
 
 
 def better(name, peers, seed):
