@@ -23,7 +23,7 @@ using Json = nlohmann::ordered_json;
 struct Arguments {
   std::vector<std::string> runs, metrics;
   std::string data, split = "test", by, against;
-  int64_t batch_size = 16384, min_rows = 1;
+  int64_t batch_size = 4096, min_rows = 1;
   std::string precision = "fp32";
   bool json = false, compare = false;
 };

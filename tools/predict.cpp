@@ -16,7 +16,7 @@ namespace {
 struct Arguments {
   std::string run, out;
   std::vector<std::string> inputs, ids, events;
-  int64_t batch_size = 16384;
+  int64_t batch_size = 4096;
   bool logit = false;
 };
 

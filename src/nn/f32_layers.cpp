@@ -39,7 +39,7 @@ struct LinearRelu : torch::autograd::Function<LinearRelu> {
 }  // namespace
 
 at::Tensor f32_linear_relu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return LinearRelu::apply(x, weight, bias);
+  return at::GradMode::is_enabled() ? LinearRelu::apply(x, weight, bias) : at::addmm(bias, x, weight.t()).relu_();
 }
 
 at::Tensor f32_dot(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -47,8 +47,7 @@ at::Tensor f32_dot(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 }
 
 bool is_fused_f32(const at::Tensor& x) {
-  return at::GradMode::is_enabled() && !PlainScope::active() && x.device().is_cpu() && x.scalar_type() == at::kFloat &&
-         x.dim() == 2;
+  return !PlainScope::active() && x.device().is_cpu() && x.scalar_type() == at::kFloat && x.dim() == 2;
 }
 
 }  // namespace interplay::nn

@@ -11,7 +11,7 @@ at::Tensor f32_linear_relu(const at::Tensor& x, const at::Tensor& weight, const 
 /// x w^T + b for one output: x f32 [N, in], weight f32 [1, in], bias f32 [1] -> f32 [N, 1]
 at::Tensor f32_dot(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
-/// Whether the layers of a step that trains may run so: elsewhere the plain twins do.
+/// Whether layers that read x may run so: elsewhere the plain twins do.
 bool is_fused_f32(const at::Tensor& x);
 
 }  // namespace interplay::nn

@@ -47,7 +47,7 @@ class INTERPLAY_API Scorer {
   std::vector<float> logits(const RawBatch& rows) const;
   /// Prepared data, in order, `batch_size` rows at a time. Throws Error(data) unless its ids mean what they meant in
   /// training.
-  std::vector<float> score(const Dataset& dataset, int64_t batch_size = 16384) const;
+  std::vector<float> score(const Dataset& dataset, int64_t batch_size = 4096) const;
 
   /// One user's candidates: `user` holds the cells that are the same for all of them, each candidate the others. For
   /// more than a few requests a second, or without copies of names, use a Ranker.

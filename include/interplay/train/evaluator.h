@@ -12,7 +12,7 @@
 namespace interplay {
 
 struct PredictOptions {
-  int64_t batch_size = 16384;
+  int64_t batch_size = 4096;
   at::Device device = at::kCPU;
   double logit_offset = 0;  ///< added to every logit: the correction for negative sampling
   nn::Precision precision = nn::Precision::fp32;

@@ -25,7 +25,7 @@ struct INTERPLAY_API TrainOptions {
   Config schedule = Config::scalar("constant", true);
   int64_t warmup_steps = 0;
   double clip_norm = 0;
-  int64_t eval_every = 0, eval_batch_size = 16384, checkpoint_every = 0;
+  int64_t eval_every = 0, eval_batch_size = 4096, checkpoint_every = 0;
   bool shuffle = true;
   int64_t shuffle_window = int64_t{1} << 25;
   double negative_rate = 1;
