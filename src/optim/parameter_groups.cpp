@@ -9,6 +9,7 @@
 #include <ATen/Parallel.h>
 
 #include <interplay/base/stages.h>
+#include <interplay/optim/schedule.h>
 
 #include "nn/simd.h"
 #include "nn/tasks.h"
@@ -53,7 +54,7 @@ struct Together {
 };
 
 const std::string kDense = "dense", kEmbedding = "embedding", kLinear = "linear";
-const std::vector<std::string> kGroupKeys{"lr", "l1", "l2", "mode"};
+const std::vector<std::string> kGroupKeys{"lr", "l1", "l2", "mode", "schedule"};
 
 Config rule_config(const Config& group) {
   Config rest = group;
@@ -586,6 +587,7 @@ Config ParameterGroups::resolve(const Config& config) {
     check_keys(group, name);
     GroupOptions options;
     read_options(options, group_config(group));
+    if (!options.schedule.is_null()) options.schedule = schedules().resolve(options.schedule);
     Config resolved;
     const Config rule = optimizers().resolve(rule_config(group));
     resolved.set("name", rule["name"]);
@@ -655,7 +657,9 @@ double ParameterGroups::step(const Step& step) {
 
   if (!step.same_number) ++s.steps;
   const auto info = [&](const Group* group, bool rows) {
-    return StepInfo{s.steps, group->options.lr * step.lr_factor, rows && group->options.mode == "lazy"};
+    const auto own = step.own_lr_factors.find(group->name);
+    const double factor = own == step.own_lr_factors.end() ? step.lr_factor : own->second;
+    return StepInfo{s.steps, group->options.lr * factor, rows && group->options.mode == "lazy"};
   };
   const auto of_rows = [&](const Group* group) { return info(group, true); };
   State::refresh_touched(touched);
@@ -693,6 +697,7 @@ void ParameterGroups::clear_gradients() {
 int64_t ParameterGroups::steps() const { return state_->steps; }
 void ParameterGroups::restore(int64_t steps) { state_->steps = steps; }
 double ParameterGroups::lr(const std::string& group) const { return state_->group(group).options.lr; }
+Config ParameterGroups::schedule(const std::string& group) const { return state_->group(group).options.schedule; }
 
 std::vector<std::string> ParameterGroups::groups() const {
   std::vector<std::string> names;

@@ -81,6 +81,7 @@ struct Trainer::State {
   ParameterGroups parameters;
   std::shared_ptr<Loss> loss;
   std::shared_ptr<Schedule> schedule;
+  std::map<std::string, std::shared_ptr<Schedule>> own_schedules;  // of groups that do not follow it
   std::function<void(const EpochReport&)> on_epoch;
   std::function<void(int64_t, double)> on_step;
   std::vector<std::string> held_groups, own_groups;  // take turns: on held_out, on the training rows
@@ -112,6 +113,9 @@ struct Trainer::State {
     precision = nn::parse_precision(options.precision);
     loss = losses().make(options.loss);
     schedule = schedules().make(options.schedule);
+    for (const auto& group : parameters.groups()) {
+      if (const Config own = parameters.schedule(group); !own.is_null()) own_schedules[group] = schedules().make(own);
+    }
   }
 
   Config wanted_metrics() const {
@@ -127,9 +131,15 @@ struct Trainer::State {
     return Config::sequence(std::move(names));
   }
 
-  double lr_factor(int64_t step) const {
+  double lr_factor(int64_t step, const Schedule& by) const {
     const double warm = options.warmup_steps > 0 ? std::min(1.0, double(step) / double(options.warmup_steps)) : 1.0;
-    return warm * schedule->factor(step, total_steps);
+    return warm * by.factor(step, total_steps);
+  }
+
+  std::map<std::string, double> own_lr_factors(int64_t step) const {
+    std::map<std::string, double> out;
+    for (const auto& [group, own] : own_schedules) out[group] = lr_factor(step, *own);
+    return out;
   }
 
   at::Tensor loss_of(const Batch& b) {  // scalar
@@ -157,7 +167,8 @@ struct Trainer::State {
       const StageScope stage(Stage::backward);
       total.backward();
     }
-    parameters.step({lr_factor(parameters.steps() + 1), options.clip_norm, only, same_number});
+    const int64_t step = parameters.steps() + 1;
+    parameters.step({lr_factor(step, *schedule), own_lr_factors(step), options.clip_norm, only, same_number});
     return value;
   }
 
@@ -194,6 +205,8 @@ struct Trainer::State {
   Json checkpoint_state() const {
     Json reports = Json::array();
     for (const auto& e : evaluations) reports.push_back(to_json(e));
+    Json own = Json::object();
+    for (const auto& [group, schedule_of_it] : own_schedules) own[group] = schedule_of_it->state().yaml();
     return {{"step", parameters.steps()},
             {"epoch", epoch},
             {"batch", batch},
@@ -208,6 +221,7 @@ struct Trainer::State {
             {"stage_seconds_at_evaluation", stages_at_evaluation},
             {"done", done},
             {"schedule", schedule->state().yaml()},
+            {"own_schedules", own},
             {"train_rows", train_rows},
             {"threads", at::get_num_threads()},
             {"kernels", at::get_cpu_capability()},
@@ -250,6 +264,8 @@ struct Trainer::State {
     rows_at_evaluation = s.at("rows_at_evaluation");
     stages = s.at("stage_seconds"), stages_at_evaluation = s.at("stage_seconds_at_evaluation");
     schedule->restore(Config::parse(s.at("schedule").get<std::string>()));
+    for (const auto& [group, own] : own_schedules)
+      own->restore(Config::parse(s.at("own_schedules").at(group).get<std::string>()));
     for (const auto& e : s.at("evaluations")) {
       EpochReport r;
       r.epoch = e.at("epoch"), r.step = e.at("step"), r.lr = e.at("lr"), r.improved = e.at("improved");
@@ -299,7 +315,9 @@ struct Trainer::State {
     r.epoch = batch == 0 ? epoch : epoch + 1;
     r.step = parameters.steps();
     r.train_loss = loss_steps > 0 ? loss_sum / double(loss_steps) : NAN;
-    r.lr = parameters.lr("dense") * lr_factor(std::max<int64_t>(1, parameters.steps()));
+    const auto of_dense = own_schedules.find("dense");
+    r.lr = parameters.lr("dense") * lr_factor(std::max<int64_t>(1, parameters.steps()),
+                                              of_dense == own_schedules.end() ? *schedule : *of_dense->second);
     r.rows = rows - rows_at_evaluation;
     r.stages = since_evaluation();
     r.seconds = total(r.stages);
@@ -317,6 +335,7 @@ struct Trainer::State {
       keep_best();
     }
     schedule->observe(r.improved);
+    for (const auto& [group, own] : own_schedules) own->observe(r.improved);
     log::info("epoch {}  step {}  train loss {:.6f}  {}  {} rows/s  {}{}", r.epoch, r.step, r.train_loss,
               metrics_line(r.metrics), human_count(r.rows_per_s), human_seconds(r.seconds), r.improved ? "  *" : "");
     log::info("  {}", profile_line(r.stages, r.rows));

@@ -14,12 +14,14 @@ struct INTERPLAY_API GroupOptions {
   double lr = 1e-3;
   double l1 = 0, l2 = 0;
   std::string mode = "lazy";
+  Config schedule = Config::parse("~");
   void visit(auto&& field) {
     field("lr", lr, "learning rate", Range{0, 1e9});
     field("l1", l1, "adds l1 * sign(w) to the gradient", Range{0, 1e9});
     field("l2", l2, "adds l2 * w to the gradient: the gradient of (l2/2) |w|^2", Range{0, 1e9});
     field("mode", mode, "embedding rows: lazy = the rows a step touched; dense = every row, every step",
           OneOf{{"lazy", "dense"}});
+    field("schedule", schedule, "of this group's learning rate; nothing: train.schedule");
   }
 };
 

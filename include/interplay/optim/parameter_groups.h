@@ -28,7 +28,8 @@ class INTERPLAY_API ParameterGroups {
 
   struct Step {
     double lr_factor = 1;
-    double clip_norm = 0;                ///< 0 = no clipping
+    std::map<std::string, double> own_lr_factors = {};  ///< of groups that have another one
+    double clip_norm = 0;                               ///< 0 = no clipping
     std::vector<std::string> only = {};  ///< groups that move; empty = all. Gradients of the others are dropped
     bool same_number = false;            ///< has the number of the step before: for groups that take turns
   };
@@ -38,6 +39,7 @@ class INTERPLAY_API ParameterGroups {
 
   int64_t steps() const;  ///< taken so far
   double lr(const std::string& group) const;
+  Config schedule(const std::string& group) const;  ///< null: that of all groups
   std::vector<std::string> groups() const;
   double penalty() const;  ///< sum of (l2/2)|w|^2 + l1|w| over groups that are not lazy
 

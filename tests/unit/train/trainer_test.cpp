@@ -263,6 +263,17 @@ TEST_F(TrainerTest, WarmUpMultipliesTheSchedule) {
   EXPECT_THAT(weights, ElementsAre(-.25, -.75, -1.125, -1.625, -1.875));
 }
 
+TEST_F(TrainerTest, AGroupMayHaveAScheduleOfItsOwn) {
+  Scripted model;
+  Config own = config("{epochs: 1, batch_size: 2, warmup_steps: 4, schedule: cosine}");
+  own.set("optimizer.dense.schedule", Config::parse("{name: step, every: 2, factor: 0.5}"));
+  Trainer trainer(model, own);
+  std::vector<double> weights;
+  trainer.on_step([&](int64_t, double) { weights.push_back(model.value()); });
+  trainer.fit(signs(10));
+  EXPECT_THAT(weights, ElementsAre(-.25, -.75, -1.125, -1.625, -1.875));  // as above: not the cosine
+}
+
 TEST_F(TrainerTest, CosineEndsWithTheLastEpoch) {
   Scripted model;
   Trainer trainer(model, config("{epochs: 2, schedule: cosine}"));  // four steps
