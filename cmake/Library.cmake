@@ -5,6 +5,7 @@ file(GLOB prepare_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/data/*.cpp
 file(GLOB tensor_data_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/data/tensor/*.cpp)
 file(GLOB_RECURSE tensor_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/nn/*.cpp ${PROJECT_SOURCE_DIR}/src/optim/*.cpp
      ${PROJECT_SOURCE_DIR}/src/core/*.cpp ${PROJECT_SOURCE_DIR}/src/train/*.cpp ${PROJECT_SOURCE_DIR}/src/serve/*.cpp
+     ${PROJECT_SOURCE_DIR}/src/search/*.cpp
      ${PROJECT_SOURCE_DIR}/src/bench/*.cpp)
 file(GLOB model_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.cpp)
 

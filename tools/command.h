@@ -38,8 +38,19 @@ std::string table(const std::vector<std::vector<std::string>>& rows);
 /// For whole numbers from `low` on.
 CLI::Validator at_least(int64_t low);
 
-/// `--set KEY=VALUE` and `--seed` on top of a file.
-Config load_experiment(const std::filesystem::path& file, const std::vector<std::string>& sets, int64_t seed);
+/// What `train` and `search` both take: an experiment file, and what is said on top of it.
+struct ExperimentArguments {
+  std::string experiment, data, out, interactions;
+  std::vector<std::string> sets;
+  int64_t seed = -1;
+  bool no_test = false, resume = false;
+  void add(CLI::App& app);
+  /// The file with --set, --seed, --interactions and the program's --threads on top of it.
+  Config load(const CLI::App& app) const;
+  /// Throws Error where --data (or `data:` in the file) or --out is missing.
+  std::filesystem::path data_of(const Config& experiment) const;
+  std::filesystem::path out_of() const;
+};
 
 /// Calls `stop` on the first Ctrl-C or SIGTERM, from a thread that may do anything; a second Ctrl-C ends the process.
 class OnInterrupt {

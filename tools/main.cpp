@@ -14,6 +14,7 @@
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/plugin.h>
+#include <interplay/search/search.h>
 
 #include "command.h"
 
@@ -110,11 +111,37 @@ CLI::Validator at_least(int64_t low) {
       "");
 }
 
-Config load_experiment(const std::filesystem::path& file, const std::vector<std::string>& sets, int64_t seed) {
-  Config config = Config::load(file);
+void ExperimentArguments::add(CLI::App& app) {
+  app.add_option("EXPERIMENT", experiment, "experiment file: model, train, optimizer, seed")->required();
+  app.add_option("--data", data, "prepared data; the file's `data:` by default");
+  app.add_option("--out", out, "run directory to make");
+  app.add_option("--set", sets, "KEY=VALUE, as train.epochs=3, on top of the file (may be given again)")
+      ->allow_extra_args(false);
+  app.add_option("--interactions", interactions,
+                 "only the interactions that this file keeps: the search.json or retrain.yaml of a search");
+  app.add_flag("--no-test", no_test, "do not look at the test split: for choosing hyper-parameters");
+  app.add_option("--seed", seed, "on top of the file");
+}
+
+Config ExperimentArguments::load(const CLI::App& app) const {
+  Config config = Config::load(experiment);
+  if (!interactions.empty()) config.set("model.interactions", read_interactions(interactions));
   for (const auto& assignment : sets) config.set(assignment);
   if (seed >= 0) config.set("seed", Config::scalar(std::to_string(seed)));
+  const auto* const threads = app.get_parent()->get_option("--threads");
+  if (threads->count() > 0 && threads->as<int>() > 0) config.set("threads", Config::scalar(threads->as<std::string>()));
   return config;
+}
+
+std::filesystem::path ExperimentArguments::data_of(const Config& config) const {
+  INTERPLAY_CHECK(!data.empty() || config.has("data"), "--data DIR is required: the prepared data (or `data:` in {})",
+                  experiment);
+  return data.empty() ? config["data"].as<std::string>() : data;
+}
+
+std::filesystem::path ExperimentArguments::out_of() const {
+  INTERPLAY_CHECK(!out.empty(), "--out RUN is required: the directory in which the run is kept");
+  return out;
 }
 
 OnInterrupt::OnInterrupt(std::function<void()> stop) {

@@ -6,6 +6,7 @@
 #include <interplay/core/model.h>
 #include <interplay/optim/optimizer.h>
 #include <interplay/optim/schedule.h>
+#include <interplay/search/search.h>
 
 #include "command.h"
 
@@ -55,7 +56,7 @@ std::function<void()> add(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   app.add_option("NAME", a->name, "print its options");
   app.add_option("--of", a->of, "what to list")
-      ->check(CLI::IsMember({"models", "optimizers", "losses", "metrics", "schedules"}))
+      ->check(CLI::IsMember({"models", "optimizers", "losses", "metrics", "schedules", "searches"}))
       ->capture_default_str();
   app.add_flag("--json", a->json, "for machines");
   return [a] {
@@ -66,6 +67,7 @@ std::function<void()> add(CLI::App& app) {
     if (a->of == "losses") return show(losses());
     if (a->of == "metrics") return show(metrics());
     if (a->of == "schedules") return show(schedules());
+    if (a->of == "searches") return show(searches());
     show(models());
   };
 }

@@ -13,39 +13,24 @@ namespace interplay::tool {
 namespace {
 
 std::function<void()> add(CLI::App& app) {
-  struct Arguments {
-    std::string experiment, data, out, init;
-    std::vector<std::string> sets;
-    int64_t seed = -1;
-    bool no_test = false;
-    bool resume = false, print = false;
+  struct Arguments : ExperimentArguments {
+    std::string init;
+    bool print = false;
   };
   auto a = std::make_shared<Arguments>();
-  app.add_option("EXPERIMENT", a->experiment, "experiment file: model, train, optimizer, seed")->required();
-  app.add_option("--data", a->data, "prepared data; the file's `data:` by default");
-  app.add_option("--out", a->out, "run directory to make");
-  app.add_option("--set", a->sets, "KEY=VALUE, as train.epochs=3, on top of the file (may be given again)")
-      ->allow_extra_args(false);
-  app.add_flag("--no-test", a->no_test, "do not look at the test split: for choosing hyper-parameters");
-  app.add_option("--seed", a->seed, "on top of the file");
+  a->add(app);
   app.add_flag("--resume", a->resume, "go on with the run in --out from its last checkpoint");
   app.add_option("--init", a->init, "start from the weights of this run, whose vocabularies the data extend");
   app.add_flag("--print-config", a->print, "print the experiment with every default, and do nothing");
   return [a, &app] {
-    Config experiment = load_experiment(a->experiment, a->sets, a->seed);
-    const auto* const threads = app.get_parent()->get_option("--threads");
-    if (threads->count() > 0 && threads->as<int>() > 0)
-      experiment.set("threads", Config::scalar(threads->as<std::string>()));
+    const Config experiment = a->load(app);
     if (a->print) {
       fmt::print("{}", resolve_experiment(experiment).yaml());
       return;
     }
-    INTERPLAY_CHECK(!a->data.empty() || experiment.has("data"),
-                    "--data DIR is required: the prepared data (or `data:` in {})", a->experiment);
     RunOptions options;
-    options.data = a->data.empty() ? experiment["data"].as<std::string>() : a->data;
-    INTERPLAY_CHECK(!a->out.empty(), "--out RUN is required: the directory in which the run is kept");
-    options.out = a->out;
+    options.data = a->data_of(experiment);
+    options.out = a->out_of();
     options.resume = a->resume;
     options.test = !a->no_test;
     options.init = a->init;

@@ -17,6 +17,7 @@
 
 #include "support/program.h"
 #include "support/temp_dir.h"
+#include "watch.h"
 
 namespace fs = std::filesystem;
 
@@ -57,23 +58,6 @@ optimizer:
   dense: {name: adam, lr: 1e-3}
 seed: 5
 )";
-
-/// "" where there is none, yet.
-std::string read(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-/// Polls often: some of what it waits for is there for a millisecond alone.
-bool wait_for(const std::function<bool()>& condition, const std::function<bool()>& alive, double seconds = 60) {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
-  while (std::chrono::steady_clock::now() < until) {
-    if (condition()) return true;
-    if (!alive()) return false;
-    std::this_thread::sleep_for(std::chrono::microseconds(100));
-  }
-  return false;
-}
 
 class Resume : public ::testing::Test {
  protected:
@@ -144,16 +128,6 @@ class Resume : public ::testing::Test {
       EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path() << " was left behind";
   }
 
-  static Json without_timings(Json json) {
-    if (json.is_object()) {
-      for (const char* key : {"rows_per_s", "seconds", "profile", "stage_seconds", "stage_seconds_at_evaluation"})
-        json.erase(key);
-    }
-    if (json.is_structured()) {
-      for (auto& item : json) item = without_timings(item);
-    }
-    return json;
-  }
   static std::vector<Json> metrics(const std::string& name) {
     std::vector<Json> lines;
     std::istringstream in(read(run(name) / "metrics.jsonl"));

@@ -1,0 +1,120 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <interplay/base/registry.h>
+#include <interplay/core/interactions.h>
+#include <interplay/train/run.h>
+
+namespace interplay {
+
+/// Gates at one moment of training.
+struct GateReading {
+  std::vector<std::string> names;  ///< what each gate opens: `site_id x app_id`; the same throughout a stage
+  /// What GRDA has accumulated for each gate, which is the part of it beyond `threshold` (0 within); where another rule
+  /// moves the gates, the gates themselves.
+  std::vector<double> values;
+  double threshold = 0;
+};
+
+/// One training run of a search.
+struct SearchStage {
+  std::string name = {};  ///< base, search, retrain, ...: part of its directory
+  Config experiment = {};
+  std::function<void(Trainer&)> started = {}, finished = {};  ///< as in RunOptions
+  std::function<GateReading(Trainer&)> read_gates = {};       ///< where given, their course is kept in gates.jsonl
+};
+
+/// What a finished stage says of itself. It is read from its files, so that a resumed search says the same.
+struct StageResult {
+  std::string name = {};
+  std::string directory = {};  ///< relative to the search's: stages/1-base
+  std::string split = {};      ///< that auc and logloss are of: test, or valid where there is none; "" without either
+  double auc = std::numeric_limits<double>::quiet_NaN();
+  double logloss = std::numeric_limits<double>::quiet_NaN();
+  int64_t parameters = 0, bytes = 0;   ///< of the weights: how many, and the size of model.safetensors
+  double rows_per_s = 0, seconds = 0;  ///< training alone; all of the stage
+  int64_t steps = 0;
+};
+
+/// The rule that closed the gates, and where it ended.
+struct GrdaSummary {
+  double c = 0, mu = 0, lr = 0, threshold = 0;
+};
+
+/// What a search has found so far.
+struct SearchFindings {
+  std::vector<Interaction> interactions;  ///< every candidate, kept or not
+  std::map<std::string, int64_t> widths;  ///< numbers an embedding row keeps, by field; empty: not searched
+  std::optional<GrdaSummary> grda;
+  Config retrain;  ///< the experiment that retrain.yaml holds
+};
+
+/// The directory of one search and what a search may do in it. Stages that are finished are not run again, and one that
+/// was cut short goes on from its checkpoint: a Search that calls stage() and found() in an order that follows from
+/// their results alone can be stopped at any moment.
+class INTERPLAY_API SearchRun {
+ public:
+  const Config& experiment() const;  ///< without `search:`
+  const Schema& schema() const;      ///< of the fields that the model reads
+  const std::filesystem::path& data() const;
+  int64_t train_rows() const;
+  std::filesystem::path directory(const StageResult& stage) const;
+
+  /// Runs the next stage, to RUN/stages/<n>-<name>.
+  StageResult stage(const SearchStage& stage);
+  /// Writes retrain.yaml, search.json and search.html; each call replaces what was found before.
+  void found(SearchFindings findings);
+
+  struct State;
+  explicit SearchRun(State& state);  ///< for search_run()
+
+ private:
+  State& state_;
+};
+
+/// A way of finding a better experiment: which interactions, which of their functions, which widths. A new one is a
+/// file in src/search with an option struct, run(), and INTERPLAY_REGISTER(searches(), ...).
+class INTERPLAY_API Search {
+ public:
+  virtual ~Search();
+  /// Throws Error where this experiment cannot be searched; called before anything is written.
+  virtual void check(const SearchRun& run) const;
+  virtual void run(SearchRun& run) = 0;
+};
+
+INTERPLAY_API Registry<Search>& searches();
+
+struct SearchOptions {
+  std::filesystem::path data;  ///< prepared data
+  std::filesystem::path out;   ///< the search's directory
+  bool resume = false;         ///< go on with the search in `out`
+  bool test = true;            ///< judge each stage on the test split too, where there is one
+  std::function<void(Trainer&)> started = {}, finished = {};  ///< around the training of each stage
+};
+
+struct SearchSummary {
+  SearchFindings findings;
+  std::vector<StageResult> stages;
+};
+
+/// Runs the search that `experiment` names under `search:` to the end: `out` holds config.yaml, search.json,
+/// retrain.yaml, search.html, search.log, manifest.json, and a run a stage. Throws Error on a key that nobody reads, on
+/// an `out` that holds something else, and Error(interrupted) after a stop.
+INTERPLAY_API SearchSummary search_run(const Config& experiment, const SearchOptions& options);
+
+/// The interactions that a search.json kept, or that an experiment (retrain.yaml) lists: what `model.interactions` of
+/// another experiment takes. Throws Error naming the file where it holds no such list.
+INTERPLAY_API Config read_interactions(const std::filesystem::path& file);
+
+/// Where the options of a registered model say that it can be searched.
+INTERPLAY_API std::vector<std::string> searchable_models();
+
+}  // namespace interplay

@@ -1,0 +1,202 @@
+// AutoFIS (Liu et al. 2020, "AutoFIS: Automatic Feature Interaction Selection in Factorization Models for
+// Click-Through Rate Prediction", KDD, arXiv:2003.11235).
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <ATen/ATen.h>
+
+#include <interplay/base/log.h>
+#include <interplay/core/bundle.h>
+#include <interplay/search/search.h>
+
+#include "search/gates.h"
+
+namespace interplay {
+namespace {
+
+/// Search: the experiment with a gate on every interaction (model.gates), which GRDA moves in the same steps in which
+/// the experiment's own optimizers move everything else (eq. 14). Re-train: the experiment anew, with the interactions
+/// whose gate did not end at 0 (a negative one counts); their gates start afresh and are trained as attention, by the
+/// optimizer of group `dense` unless `optimizer.gates` says otherwise (eq. 15). Nothing but the list is carried over.
+class Autofis final : public Search {
+ public:
+  struct Options {
+    double c = 5e-4, mu = 0.8, lr = 1;
+    int64_t epochs = 1, top_k = 0;
+    double keep = 0;
+    bool base = true, retrain = true, validation = false, warm_start = false;
+    void visit(auto&& field) {
+      field("c", c, "GRDA: the larger, the more gates close; the threshold ends at c lr^(1/2 + mu) steps^mu",
+            Range{0, 1e9});
+      field("mu", mu, "GRDA: how the threshold grows with the steps", Range{0, 1});
+      field("lr", lr, "GRDA: learning rate of the gates", Range{0, 1e9});
+      field("epochs", epochs, "passes of the search over the training rows; the gates count as they are at its end",
+            Range{1, 1e9});
+      field("keep", keep,
+            "share of the interactions to keep: c is moved to where the threshold would leave that many open, given "
+            "what the gates have accumulated; 0 = as c says",
+            Range{0, 1});
+      field("top_k", top_k, "as keep, in number: the interactions with the largest gates; 0 = as c says",
+            Range{0, 1e12});
+      field("base", base, "train the experiment as it is first, to compare with");
+      field("retrain", retrain, "train what was found");
+      field("validation", validation,
+            "gates learn from the validation rows, all else from the training rows, in turns (as DARTS); false: both "
+            "from the training rows, in one step");
+      field("warm_start", warm_start, "re-train from the search's weights, gates aside; false: from fresh ones");
+    }
+    void check(const Config& config) const {
+      if (keep > 0 && top_k > 0) config["top_k"].fail("keep and top_k exclude each other; leave one away");
+    }
+  };
+
+  explicit Autofis(const Options& options) : o_(options) {}
+
+  void check(const SearchRun& run) const override {
+    const Config model = run.experiment()["model"];
+    const auto name = model_of(run.experiment())["name"].as<std::string>();
+    const auto able = searchable_models();
+    if (std::find(able.begin(), able.end(), name) == able.end()) {
+      model.fail(fmt::format("model '{}' has no interactions that gates could be put on; models that have: {}", name,
+                             fmt::join(able, ", ")));
+    }
+    INTERPLAY_CHECK_DATA(!o_.validation || Dataset::exists(run.data(), "valid"),
+                         "{}: has no validation rows, from which the gates are to learn (search.validation: true); "
+                         "prepare data with a valid split, or leave search.validation away",
+                         run.data().string());
+  }
+
+  void run(SearchRun& run) override {
+    const Config gated = with_gates(run.experiment());
+    if (o_.base) {
+      Config base = run.experiment();
+      Config model = model_of(base);
+      model.erase("gates");
+      base.set("model", model);
+      run.stage({.name = "base", .experiment = base});
+    }
+    const StageResult searched = run.stage(search_stage(run, gated));
+    SearchFindings findings = select(run, searched);
+    findings.retrain = gated;
+    findings.retrain.set("model.interactions", kept_list(findings.interactions));
+    run.found(findings);
+    if (!o_.retrain) return;
+    SearchStage again{.name = "retrain", .experiment = findings.retrain};
+    if (o_.warm_start) {
+      again.started = [from = run.directory(searched)](Trainer& trainer) {
+        copy_weights(trainer.model(), *Bundle::open(from).model());
+      };
+    }
+    run.stage(again);
+  }
+
+ private:
+  static Config model_of(const Config& experiment) {
+    Config model = experiment["model"];
+    if (!model.is_scalar()) return model;
+    Config named;
+    named.set("name", model);
+    return named;
+  }
+
+  static Config with_gates(const Config& experiment) {
+    Config out = experiment, model = model_of(experiment);
+    model.set("gates", Config::scalar("true"));
+    out.set("model", model);
+    return out;
+  }
+
+  SearchStage search_stage(const SearchRun& run, const Config& gated) const {
+    const auto number = [](auto value) { return Config::scalar(fmt::format("{}", value)); };
+    Config experiment = gated;
+    experiment.set("train.epochs", number(o_.epochs));
+    experiment.set("train.patience", number(0));  // the last gates count, so there is nothing to stop early for
+    experiment.set("train.keep", Config::scalar("last", true));
+    Config grda;
+    grda.set("name", Config::scalar("grda", true));
+    grda.set("lr", number(o_.lr));
+    grda.set("c", number(o_.c));
+    grda.set("mu", number(o_.mu));
+    experiment.set("optimizer.gates", grda);
+    SearchStage stage{.name = "search", .experiment = experiment, .read_gates = read_gates};
+    if (o_.validation) {
+      stage.started = [&run](Trainer& trainer) {
+        trainer.take_turns({"gates"}, Dataset::open(run.data(), "valid").select(run.schema()));
+      };
+    }
+    return stage;
+  }
+
+  /// The gates as the search left them or, by `keep` and `top_k`, as the threshold that keeps so many would have.
+  SearchFindings select(const SearchRun& run, const StageResult& searched) const {
+    const auto model = Bundle::open(run.directory(searched)).model();
+    SearchFindings found;
+    found.interactions = interactions_of(*model);
+    const GateCourse course = read_course(run.directory(searched) / "gates.jsonl");
+    const auto& values = course.values.back();
+    INTERPLAY_CHECK_DATA(values.size() == found.interactions.size(), "{}: {} gates for {} interactions",
+                         (run.directory(searched) / "gates.jsonl").string(), values.size(), found.interactions.size());
+    found.grda = GrdaSummary{o_.c, o_.mu, o_.lr, course.thresholds.back()};
+    const auto wanted = o_.top_k > 0 ? size_t(o_.top_k) : size_t(std::llround(o_.keep * double(values.size())));
+    if (wanted > 0) {
+      const double threshold = threshold_that_keeps(values, wanted);
+      if (found.grda->threshold > 0) found.grda->c *= threshold / found.grda->threshold;  // it is linear in c
+      found.grda->threshold = threshold;
+      for (size_t i = 0; i < values.size(); ++i) {
+        auto& interaction = found.interactions[i];
+        interaction.gate = std::copysign(std::max(0.0, std::abs(values[i]) - threshold), values[i]);
+      }
+    }
+    for (auto& i : found.interactions) i.kept = i.gate != 0;
+    const auto kept =
+        std::count_if(found.interactions.begin(), found.interactions.end(), [](auto& i) { return i.kept; });
+    INTERPLAY_CHECK(kept > 0,
+                    "search: every gate is closed after {} steps: the threshold {:.4g} is beyond all of them; make "
+                    "search.c smaller than {}, or say how many to keep (search.keep, --keep)",
+                    searched.steps, found.grda->threshold, o_.c);
+    log::info("kept {} of {} interactions; GRDA with c {:.4g}, mu {}, threshold {:.4g}", kept,
+              found.interactions.size(), found.grda->c, o_.mu, found.grda->threshold);
+    return found;
+  }
+
+  /// Half way between the last that is kept and the first that is not.
+  static double threshold_that_keeps(const std::vector<double>& values, size_t wanted) {
+    std::vector<double> sizes;
+    for (const double v : values) sizes.push_back(std::abs(v));
+    std::sort(sizes.begin(), sizes.end(), std::greater<>());
+    if (wanted >= sizes.size()) return 0;
+    return (sizes[wanted - 1] + sizes[wanted]) / 2;
+  }
+
+  static Config kept_list(const std::vector<Interaction>& interactions) {
+    std::vector<Config> kept;
+    for (const auto& i : interactions) {
+      if (!i.kept) continue;
+      std::vector<Config> fields;
+      for (const auto& field : i.fields) fields.push_back(Config::scalar(field, true));
+      kept.push_back(Config::sequence(std::move(fields)));
+    }
+    return Config::sequence(std::move(kept));
+  }
+
+  /// Whatever both models have under one name and in one shape: tables, first-order weights, an MLP whose input is the
+  /// same. What belongs to the interactions themselves is another list now and starts afresh.
+  static void copy_weights(Model& to, const Model& from) {
+    const at::NoGradGuard no_grad;
+    const auto old = weights_of(from);
+    for (auto& [name, weight] : weights_of(to)) {
+      const auto it = old.find(name);
+      const bool of_gates = name.find("interactions") != std::string::npos;
+      if (it != old.end() && it->second.sizes() == weight.sizes() && !of_gates) weight.copy_(it->second);
+    }
+  }
+
+  Options o_;
+};
+
+INTERPLAY_REGISTER(searches(), "autofis", Autofis,
+                   "gates on all interactions, closed by GRDA; what stays open is trained anew");
+
+}  // namespace
+}  // namespace interplay

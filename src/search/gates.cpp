@@ -1,0 +1,115 @@
+#include "search/gates.h"
+
+#include <fstream>
+#include <sstream>
+
+#include <interplay/base/files.h>
+#include <interplay/train/trainer.h>
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+namespace interplay {
+namespace {
+
+/// A float as the shortest decimal that is read back as that float.
+Json shortest(double value) { return Json(std::stod(fmt::format("{}", float(value)))); }
+
+Json parse_line(const fs::path& file, const std::string& line) {
+  try {
+    return Json::parse(line);
+  } catch (const Json::exception& problem) {
+    throw Error(fmt::format("{}: not a course of gates ({})", file.string(), problem.what()), ErrorKind::data);
+  }
+}
+
+std::vector<std::string> lines_of(const fs::path& file) {
+  std::vector<std::string> lines;
+  if (!fs::exists(file)) return lines;
+  std::istringstream in(read_file(file));
+  for (std::string line; std::getline(in, line);) {
+    if (!in.eof()) lines.push_back(line);  // the last one, if cut short, has no end
+  }
+  return lines;
+}
+
+}  // namespace
+
+GateLog::GateLog(fs::path file, int64_t every, std::function<GateReading(Trainer&)> read)
+    : file_(std::move(file)), every_(std::max<int64_t>(1, every)), read_(std::move(read)) {}
+
+void GateLog::started(Trainer& trainer) {
+  if (lines_of(file_).size() >= 2) return;
+  const GateReading first = read_(trainer);
+  write_file(file_, Json{{"names", first.names}}.dump() + "\n");
+  append(trainer, 0);
+}
+
+void GateLog::cut(int64_t step) {
+  if (std::exchange(cut_, true)) return;
+  std::string kept;
+  const auto lines = lines_of(file_);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (i == 0 || parse_line(file_, lines[i]).at("step").get<int64_t>() < step) kept += lines[i] + "\n";
+  }
+  write_file(file_, kept);
+}
+
+void GateLog::append(Trainer& trainer, int64_t step) {
+  const GateReading now = read_(trainer);
+  Json values = Json::array();
+  for (const double v : now.values) values.push_back(shortest(v));
+  std::ofstream out(file_, std::ios::binary | std::ios::app);
+  out << Json{{"step", step}, {"threshold", shortest(now.threshold)}, {"values", values}}.dump() << "\n" << std::flush;
+  INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written; is the disk full?", file_.string());
+}
+
+void GateLog::stepped(Trainer& trainer, int64_t step) {
+  cut(step);
+  if (step % every_ == 0) append(trainer, step);
+}
+
+void GateLog::finished(Trainer& trainer) {
+  const int64_t step = trainer.parameters().steps();
+  cut_ = false;
+  cut(step);
+  append(trainer, step);
+}
+
+GateCourse read_course(const fs::path& file) {
+  GateCourse course;
+  const auto lines = lines_of(file);
+  try {
+    for (size_t i = 0; i < lines.size(); ++i) {
+      const Json line = parse_line(file, lines[i]);
+      if (i == 0) {
+        course.names = line.at("names").get<std::vector<std::string>>();
+        continue;
+      }
+      course.steps.push_back(line.at("step"));
+      course.thresholds.push_back(line.at("threshold"));
+      course.values.push_back(line.at("values").get<std::vector<double>>());
+      INTERPLAY_CHECK_DATA(course.values.back().size() == course.names.size(), "{}:{}: {} values for {} gates",
+                           file.string(), i + 1, course.values.back().size(), course.names.size());
+    }
+  } catch (const Json::exception& problem) {
+    throw Error(fmt::format("{}: not a course of gates ({})", file.string(), problem.what()), ErrorKind::data);
+  }
+  return course;
+}
+
+GateReading read_gates(Trainer& trainer) {
+  GateReading now;
+  for (const auto& i : interactions_of(trainer.model())) {
+    now.names.push_back(interaction_name(i));
+    now.values.push_back(i.gate);
+  }
+  return now;
+}
+
+std::string interaction_name(const Interaction& interaction) {
+  std::string name = fmt::format("{}", fmt::join(interaction.fields, " x "));
+  return interaction.function == "inner" ? name : fmt::format("{} ({})", name, interaction.function);
+}
+
+}  // namespace interplay

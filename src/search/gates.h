@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <interplay/search/search.h>
+
+namespace interplay {
+
+/// gates.jsonl of a stage: a line with the gates' names, then a line a reading: {"step": 40, "threshold": 0.021,
+/// "values": [0.61, ...]}. A run that goes on from a checkpoint first cuts off what was read after it.
+class GateLog {
+ public:
+  /// A reading before the first step, every `every` steps, and after the last.
+  GateLog(std::filesystem::path file, int64_t every, std::function<GateReading(Trainer&)> read);
+  void started(Trainer& trainer);
+  void stepped(Trainer& trainer, int64_t step);
+  void finished(Trainer& trainer);
+
+ private:
+  void cut(int64_t step);
+  void append(Trainer& trainer, int64_t step);
+
+  std::filesystem::path file_;
+  int64_t every_;
+  std::function<GateReading(Trainer&)> read_;
+  bool cut_ = false;
+};
+
+/// Readings of a whole stage.
+struct GateCourse {
+  std::vector<std::string> names;
+  std::vector<int64_t> steps;
+  std::vector<double> thresholds;
+  std::vector<std::vector<double>> values;  ///< by step
+};
+INTERPLAY_API GateCourse read_course(const std::filesystem::path& file);  ///< empty where there is no such file
+
+/// The gates of every interaction of the model, in the order of interactions_of().
+GateReading read_gates(Trainer& trainer);
+
+std::string interaction_name(const Interaction& interaction);  ///< `site_id x app_id`, `site_id x app_id (kernel)`
+
+}  // namespace interplay

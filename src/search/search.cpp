@@ -1,0 +1,196 @@
+#include <interplay/search/search.h>
+
+#include <algorithm>
+
+#include <interplay/base/files.h>
+#include <interplay/base/log.h>
+#include <interplay/core/bundle.h>
+#include <interplay/core/model.h>
+#include <interplay/data/dataset.h>
+
+#include "search/gates.h"
+#include "search/search_files.h"
+#include "train/run_directory.h"
+
+namespace fs = std::filesystem;
+
+namespace interplay {
+namespace {
+
+constexpr const char* kManifest = "manifest.json";
+constexpr const char* kGates = "gates.jsonl";
+constexpr int64_t kReadings = 100;  // of the gates in a stage: as many points as a curve can show
+
+/// Refuses a directory that cannot be begun or gone on with, before anything in it is touched.
+void open_directory(const Config& resolved, const SearchOptions& options) {
+  const fs::path& out = options.out;
+  INTERPLAY_CHECK(!fs::exists(out) || fs::is_directory(out), "{}: is a file; give another --out", out.string());
+  const bool search = fs::exists(out / Bundle::kConfig);
+  if (!options.resume) {
+    INTERPLAY_CHECK(!search, "{}: already holds a search or a run; give another --out, or --resume to go on with it",
+                    out.string());
+    INTERPLAY_CHECK(holds_nothing(out), "{}: already holds other files; give another --out", out.string());
+    return;
+  }
+  INTERPLAY_CHECK(search, "{}: there is no search to resume; leave --resume away", out.string());
+  Config before = Config::load(out / Bundle::kConfig), now = resolved;
+  INTERPLAY_CHECK(before.has("search"), "{}: holds a run, not a search; give the directory of a search", out.string());
+  for (Config* c : {&before, &now}) {
+    c->erase("threads");
+    c->erase("data");
+  }
+  const std::string difference = first_difference(before, now);
+  INTERPLAY_CHECK(difference.empty(),
+                  "{}: {} differs from the search's config.yaml; only threads may change on --resume", out.string(),
+                  difference);
+  fs::remove(out / kManifest);  // until it is finished anew
+}
+
+/// Sizes and checksums of the search's own files; each stage has a manifest of its own, whose checksum is here.
+void finish_directory(const fs::path& out) {
+  Manifest::describe(out, {}, [](const std::string& file) {
+    const bool of_stage = file.starts_with("stages/") && !file.ends_with(std::string("/") + kManifest);
+    return !of_stage && !file.ends_with(".log") && !file.starts_with(".") && file.find("/.") == std::string::npos;
+  }).save(out);
+}
+
+}  // namespace
+
+struct SearchRun::State {
+  Config experiment, config;  // without and with `search:`; config has every default written out
+  std::string search;         // its name
+  SearchOptions options;
+  Schema schema;
+  int64_t train_rows = 0;
+  std::vector<StageResult> stages;
+  SearchFindings findings;
+
+  void write() const {
+    const auto json = search_json(search, options.data.string(), findings, stages);
+    std::vector<StageCourse> courses;
+    for (const auto& s : stages) {
+      auto course = read_course(options.out / s.directory / kGates);
+      if (!course.names.empty()) courses.push_back({s.name, std::move(course)});
+    }
+    write_file(options.out / "retrain.yaml", findings.retrain.yaml());
+    write_file(options.out / "search.json", json.dump(1) + "\n");
+    write_file(options.out / "search.html", search_html(json, config.yaml(), courses));
+  }
+};
+
+SearchRun::SearchRun(State& state) : state_(state) {}
+Search::~Search() = default;
+void Search::check(const SearchRun&) const {}
+
+const Config& SearchRun::experiment() const { return state_.experiment; }
+const Schema& SearchRun::schema() const { return state_.schema; }
+const fs::path& SearchRun::data() const { return state_.options.data; }
+int64_t SearchRun::train_rows() const { return state_.train_rows; }
+fs::path SearchRun::directory(const StageResult& stage) const { return state_.options.out / stage.directory; }
+
+StageResult SearchRun::stage(const SearchStage& stage) {
+  State& s = state_;
+  const std::string directory = fmt::format("stages/{}-{}", s.stages.size() + 1, stage.name);
+  const fs::path out = s.options.out / directory;
+  if (fs::exists(out / kManifest)) {
+    log::info("stage {}: done before", stage.name);
+  } else {
+    log::info("stage {}", stage.name);
+    RunOptions run;
+    run.data = s.options.data, run.out = out, run.test = s.options.test;
+    run.resume = fs::exists(out / Bundle::kConfig);
+    const TrainOptions train = [&] {
+      TrainOptions t;
+      read_options(t, stage.experiment["train"]);
+      return t;
+    }();
+    const int64_t steps = train.epochs * ((s.train_rows + train.batch_size - 1) / train.batch_size);
+    GateLog gates(out / kGates, steps / kReadings, stage.read_gates);
+    run.started = [&](Trainer& trainer) {
+      if (stage.started) stage.started(trainer);
+      if (stage.read_gates) {
+        gates.started(trainer);
+        trainer.on_step([&](int64_t step, double) { gates.stepped(trainer, step); });
+      }
+      if (s.options.started) s.options.started(trainer);
+    };
+    run.finished = [&](Trainer& trainer) {
+      if (s.options.finished) s.options.finished(trainer);
+      if (stage.read_gates) gates.finished(trainer);
+      if (stage.finished) stage.finished(trainer);
+    };
+    train_run(stage.experiment, run);
+  }
+  StageResult result = read_stage(s.options.out, directory);
+  result.name = stage.name;
+  s.stages.push_back(result);
+  if (!s.findings.retrain.keys().empty()) s.write();
+  return result;
+}
+
+void SearchRun::found(SearchFindings findings) {
+  state_.findings = std::move(findings);
+  state_.write();
+}
+
+Registry<Search>& searches() {
+  static auto* const registry = new Registry<Search>("search");
+  return *registry;
+}
+
+SearchSummary search_run(const Config& experiment, const SearchOptions& options) {
+  if (!experiment.has("search")) {
+    throw Error(
+        fmt::format("{}: the experiment has no `search:`; expected which, as in `search: {{name: autofis}}` "
+                    "(searches: {})",
+                    experiment.source(), fmt::join(searches().names(), ", ")));
+  }
+  SearchRun::State state;
+  state.experiment = experiment;
+  state.experiment.erase("search");
+  state.config = resolve_experiment(experiment);
+  const Config resolved = searches().resolve(experiment["search"]);
+  state.config.set("search", resolved);
+  state.config.set("data", Config::scalar(options.data.string(), true));
+  state.search = resolved["name"].as<std::string>();
+  state.options = options;
+  state.schema = read_schema(options.data, experiment["fields"]);
+  state.train_rows = Dataset::open(options.data, "train").rows();
+  const auto search = searches().make(experiment["search"]);
+  SearchRun run(state);
+  search->check(run);
+  open_directory(state.config, options);
+  fs::create_directories(options.out / "stages");
+  write_file(options.out / Bundle::kConfig, state.config.yaml());
+  const log::File log_file(options.out / "search.log");
+  search->run(run);
+  finish_directory(options.out);
+  return {std::move(state.findings), std::move(state.stages)};
+}
+
+Config read_interactions(const fs::path& file) {
+  const Config from = Config::load(file);
+  if (from.is_map() && from["model"].is_map() && from["model"].has("interactions"))
+    return from["model"]["interactions"];
+  INTERPLAY_CHECK(from.is_map() && from.has("interactions"),
+                  "{}: has no list of interactions; expected a search.json, or an experiment with model.interactions",
+                  file.string());
+  std::vector<Config> kept;
+  for (const Config& i : from["interactions"].items()) {
+    if (i["kept"].as<bool>()) kept.push_back(i["fields"]);
+  }
+  INTERPLAY_CHECK(!kept.empty(), "{}: keeps no interaction at all", file.string());
+  return Config::sequence(std::move(kept));
+}
+
+std::vector<std::string> searchable_models() {
+  std::vector<std::string> names;
+  for (const auto& name : models().names()) {
+    const auto options = models().find(Config::scalar(name, true)).options();
+    const auto gates = [](const OptionLine& line) { return line.name == "gates"; };
+    if (std::any_of(options.begin(), options.end(), gates)) names.push_back(name);
+  }
+  return names;
+}
+
+}  // namespace interplay

@@ -1,0 +1,138 @@
+#include "search/search_files.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <interplay/base/files.h>
+#include <interplay/core/bundle.h>
+
+#include "search/search_page.h"
+#include "train/report_page.h"
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+namespace interplay {
+namespace {
+
+Json rounded(double value, int digits) {
+  return std::isfinite(value) ? Json(std::stod(fmt::format("{:.{}g}", value, digits))) : Json();
+}
+Json rounded(double value) { return rounded(value, 8); }       // a metric, a gate
+Json short_number(double value) { return rounded(value, 4); }  // a point of a curve
+
+Json to_json(const Interaction& i) {
+  return {{"fields", i.fields},
+          {"order", i.fields.size()},
+          {"function", i.function},
+          {"gate", rounded(i.gate)},
+          {"kept", i.kept}};
+}
+
+Json to_json(const StageResult& s) {
+  return {{"name", s.name},
+          {"directory", s.directory},
+          {"split", s.split},
+          {"auc", rounded(s.auc)},
+          {"logloss", rounded(s.logloss)},
+          {"parameters", s.parameters},
+          {"bytes", s.bytes},
+          {"rows_per_s", std::round(s.rows_per_s)},
+          {"seconds", rounded(s.seconds)},
+          {"steps", s.steps}};
+}
+
+}  // namespace
+
+Json search_json(const std::string& search, const std::string& data, const SearchFindings& findings,
+                 const std::vector<StageResult>& stages) {
+  Json interactions = Json::array(), stage_list = Json::array();
+  for (const auto& i : findings.interactions) interactions.push_back(to_json(i));
+  for (const auto& s : stages) stage_list.push_back(to_json(s));
+  const auto& g = findings.grda;
+  return {{"search", search},
+          {"data", data},
+          {"interactions", std::move(interactions)},
+          {"widths", findings.widths.empty() ? Json() : Json(findings.widths)},
+          {"stages", std::move(stage_list)},
+          {"grda", g ? Json{{"c", rounded(g->c)},
+                            {"mu", rounded(g->mu)},
+                            {"lr", rounded(g->lr)},
+                            {"threshold", rounded(g->threshold)}}
+                     : Json()}};
+}
+
+namespace {
+
+constexpr size_t kCurves = 400;  // gates a chart can show; the page stays within some hundred kilobytes
+
+/// Which gates are drawn: where there are more than can be shown, half of them the largest at the end, half spread
+/// evenly over the others.
+std::vector<size_t> shown(const std::vector<double>& last) {
+  std::vector<size_t> order(last.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  if (order.size() <= kCurves) return order;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return std::abs(last[a]) > std::abs(last[b]); });
+  std::vector<size_t> out(order.begin(), order.begin() + kCurves / 2);
+  const size_t others = order.size() - kCurves / 2;
+  for (size_t i = 0; i < kCurves / 2; ++i) out.push_back(order[kCurves / 2 + i * others / (kCurves / 2)]);
+  return out;
+}
+
+Json to_json(const StageCourse& s) {
+  const auto& course = s.course;
+  const auto gates = course.values.empty() ? std::vector<size_t>() : shown(course.values.back());
+  Json names = Json::array(), thresholds = Json::array(), values = Json::array();
+  for (const size_t g : gates) names.push_back(course.names[g]);
+  for (const double t : course.thresholds) thresholds.push_back(short_number(t));
+  for (const auto& reading : course.values) {
+    Json line = Json::array();
+    for (const size_t g : gates) line.push_back(short_number(reading[g]));
+    values.push_back(std::move(line));
+  }
+  return {{"stage", s.stage},      {"gates", course.names.size()},        {"names", std::move(names)},
+          {"steps", course.steps}, {"thresholds", std::move(thresholds)}, {"values", std::move(values)}};
+}
+
+}  // namespace
+
+std::string search_html(const Json& search, const std::string& config, const std::vector<StageCourse>& courses) {
+  Json page = search;
+  const auto model = Config::parse(config)["model"]["name"].as<std::string>();
+  page["title"] = fmt::format("{}: {} on {}", search.at("search").get<std::string>(), model,
+                              fs::weakly_canonical(search.at("data").get<std::string>()).filename().string());
+  page["config"] = config;
+  page["courses"] = Json::array();
+  for (const auto& c : courses) page["courses"].push_back(to_json(c));
+  return page_html(page["title"].get<std::string>(), page.dump(-1, ' ', false, Json::error_handler_t::replace),
+                   kSearchScript);
+}
+
+StageResult read_stage(const fs::path& search, const std::string& directory) {
+  const fs::path run = search / directory, file = run / "summary.json";
+  Manifest::load(run).check(run, /*contents=*/false);
+  StageResult s;
+  s.directory = directory;
+  s.bytes = int64_t(fs::file_size(run / Bundle::kWeights));
+  try {
+    const Json summary = Json::parse(read_file(file));
+    for (const char* split : {"test", "valid"}) {
+      const Json& metrics = summary.at(split);
+      if (metrics.empty()) continue;
+      const auto metric = [&](const char* name) {
+        return metrics.contains(name) && metrics[name].is_number() ? metrics[name].get<double>() : NAN;
+      };
+      s.split = split, s.auc = metric("auc"), s.logloss = metric("logloss");
+      break;
+    }
+    s.parameters = summary.at("parameters"), s.steps = summary.at("steps");
+    s.rows_per_s = summary.at("rows_per_s"), s.seconds = summary.at("seconds");
+  } catch (const Json::exception& problem) {
+    throw Error(fmt::format("{}: not the summary of a run ({})", file.string(), problem.what()), ErrorKind::data);
+  }
+  return s;
+}
+
+}  // namespace interplay

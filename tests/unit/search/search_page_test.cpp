@@ -1,0 +1,79 @@
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "search/search_files.h"
+
+namespace interplay {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json data_of(const std::string& page) {
+  const std::string open = "id=\"report-data\">";
+  const auto begin = page.find(open) + open.size();
+  return Json::parse(page.substr(begin, page.find("</script>", begin) - begin));
+}
+
+const char* const kConfig = "model:\n  name: fm\n";
+
+SearchFindings findings() {
+  SearchFindings f;
+  f.interactions = {{.fields = {"city", "</script>"}, .gate = -0.5, .kept = true},
+                    {.fields = {"city", "hour", "app"}, .function = "kernel", .gate = 0, .kept = false}};
+  f.widths = {{"city", 8}};
+  f.grda = GrdaSummary{.c = 5e-4, .mu = 0.8, .lr = 1, .threshold = 0.25};
+  return f;
+}
+
+std::string page() {
+  const StageResult base{.name = "base", .directory = "stages/1-base", .split = "test", .auc = 0.75, .parameters = 90};
+  const StageCourse course{"search", {{"city x hour", "city x app"}, {0, 10}, {0, 0.25}, {{0.6, 0.6}, {0.7, -0.1}}}};
+  return search_html(search_json("autofis", "prepared/toys", findings(), {base}), kConfig, {course});
+}
+
+TEST(SearchPage, CarriesWhatSearchJsonHoldsAndTheCoursesOfTheGates) {
+  const Json data = data_of(page());
+  EXPECT_EQ(data["title"], "autofis: fm on toys");
+  EXPECT_EQ(data["config"], kConfig);
+  EXPECT_EQ(data["interactions"][0]["gate"], -0.5);
+  EXPECT_EQ(data["interactions"][1]["order"], 3);
+  EXPECT_EQ(data["interactions"][1]["function"], "kernel");
+  EXPECT_EQ(data["widths"]["city"], 8);
+  EXPECT_EQ(data["stages"][0]["auc"], 0.75);
+  EXPECT_TRUE(data["stages"][0]["logloss"].is_null());  // not known
+  EXPECT_EQ(data["grda"]["threshold"], 0.25);
+  const Json& course = data["courses"][0];
+  EXPECT_EQ(course["stage"], "search");
+  EXPECT_EQ(course["gates"], 2);
+  EXPECT_EQ(course["names"], Json({"city x hour", "city x app"}));
+  EXPECT_EQ(course["steps"], Json({0, 10}));
+  EXPECT_EQ(course["thresholds"], Json({0.0, 0.25}));
+  EXPECT_EQ(course["values"][1], Json({0.7, -0.1}));
+}
+
+TEST(SearchPage, DrawsTheLargestOfManyGatesAndSomeOfTheOthers) {
+  GateCourse course;
+  course.steps = {5}, course.thresholds = {0.1}, course.values.emplace_back();
+  for (int i = 0; i < 1000; ++i) course.names.push_back(std::to_string(i)), course.values[0].push_back(i * -0.001);
+  const Json drawn =
+      data_of(search_html(search_json("autofis", "x", findings(), {}), kConfig, {{"search", course}}))["courses"][0];
+  EXPECT_EQ(drawn["gates"], 1000);
+  ASSERT_EQ(drawn["names"].size(), 400u);
+  ASSERT_EQ(drawn["values"][0].size(), 400u);
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(drawn["names"][size_t(i)], std::to_string(999 - i));
+  EXPECT_EQ(drawn["names"][399], "3");  // every fourth of the other 800
+  EXPECT_EQ(drawn["values"][0][399], -0.003);
+}
+
+TEST(SearchPage, LetsNoTextBecomeMarkupAndLoadsNothing) {
+  std::string text = page();
+  EXPECT_EQ(data_of(text)["interactions"][0]["fields"][1], "</script>");
+  EXPECT_EQ(text.find("innerHTML"), std::string::npos);
+  const std::string name_space = "http://www.w3.org/2000/svg";  // a name, never fetched
+  text.erase(text.find(name_space), name_space.size());
+  for (const auto* address : {"http://", "https://", "src=", "<link", "@import", "url(", "fetch("})
+    EXPECT_EQ(text.find(address), std::string::npos) << address;
+}
+
+}  // namespace
+}  // namespace interplay
