@@ -35,6 +35,9 @@ struct AddCommand {
 /// Rows of text as an aligned table: first row = heads, numbers to the right.
 std::string table(const std::vector<std::vector<std::string>>& rows);
 
+/// The stages of a search and how much it kept, from its search.json.
+std::string search_table(const std::filesystem::path& search);
+
 /// For whole numbers from `low` on.
 CLI::Validator at_least(int64_t low);
 

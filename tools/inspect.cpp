@@ -1,4 +1,4 @@
-// interplay inspect RUN|DIR: what a run or prepared data hold; checks every file against the manifest.
+// interplay inspect RUN|DIR: what a run, a search or prepared data hold; checks every file against the manifest.
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
@@ -53,14 +53,23 @@ void inspect_run(const fs::path& directory) {
   fmt::print("{}\n{}\n{}", table(rows), field_table(bundle.schema()), bundle.config().yaml());
 }
 
+void inspect_search(const fs::path& directory) {
+  Manifest::load(directory).check(directory, /*contents=*/true);
+  const Config config = Config::load(directory / Bundle::kConfig);
+  fmt::print("{}: finished search {} of model {}\n{}\n{}", directory.string(),
+             config["search"]["name"].as<std::string>(), config["model"]["name"].as<std::string>(),
+             search_table(directory), config.yaml());
+}
+
 std::function<void()> add(CLI::App& app) {
   auto directory = std::make_shared<std::string>();
-  app.add_option("DIRECTORY", *directory, "a run, or prepared data")->required();
+  app.add_option("DIRECTORY", *directory, "a run, a search, or prepared data")->required();
   return [directory] {
     const fs::path path = *directory;
     INTERPLAY_CHECK_DATA(fs::exists(path), "{}: no such directory", *directory);
     INTERPLAY_CHECK_DATA(fs::is_directory(path), "{}: is a file; expected the directory of a run or of prepared data",
                          *directory);
+    if (fs::exists(path / "search.json") && fs::exists(path / "manifest.json")) return inspect_search(path);
     const bool run = fs::exists(path / Bundle::kConfig) || fs::exists(path / Bundle::kWeights);
     INTERPLAY_CHECK_DATA(run || fs::exists(path / "manifest.json"),
                          "{}: neither a run nor prepared data: it has no {} and no manifest.json", *directory,
@@ -69,7 +78,7 @@ std::function<void()> add(CLI::App& app) {
   };
 }
 
-const AddCommand command("inspect", "what a run or prepared data hold", add);
+const AddCommand command("inspect", "what a run, a search or prepared data hold", add);
 
 }  // namespace
 }  // namespace interplay::tool

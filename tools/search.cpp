@@ -1,6 +1,4 @@
 // interplay search EXP.yaml --data DIR --out RUN: which interactions, functions and widths a model needs.
-#include <cmath>
-
 #include <nlohmann/json.hpp>
 
 #include <interplay/base/files.h>
@@ -12,33 +10,50 @@
 namespace interplay::tool {
 namespace {
 
-std::string number(double value) { return std::isfinite(value) ? fmt::format("{:.6f}", value) : "n/a"; }
+using Json = nlohmann::ordered_json;
 
-std::string stage_table(const std::vector<StageResult>& stages) {
-  std::vector<std::vector<std::string>> rows{
-      {"stage", "AUC", "logloss", "parameters", "weights", "train rows/s", "steps"}};
-  for (const auto& s : stages) {
-    rows.push_back({s.name, number(s.auc), number(s.logloss), std::to_string(s.parameters),
-                    human_bytes(double(s.bytes)), fmt::format("{:.0f}", s.rows_per_s), std::to_string(s.steps)});
-  }
-  return table(rows);
-}
+std::string number(const Json& value) { return value.is_number() ? fmt::format("{:.6f}", value.get<double>()) : "n/a"; }
 
-/// `kept 3 of 15 interactions (20.0%): order 2: 3 of 15 (20.0%)`
-std::string kept_line(const std::vector<Interaction>& interactions) {
-  const auto share = [](int64_t kept, int64_t all) {
-    return fmt::format("{} of {} ({:.1f}%)", kept, all, 100 * double(kept) / double(std::max<int64_t>(1, all)));
+/// `kept 3 of 15 interactions (20.0%)`, and where there are several orders or functions, the share of each.
+std::string kept_line(const Json& interactions) {
+  struct Count {
+    int64_t kept = 0, all = 0;
+    std::string text() const { return fmt::format("{} of {}", kept, all); }
+    std::string share() const { return fmt::format("({:.1f}%)", 100 * double(kept) / double(all)); }
   };
-  std::map<std::string, std::pair<int64_t, int64_t>> parts;  // kept, all
-  std::pair<int64_t, int64_t> whole;
+  Count whole;
+  std::map<std::string, Count> parts;
   for (const auto& i : interactions) {
-    const std::string part = fmt::format("order {}{}", i.fields.size(), i.function == "inner" ? "" : " " + i.function);
-    for (auto* at : {&whole, &parts[part]}) at->first += i.kept, ++at->second;
+    const auto function = i.at("function").get<std::string>();
+    const auto part =
+        fmt::format("order {}{}", i.at("order").get<int64_t>(), function == "inner" ? "" : " " + function);
+    for (auto* count : {&whole, &parts[part]}) count->kept += i.at("kept").get<bool>(), ++count->all;
   }
-  std::vector<std::string> texts;
-  for (const auto& [part, counts] : parts) texts.push_back(part + ": " + share(counts.first, counts.second));
-  return fmt::format("kept {}; {}", share(whole.first, whole.second), fmt::join(texts, ", "));
+  std::string line = fmt::format("kept {} interactions {}", whole.text(), whole.share());
+  if (parts.size() == 1) return line + "\n";
+  const char* between = ": ";
+  for (const auto& [part, count] : parts) {
+    line += fmt::format("{}{} {} {}", between, part, count.text(), count.share());
+    between = ", ";
+  }
+  return line + "\n";
 }
+
+}  // namespace
+
+std::string search_table(const std::filesystem::path& search) {
+  const Json json = Json::parse(read_file(search / "search.json"));
+  std::vector<std::vector<std::string>> rows{
+      {"stage", "AUC", "logloss", "parameters", "weights", "train rows/s", "steps", "run"}};
+  for (const auto& s : json.at("stages")) {
+    rows.push_back({s.at("name"), number(s.at("auc")), number(s.at("logloss")), s.at("parameters").dump(),
+                    human_bytes(s.at("bytes").get<double>()), fmt::format("{:.0f}", s.at("rows_per_s").get<double>()),
+                    s.at("steps").dump(), (search / s.at("directory").get<std::string>()).string()});
+  }
+  return table(rows) + (json.at("interactions").empty() ? "" : kept_line(json.at("interactions")));
+}
+
+namespace {
 
 std::function<void()> add(CLI::App& app) {
   struct Arguments : ExperimentArguments {
@@ -59,14 +74,13 @@ std::function<void()> add(CLI::App& app) {
       interrupt = std::make_unique<OnInterrupt>([&trainer] { trainer.stop(); });
     };
     options.finished = [&](Trainer&) { interrupt.reset(); };
-    const SearchSummary s = search_run(experiment, options);
+    search_run(experiment, options);
     if (a->json) {
       fmt::print("{}", read_file(options.out / "search.json"));
-      return;
+    } else {
+      fmt::print("{0}re-train with `interplay train {1}/retrain.yaml`; see {1}/search.html\n",
+                 search_table(options.out), a->out);
     }
-    fmt::print("{}", stage_table(s.stages));
-    if (!s.findings.interactions.empty()) fmt::print("{}\n", kept_line(s.findings.interactions));
-    fmt::print("{0}: re-train with `interplay train {0}/retrain.yaml`; see {0}/search.html\n", a->out);
   };
 }
 

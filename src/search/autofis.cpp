@@ -119,7 +119,7 @@ class Autofis final : public Search {
     grda.set("c", number(o_.c));
     grda.set("mu", number(o_.mu));
     experiment.set("optimizer.gates", grda);
-    SearchStage stage{.name = "search", .experiment = experiment, .read_gates = read_gates};
+    SearchStage stage{.name = "search", .experiment = experiment, .read_gates = read_grda_gates};
     if (o_.validation) {
       stage.started = [&run](Trainer& trainer) {
         trainer.take_turns({"gates"}, Dataset::open(run.data(), "valid").select(run.schema()));

@@ -4,6 +4,8 @@
 #include <sstream>
 
 #include <interplay/base/files.h>
+#include <interplay/nn/interactions.h>
+#include <interplay/optim/grda.h>
 #include <interplay/train/trainer.h>
 
 namespace fs = std::filesystem;
@@ -98,12 +100,19 @@ GateCourse read_course(const fs::path& file) {
   return course;
 }
 
-GateReading read_gates(Trainer& trainer) {
+GateReading read_grda_gates(Trainer& trainer) {
   GateReading now;
-  for (const auto& i : interactions_of(trainer.model())) {
-    now.names.push_back(interaction_name(i));
-    now.values.push_back(i.gate);
+  for (const auto& i : interactions_of(trainer.model())) now.names.push_back(interaction_name(i));
+  const auto states = trainer.parameters().state();
+  for (const auto& module : trainer.model().named_modules()) {
+    const auto* const gated = dynamic_cast<const nn::GatedProductsImpl*>(module.value().get());
+    if (!gated) continue;
+    const GrdaState grda = grda_state(states.at(module.key() + ".gate"));
+    const auto v = (grda.steps > 0 ? grda.v : gated->gate.detach().cpu()).contiguous();  // v begins with the first step
+    now.values.insert(now.values.end(), v.const_data_ptr<float>(), v.const_data_ptr<float>() + v.numel());
+    now.threshold = grda.threshold;  // the same for all: they take the same steps
   }
+  INTERPLAY_ASSERT(now.values.size() == now.names.size());
   return now;
 }
 

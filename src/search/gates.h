@@ -40,8 +40,8 @@ struct GateCourse {
 };
 INTERPLAY_API GateCourse read_course(const std::filesystem::path& file);  ///< empty where there is no such file
 
-/// The gates of every interaction of the model, in the order of interactions_of().
-GateReading read_gates(Trainer& trainer);
+/// The gates of every interaction of a model, which GRDA moves, in the order of interactions_of().
+GateReading read_grda_gates(Trainer& trainer);
 
 std::string interaction_name(const Interaction& interaction);  ///< `site_id x app_id`, `site_id x app_id (kernel)`
 

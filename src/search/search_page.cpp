@@ -107,7 +107,7 @@ function ranking(parent) {
     const all = ranked.filter(i => i.order === order).length;
     const c = card(parent, `${setName(order)[0].toUpperCase() + setName(order).slice(1)} by gate`,
                    all > most ? `The ${most} largest of ${group(all)}; all of them are in search.json.` : 'Those that are kept, the largest first.');
-    table(c, [{title: 'fields', get: r => r.name}, {title: 'rank', get: r => r.rank}, {title: 'gate', get: r => r.gate, show: short}], rows);
+    table(c, [{title: 'rank', get: r => r.rank}, {title: 'fields', get: r => r.name}, {title: 'gate', get: r => r.gate, show: short}], rows);
   }
 }
 
@@ -155,7 +155,7 @@ function widths() {
   if (!run.widths) return;
   make(page, 'h2', {}, 'Embedding widths');
   const names = Object.keys(run.widths), most = Math.max(...Object.values(run.widths), 1);
-  const c = card(page, '', 'Numbers that a row of each field\u2019s table keeps.');
+  const c = card(page, '', `Numbers that a row of each field\u2019s table keeps; ${most} at most.`);
   const rowHeight = 22, left = 8 + 7.2 * Math.max(...names.map(n => n.length));
   const svg = make(c, 'svg', {viewBox: `0 0 900 ${names.length * rowHeight + 6}`, role: 'img', 'aria-label': 'width by field'});
   names.forEach((n, i) => {
