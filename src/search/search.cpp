@@ -72,7 +72,9 @@ struct SearchRun::State {
       auto course = read_course(options.out / s.directory / kGates);
       if (!course.names.empty()) courses.push_back({s.name, std::move(course)});
     }
-    write_file(options.out / "retrain.yaml", findings.retrain.yaml());
+    Config retrain = findings.retrain;
+    retrain.erase("threads");  // of the machine, not of what was found
+    write_file(options.out / "retrain.yaml", retrain.yaml());
     write_file(options.out / "search.json", json.dump(1) + "\n");
     write_file(options.out / "search.html", search_html(json, config.yaml(), courses));
   }
