@@ -28,7 +28,7 @@ void check_widths(const Schema& schema, const std::map<std::string, int64_t>& wi
   for (const auto& [name, width] : widths) {
     INTERPLAY_CHECK(std::find(tables.begin(), tables.end(), name) != tables.end(),
                     "widths: there is no table '{}' (tables: {})", name, fmt::join(tables, ", "));
-    INTERPLAY_CHECK(width >= 1 && width <= most, "widths: table '{}' is {} wide; expected 1 to {}, the embedding_dim",
+    INTERPLAY_CHECK(width >= 0 && width <= most, "widths: table '{}' is {} wide; expected 1 to {}, the embedding_dim",
                     name, width, most);
   }
 }
@@ -45,7 +45,15 @@ FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, doub
   const auto wanted = [&](const Field* f) {
     return std::find(leave_out.begin(), leave_out.end(), f->name) == leave_out.end();
   };
+  const auto has_table = [&](const Field* f) {
+    const auto own = widths_.find(f->table);
+    if (own == widths_.end() || own->second > 0) return true;
+    INTERPLAY_CHECK(!wanted(f), "widths: table '{}' is 0 wide, but field '{}' reads it; expected 1 to {}", f->table,
+                    f->name, width_);
+    return false;
+  };
   for (const Field* f : schema_.of(FieldKind::categorical)) {
+    if (!has_table(f)) continue;
     const auto t = table(*f);
     if (!wanted(f)) continue;
     names_.push_back(f->name);
@@ -63,6 +71,7 @@ FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, doub
     numeric_.push_back(f->column);
   }
   for (const Field* f : schema_.of(FieldKind::sequence)) {
+    if (!has_table(f)) continue;
     table(*f);
     if (!wanted(f)) continue;
     names_.push_back(f->name);

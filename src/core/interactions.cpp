@@ -34,9 +34,18 @@ FieldSet fields_of(const std::vector<std::string>& set, const std::vector<std::s
   return out;
 }
 
-/// Sets by order, each list i64 [P, o] in lexicographic order.
-std::map<int64_t, at::Tensor> listed(const std::vector<std::vector<std::string>>& sets,
-                                     const std::vector<std::string>& names) {
+std::map<int64_t, at::Tensor> all_up_to(int64_t order, int64_t fields) {
+  std::map<int64_t, at::Tensor> out;
+  for (int64_t o = 2; o <= std::min(order, fields); ++o) out[o] = nn::all_sets(fields, o);
+  return out;
+}
+
+}  // namespace
+
+HasInteractions::~HasInteractions() = default;
+
+std::map<int64_t, at::Tensor> field_sets(const std::vector<std::vector<std::string>>& sets,
+                                         const std::vector<std::string>& names) {
   std::map<size_t, std::set<FieldSet>> by_order;
   for (const auto& set : sets) {
     const auto fields = fields_of(set, names);
@@ -52,19 +61,11 @@ std::map<int64_t, at::Tensor> listed(const std::vector<std::vector<std::string>>
   return out;
 }
 
-std::map<int64_t, at::Tensor> all_up_to(int64_t order, int64_t fields) {
-  std::map<int64_t, at::Tensor> out;
-  for (int64_t o = 2; o <= std::min(order, fields); ++o) out[o] = nn::all_sets(fields, o);
-  return out;
-}
-
-}  // namespace
-
 FieldInteractionsImpl::FieldInteractionsImpl(const Schema& schema, const FieldEmbedding& fields,
                                              const InteractionOptions& options, double init_std)
     : names_(fields->names()), has_gates_(options.gates) {
   const int64_t count = fields->count();
-  const auto sets = options.interactions ? listed(*options.interactions, names_) : all_up_to(options.order, count);
+  const auto sets = options.interactions ? field_sets(*options.interactions, names_) : all_up_to(options.order, count);
   for (const auto& [order, list] : sets) {
     Block block{list, order == 2 && list.size(0) == count * (count - 1) / 2};
     if (options.gates) {
@@ -130,8 +131,18 @@ std::vector<Interaction> FieldInteractionsImpl::list() const {
 std::vector<Interaction> interactions_of(const torch::nn::Module& module) {
   std::vector<Interaction> out;
   for (const auto& m : module.modules()) {
-    if (const auto* const found = dynamic_cast<const FieldInteractionsImpl*>(m.get())) {
+    if (const auto* const found = dynamic_cast<const HasInteractions*>(m.get())) {
       for (auto& i : found->list()) out.push_back(std::move(i));
+    }
+  }
+  return out;
+}
+
+std::vector<DimensionGates> dimension_gates_of(const torch::nn::Module& module) {
+  std::vector<DimensionGates> out;
+  for (const auto& m : module.modules()) {
+    if (const auto* const found = dynamic_cast<const HasInteractions*>(m.get())) {
+      for (auto& g : found->dimension_gates()) out.push_back(std::move(g));
     }
   }
   return out;

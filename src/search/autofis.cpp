@@ -160,15 +160,6 @@ class Autofis final : public Search {
     return found;
   }
 
-  /// Half way between the last that is kept and the first that is not.
-  static double threshold_that_keeps(const std::vector<double>& values, size_t wanted) {
-    std::vector<double> sizes;
-    for (const double v : values) sizes.push_back(std::abs(v));
-    std::sort(sizes.begin(), sizes.end(), std::greater<>());
-    if (wanted >= sizes.size()) return 0;
-    return (sizes[wanted - 1] + sizes[wanted]) / 2;
-  }
-
   static Config kept_list(const std::vector<Interaction>& interactions) {
     std::vector<Config> kept;
     for (const auto& i : interactions) {

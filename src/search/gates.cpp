@@ -1,10 +1,13 @@
 #include "search/gates.h"
 
+#include <algorithm>
+#include <cmath>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include <interplay/base/files.h>
-#include <interplay/nn/interactions.h>
+#include <interplay/nn/embedding.h>
 #include <interplay/optim/grda.h>
 #include <interplay/train/trainer.h>
 
@@ -101,19 +104,36 @@ GateCourse read_course(const fs::path& file) {
 }
 
 GateReading read_grda_gates(Trainer& trainer) {
+  std::vector<std::string> names;
+  for (const auto& i : interactions_of(trainer.model())) names.push_back(interaction_name(i));
+  return read_grda_gates(trainer, std::move(names));
+}
+
+GateReading read_grda_gates(Trainer& trainer, std::vector<std::string> names) {
   GateReading now;
-  for (const auto& i : interactions_of(trainer.model())) now.names.push_back(interaction_name(i));
+  now.names = std::move(names);
   const auto states = trainer.parameters().state();
   for (const auto& module : trainer.model().named_modules()) {
-    const auto* const gated = dynamic_cast<const nn::GatedProductsImpl*>(module.value().get());
-    if (!gated) continue;
-    const GrdaState grda = grda_state(states.at(module.key() + ".gate"));
-    const auto v = (grda.steps > 0 ? grda.v : gated->gate.detach().cpu()).contiguous();  // v begins with the first step
-    now.values.insert(now.values.end(), v.const_data_ptr<float>(), v.const_data_ptr<float>() + v.numel());
-    now.threshold = grda.threshold;  // the same for all: they take the same steps
+    const auto* const group = dynamic_cast<const nn::ParameterGroup*>(module.value().get());
+    if (!group || group->parameter_group() != "gates") continue;
+    for (const auto& gate : module.value()->named_parameters(/*recurse=*/false)) {
+      const GrdaState grda = grda_state(states.at(module.key() + "." + gate.key()));
+      const auto v = (grda.steps > 0 ? grda.v : gate.value().detach().cpu()).contiguous();  // v begins with a step
+      now.values.insert(now.values.end(), v.const_data_ptr<float>(), v.const_data_ptr<float>() + v.numel());
+      now.threshold = grda.threshold;  // the same for all: they take the same steps
+    }
   }
   INTERPLAY_ASSERT(now.values.size() == now.names.size());
   return now;
+}
+
+double threshold_that_keeps(const std::vector<double>& values, size_t wanted) {
+  std::vector<double> sizes;
+  for (const double v : values) sizes.push_back(std::abs(v));
+  std::sort(sizes.begin(), sizes.end(), std::greater<>());
+  if (wanted >= sizes.size()) return 0;
+  if (wanted == 0) return sizes.front();
+  return (sizes[wanted - 1] + sizes[wanted]) / 2;
 }
 
 std::string interaction_name(const Interaction& interaction) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,6 +47,27 @@ struct Interaction {
   bool kept = true;                 ///< the gate is not 0
 };
 
+/// A gate on each number of the vectors that one function of one order reads (a search for embedding widths).
+struct DimensionGates {
+  int64_t order = 2;
+  std::string function = "inner";
+  std::vector<std::string> fields;  ///< F
+  at::Tensor gate;                  ///< f32 [F, K]
+};
+
+/// A module that multiplies sets of fields: what interactions_of() and dimension_gates_of() find in any model.
+class INTERPLAY_API HasInteractions {
+ public:
+  virtual ~HasInteractions();
+  virtual std::vector<Interaction> list() const = 0;
+  virtual std::vector<DimensionGates> dimension_gates() const { return {}; }
+};
+
+/// Sets of names as sets of places in `names`: by order, each list i64 [P, o] in lexicographic order. Throws Error on a
+/// name that is not there, on a set of one, of equal names or of more than four, and on a set that is listed twice.
+INTERPLAY_API std::map<int64_t, at::Tensor> field_sets(const std::vector<std::vector<std::string>>& sets,
+                                                       const std::vector<std::string>& names);
+
 /// The interactions of a model's fields, by the options above: in closed form where these are all pairs without gates,
 /// else product by product, behind gates where wanted.
 ///
@@ -55,7 +77,7 @@ struct Interaction {
 ///
 /// Throws Error on a name that is no field, on a set of one field, of equal fields or of more than four, and on a set
 /// that is listed twice. Parameter group of the gates: gates.
-class INTERPLAY_API FieldInteractionsImpl : public torch::nn::Module {
+class INTERPLAY_API FieldInteractionsImpl : public torch::nn::Module, public HasInteractions {
  public:
   FieldInteractionsImpl(const Schema& schema, const FieldEmbedding& fields, const InteractionOptions& options,
                         double init_std = 1e-4);
@@ -63,8 +85,8 @@ class INTERPLAY_API FieldInteractionsImpl : public torch::nn::Module {
   at::Tensor sum(const Features& x, const nn::FieldVectors& e);   ///< over all sets: f32 [B, F, K] -> f32 [B]
   at::Tensor each(const Features& x, const nn::FieldVectors& e);  ///< f32 [B, F, K] -> f32 [B, P]
 
-  int64_t count() const;                  ///< P
-  std::vector<Interaction> list() const;  ///< P, by order, then lexicographically: as each() gives them
+  int64_t count() const;                           ///< P
+  std::vector<Interaction> list() const override;  ///< P, by order, then lexicographically: as each() gives them
   bool has_gates() const { return has_gates_; }
 
  private:
@@ -82,7 +104,8 @@ class INTERPLAY_API FieldInteractionsImpl : public torch::nn::Module {
 };
 TORCH_MODULE(FieldInteractions);
 
-/// The interactions of every FieldInteractions below `module`; none where the model has no such part.
+/// The interactions of every module below `module` that has some; none where the model has no such part.
 INTERPLAY_API std::vector<Interaction> interactions_of(const torch::nn::Module& module);
+INTERPLAY_API std::vector<DimensionGates> dimension_gates_of(const torch::nn::Module& module);
 
 }  // namespace interplay

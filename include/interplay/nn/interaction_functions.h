@@ -1,0 +1,65 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <interplay/nn/embedding.h>
+#include <interplay/nn/field_vectors.h>
+#include <interplay/nn/interactions.h>
+
+namespace interplay::nn {
+
+/// inner, vector_kernel, number_kernel, outer
+INTERPLAY_API std::vector<std::string> interaction_functions();
+
+/// One of the four interaction functions of AIM (Zhu et al. 2021, arXiv:2111.03318) for P sets of one order. With
+/// h_p = the product of the vectors of set p, element by element:
+///
+///     inner          z_p = sum_k h_pk
+///     vector_kernel  z_p = sum_k kernel_pk h_pk                 kernel f32 [P, K]
+///     number_kernel  z_p = kernel_p sum_k h_pk                  kernel f32 [P]
+///     outer          z_p = product over m of <kernel_m, e_m>    kernel f32 [o, K], e_m: vector of the m-th field of
+///     set p
+///
+/// outer is the kernel product of rank one, its kernel shared by all sets. Throws Error on another name.
+class INTERPLAY_API InteractionFunctionImpl : public torch::nn::Module {
+ public:
+  /// Kernels of vectors and numbers start from N(kernel_start, 0.001^2), at 1 as inner; those of outer by Xavier.
+  InteractionFunctionImpl(std::string function, at::Tensor sets, int64_t width, double kernel_start = 1);
+  at::Tensor forward(const FieldVectors& fields);  ///< f32 [B, F, K] -> z f32 [B, P]
+  at::Tensor parts(const FieldVectors& fields);    ///< what z_p sums up: f32 [B, P, K]; outer: z itself, [B, P, 1]
+  const std::string& function() const { return function_; }
+  const at::Tensor& sets() const { return sets_; }
+  at::Tensor kernel;  ///< undefined for inner
+
+ private:
+  at::Tensor projections(const FieldVectors& fields, int64_t m) const;  // <kernel_m, e> of the m-th fields: [B, P]
+  std::string function_;
+  at::Tensor sets_;  // i64 [P, o]
+};
+TORCH_MODULE(InteractionFunction);
+
+/// Batch norm without affine, then a trainable gate each: f32 [B, P] -> f32 [B, P]. A batch of one row is normalised by
+/// the running statistics. Parameter group: `group`.
+class INTERPLAY_API GatesImpl : public torch::nn::Module, public ParameterGroup {
+ public:
+  GatesImpl(int64_t count, const GateOptions& options, std::string group = "gates");
+  at::Tensor sum(const at::Tensor& z);                                 ///< f32 [B, P] -> f32 [B]
+  at::Tensor sum(const FieldVectors& fields, const at::Tensor& sets);  ///< of inner products: nn::gated_sum()
+  at::Tensor forward(const at::Tensor& z);
+  std::string parameter_group() const override { return group_; }
+  at::Tensor gate;                       ///< f32 [P]
+  at::Tensor running_mean, running_var;  ///< f32 [P], buffers; undefined without norm
+
+ private:
+  at::Tensor normalised(const at::Tensor& z) const;
+  bool from_batch(int64_t rows) const { return is_training() && rows > 1; }
+  GateOptions options_;
+  std::string group_;
+};
+TORCH_MODULE(Gates);
+
+}  // namespace interplay::nn

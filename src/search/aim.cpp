@@ -1,0 +1,281 @@
+// AIM (Zhu et al. 2021, "AIM: Automatic Interaction Machine for Click-Through Rate Prediction", arXiv:2111.03318).
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/ATen.h>
+
+#include <interplay/base/log.h>
+#include <interplay/core/bundle.h>
+#include <interplay/nn/interaction_functions.h>
+#include <interplay/search/search.h>
+
+#include "search/aim_steps.h"
+#include "search/gates.h"
+
+namespace interplay {
+namespace {
+
+Config text(const std::string& value) { return Config::scalar(value, true); }
+Config number(auto value) { return Config::scalar(fmt::format("{}", value)); }
+Config flag(bool value) { return Config::scalar(value ? "true" : "false"); }
+
+/// Stages, each a run of the model `aim`:
+///
+///     search-2 .. search-<orders>   which sets, under which functions: pairs first, then, under each function, the
+///                                   strongest sets with one field more; GRDA moves the gates of the order in question
+///     dimensions                    a gate on each number of the embeddings that the kept interactions read
+///     retrain                       the kept interactions anew, their tables as narrow as found, and an MLP
+///
+/// Where AIM's released code is odd, the default differs: sets are ranked by |gate| at every order (by_sign: signed
+/// from order 3 on, as the code does), as many as there are fields are grown (the code: 24, Avazu's fields), every
+/// function starts as the inner product (model.kernel_start: 0 is the code's), order 4 is normalised as the others are,
+/// terms are summed as they are (model.order_scales), and tables really hold fewer numbers, where the code masks them:
+/// which ones is of no account to weights that start afresh, so that a row keeps the first ones.
+class Aim final : public Search {
+ public:
+  struct Options {
+    int64_t orders = 3, grow = 0, epochs = 1;
+    std::vector<std::string> functions = nn::interaction_functions();
+    bool dimensions = true, by_sign = false, base = true, retrain = true;
+    double c = 5e-4, mu = 0.8, lr = 1, keep = 0;
+    double dimension_c = 5e-3, dimension_mu = 0.55, dimension_lr = 1, keep_dimensions = 0;
+    void visit(auto&& field) {
+      field("orders", orders, "most fields of an interaction; one search a number of fields", Range{2, 4});
+      field("functions", functions, "that each set is tried under", OneOf{nn::interaction_functions()});
+      field("dimensions", dimensions, "search the widths of the embeddings too");
+      field("grow", grow, "sets, under each function, that the next order is grown from; 0 = as many as fields",
+            Range{0, 1e9});
+      field("by_sign", by_sign, "rank sets of three and more fields by the gate, not its size, as AIM's code does");
+      field("c", c, "GRDA: the larger, the more gates close; the threshold ends at c lr^(1/2 + mu) steps^mu",
+            Range{0, 1e9});
+      field("mu", mu, "GRDA: how the threshold grows with the steps", Range{0, 1});
+      field("lr", lr, "GRDA: learning rate of the gates", Range{0, 1e9});
+      field("keep", keep, "share of the interactions of each order to keep; 0 = as c says", Range{0, 1});
+      field("dimension_c", dimension_c, "as c, for the gates of dimensions", Range{0, 1e9});
+      field("dimension_mu", dimension_mu, "as mu, for the gates of dimensions", Range{0, 1});
+      field("dimension_lr", dimension_lr, "as lr, for the gates of dimensions", Range{0, 1e9});
+      field("keep_dimensions", keep_dimensions, "share of the embeddings' numbers to keep; 0 = as dimension_c says",
+            Range{0, 1});
+      field("epochs", epochs, "passes of each search over the training rows", Range{1, 1e9});
+      field("base", base, "train the experiment as it is first, to compare with");
+      field("retrain", retrain, "train what was found");
+    }
+  };
+
+  explicit Aim(const Options& options) : o_(options) {}
+
+  void run(SearchRun& run) override {
+    if (o_.base) run.stage({.name = "base", .experiment = run.experiment()});
+    SearchFindings found;
+    std::vector<std::string> fields;
+    for (int64_t order = 2; order <= o_.orders; ++order) {
+      std::vector<Interaction> candidates;
+      if (order > 2) {
+        std::vector<Interaction> last;
+        for (const auto& i : found.interactions) {
+          if (int64_t(i.fields.size()) == order - 1) last.push_back(i);
+        }
+        candidates = grow(last, o_.grow > 0 ? size_t(o_.grow) : fields.size(), fields, o_.by_sign && order > 3);
+        if (candidates.empty()) break;  // all fields are in the sets there are
+      }
+      search_order(run, order, candidates, found);
+      if (order == 2) fields = fields_of(found.interactions);
+    }
+    std::vector<FieldWidths> widths;
+    if (o_.dimensions) widths = search_dimensions(run, found);
+    found.retrain = retrained(run, found, widths);
+    run.found(found);
+    if (o_.retrain) run.stage({.name = "retrain", .experiment = found.retrain});
+  }
+
+ private:
+  /// The model `aim` with what the experiment says of it, or of the like parts of another model.
+  static Config aim_model(const SearchRun& run) {
+    const Config given = run.experiment()["model"], resolved = models().resolve(given);
+    Config model;
+    model.set("name", text("aim"));
+    const bool is_aim = resolved["name"].as<std::string>() == "aim";
+    for (const auto& key : resolved.keys()) {
+      const bool shared = key == "embedding_dim" || key == "hidden" || key == "dropout" || key == "norm" ||
+                          key == "activation" || (given.is_map() && given.has(key) && key.starts_with("gate_"));
+      if (is_aim ? key != "name" && key != "interactions" : shared) model.set(key, resolved[key]);
+    }
+    return model;
+  }
+
+  /// An experiment whose gates GRDA moves; the gates at its end count.
+  Config searching(const SearchRun& run, Config model, double c, double mu, double lr) const {
+    Config experiment = run.experiment(), grda;
+    model.set("hidden", Config::sequence({}));  // the MLP comes with re-training
+    experiment.set("model", model);
+    experiment.set("train.epochs", number(o_.epochs));
+    experiment.set("train.patience", number(0));
+    experiment.set("train.keep", text("last"));
+    grda.set("name", text("grda"));
+    grda.set("lr", number(lr));
+    grda.set("c", number(c));
+    grda.set("mu", number(mu));
+    experiment.set("optimizer.gates", grda);
+    return experiment;
+  }
+
+  void search_order(SearchRun& run, int64_t order, const std::vector<Interaction>& candidates, SearchFindings& found) {
+    Config model = aim_model(run);
+    model.set("gates", flag(true));
+    model.set("dimension_gates", flag(false));
+    model.set("searched_order", number(order));
+    if (order == 2) {
+      std::vector<Config> functions;
+      for (const auto& f : o_.functions) functions.push_back(text(f));
+      model.set("order", number(2));
+      model.set("functions", Config::sequence(std::move(functions)));
+    } else {
+      std::vector<Interaction> all = found.interactions;  // those of earlier orders that were kept
+      all.insert(all.end(), candidates.begin(), candidates.end());
+      model.set("interactions", listed(all));
+    }
+    const auto read = [order](Trainer& trainer) {
+      std::vector<std::string> names;
+      for (const auto& i : interactions_of(trainer.model())) {
+        if (int64_t(i.fields.size()) == order) names.push_back(interaction_name(i));
+      }
+      return read_grda_gates(trainer, std::move(names));
+    };
+    const StageResult searched = run.stage({.name = fmt::format("search-{}", order),
+                                            .experiment = searching(run, model, o_.c, o_.mu, o_.lr),
+                                            .read_gates = read});
+    std::vector<Interaction> of_order;
+    for (auto& i : interactions_of(*Bundle::open(run.directory(searched)).model())) {
+      if (int64_t(i.fields.size()) == order) of_order.push_back(std::move(i));
+    }
+    const GateCourse course = read_course(run.directory(searched) / "gates.jsonl");
+    const auto& values = course.values.back();
+    double threshold = course.thresholds.back();
+    if (o_.keep > 0) {
+      threshold = threshold_that_keeps(values, size_t(std::llround(o_.keep * double(values.size()))));
+      for (size_t p = 0; p < of_order.size(); ++p) {
+        of_order[p].gate = std::copysign(std::max(0.0, std::abs(values[p]) - threshold), values[p]);
+        of_order[p].kept = of_order[p].gate != 0;
+      }
+    }
+    const auto kept = std::count_if(of_order.begin(), of_order.end(), [](const auto& i) { return i.kept; });
+    INTERPLAY_CHECK(kept > 0 || order > 2,
+                    "search: every gate is closed after {} steps: the threshold {:.4g} is beyond all of them; make "
+                    "search.c smaller than {}, or say how many to keep (search.keep, --keep)",
+                    searched.steps, threshold, o_.c);
+    log::info("kept {} of {} interactions of {} fields", kept, of_order.size(), order);
+    found.grda = GrdaSummary{o_.c, o_.mu, o_.lr, threshold};
+    found.interactions.insert(found.interactions.end(), of_order.begin(), of_order.end());
+  }
+
+  /// Also takes away interactions that are left without numbers to multiply.
+  std::vector<FieldWidths> search_dimensions(SearchRun& run, SearchFindings& found) {
+    Config model = aim_model(run);
+    model.set("gates", flag(false));
+    model.set("dimension_gates", flag(true));
+    model.set("interactions", listed(found.interactions));
+    const auto read = [](Trainer& trainer) {
+      std::vector<std::string> names;
+      for (const auto& g : dimension_gates_of(trainer.model())) {
+        for (const auto& field : g.fields) {
+          for (int64_t k = 0; k < g.gate.size(1); ++k) names.push_back(fmt::format("{} #{}", table_name(g, field), k));
+        }
+      }
+      return read_grda_gates(trainer, std::move(names));
+    };
+    const StageResult searched =
+        run.stage({.name = "dimensions",
+                   .experiment = searching(run, model, o_.dimension_c, o_.dimension_mu, o_.dimension_lr),
+                   .read_gates = read});
+    auto gates = dimension_gates_of(*Bundle::open(run.directory(searched)).model());
+    if (o_.keep_dimensions > 0) {
+      const auto values = read_course(run.directory(searched) / "gates.jsonl").values.back();
+      const double threshold =
+          threshold_that_keeps(values, size_t(std::llround(o_.keep_dimensions * double(values.size()))));
+      auto next = values.begin();
+      for (auto& g : gates) {
+        auto flat = g.gate.view(-1);
+        for (int64_t k = 0; k < flat.size(0); ++k) flat[k] = std::max(0.0, std::abs(*next++) - threshold);
+      }
+    }
+    std::vector<FieldWidths> out;
+    for (const auto& g : gates) {
+      out.push_back(widths_of(g, found.interactions));
+      for (const auto& [field, width] : out.back().widths) found.widths[table_name(g, field)] = width;
+    }
+    const auto kept = std::any_of(found.interactions.begin(), found.interactions.end(), [](auto& i) { return i.kept; });
+    INTERPLAY_CHECK(kept,
+                    "search: no interaction is left with numbers to multiply after {} steps; make "
+                    "search.dimension_c smaller than {}, or say how many to keep (search.keep_dimensions)",
+                    searched.steps, o_.dimension_c);
+    return out;
+  }
+
+  static Config retrained(const SearchRun& run, const SearchFindings& found, const std::vector<FieldWidths>& widths) {
+    Config experiment = run.experiment(), model = aim_model(run);
+    const auto most = model["embedding_dim"].as<int64_t>();
+    model.set("gates", flag(true));
+    model.set("dimension_gates", flag(false));
+    model.set("interactions", listed(found.interactions));
+    std::vector<Config> narrow;
+    for (const auto& w : widths) {
+      std::map<std::string, int64_t> by_table;  // as wide as the widest of the fields that read it
+      for (const auto& [field, width] : w.widths) {
+        const Field& f = run.schema().field(field);
+        if (!f.table.empty() && width > 0) by_table[f.table] = std::max(by_table[f.table], width);
+      }
+      std::map<int64_t, std::vector<Config>> by_width;
+      for (const auto& [table, width] : by_table) {
+        if (width < most) by_width[width].push_back(text(table));
+      }
+      for (auto& [width, tables] : by_width) {
+        Config item;
+        item.set("order", number(w.order));
+        item.set("function", text(w.function));
+        item.set("width", number(width));
+        item.set("tables", Config::sequence(std::move(tables)));
+        narrow.push_back(std::move(item));
+      }
+    }
+    if (!narrow.empty()) model.set("narrow", Config::sequence(std::move(narrow)));
+    experiment.set("model", model);
+    return experiment;
+  }
+
+  static Config listed(const std::vector<Interaction>& interactions) {
+    std::vector<Config> out;
+    for (const auto& i : interactions) {
+      if (!i.kept) continue;
+      std::vector<Config> fields;
+      for (const auto& f : i.fields) fields.push_back(text(f));
+      Config item;
+      item.set("fields", Config::sequence(std::move(fields)));
+      item.set("function", text(i.function));
+      out.push_back(std::move(item));
+    }
+    return Config::sequence(std::move(out));
+  }
+
+  /// All fields, in the order in which pairs name them.
+  static std::vector<std::string> fields_of(const std::vector<Interaction>& pairs) {
+    std::vector<std::string> out;
+    for (const auto& i : pairs) {
+      for (const auto& f : i.fields) {
+        if (std::find(out.begin(), out.end(), f) == out.end()) out.push_back(f);
+      }
+    }
+    return out;
+  }
+
+  static std::string table_name(const DimensionGates& g, const std::string& field) {
+    return fmt::format("{} (order {}, {})", field, g.order, g.function);
+  }
+
+  Options o_;
+};
+
+INTERPLAY_REGISTER(searches(), "aim", Aim,
+                   "interactions of growing order, their functions and embedding widths, each closed by GRDA");
+
+}  // namespace
+}  // namespace interplay

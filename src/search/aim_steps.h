@@ -1,0 +1,29 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <interplay/core/interactions.h>
+
+namespace interplay {
+
+/// What AIM searches next: under each function, every set that is one of the `most` strongest kept ones and one field
+/// more. Strength is |gate|; `by_sign`: the gate itself, as AIM's code ranks triples. Fields of a set are in the order
+/// of `fields`; sets by function as they first come in `found`, then in lexicographic order, each once.
+INTERPLAY_API std::vector<Interaction> grow(const std::vector<Interaction>& found, size_t most,
+                                            const std::vector<std::string>& fields, bool by_sign = false);
+
+/// Numbers that fields keep of the vectors that one function of one order reads.
+struct FieldWidths {
+  int64_t order = 2;
+  std::string function = "inner";
+  std::map<std::string, int64_t> widths;  ///< by field, from 0 on
+};
+
+/// How wide the vectors of each field have to be, given which of their gates are open. For products number k of a
+/// field counts where a kept set needs it: where every field of the set has number k open; for `outer` where it is open
+/// itself. A kept set with a field that is left without numbers is always 0, and not kept any longer.
+INTERPLAY_API FieldWidths widths_of(const DimensionGates& gates, std::vector<Interaction>& interactions);
+
+}  // namespace interplay

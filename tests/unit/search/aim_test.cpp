@@ -1,0 +1,120 @@
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <interplay/base/files.h>
+#include <interplay/base/log.h>
+#include <interplay/base/progress.h>
+#include <interplay/core/bundle.h>
+#include <interplay/data/prepare.h>
+#include <interplay/data/synth.h>
+#include <interplay/nn/safetensors.h>
+#include <interplay/search/search.h>
+
+#include "support/error_of.h"
+#include "support/temp_dir.h"
+
+namespace fs = std::filesystem;
+
+namespace interplay {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using testing::config_error;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+/// Four fields, of which f0 and f1 decide together, and f1, f2 and f3.
+class AimSearch : public ::testing::Test {
+ protected:
+  AimSearch() {
+    Progress::enable(false);
+    log::set_level(log::Level::warning);
+    SynthOptions planted;
+    planted.shape = "planted";
+    planted.rows = 12000, planted.fields = 4, planted.categories = 24;
+    planted.pairs = "0-1";
+    planted.triples = "1-2-3";
+    planted.noise = 0.1;
+    synthesize(planted, folder_ / "raw");
+    prepare(Config::load(folder_ / "raw/data.yaml"), folder_ / "data");
+  }
+  ~AimSearch() override { log::set_level(log::Level::info); }
+
+  Config experiment(const std::string& search) const {
+    return Config::parse(fmt::format(R"(
+model: {{name: fm, embedding_dim: 8}}
+train: {{epochs: 3, batch_size: 200, patience: 0}}
+optimizer: {{embedding: {{name: adam, lr: 2e-2}}, dense: {{name: adam, lr: 2e-2}}}}
+search: {{name: aim, {}}})",
+                                     search));
+  }
+  SearchSummary run(const std::string& search) const {
+    return search_run(experiment(search), {.data = folder_ / "data", .out = folder_ / "out"});
+  }
+  testing::TempDir folder_;
+};
+
+std::vector<std::string> names(const std::vector<StageResult>& stages) {
+  std::vector<std::string> out;
+  for (const auto& s : stages) out.push_back(s.name);
+  return out;
+}
+
+TEST_F(AimSearch, FindsPlantedSetsStageByStageAndNarrowsTheirTables) {
+  const auto found = run("orders: 3, functions: [inner, outer], epochs: 3, keep: 0.35, keep_dimensions: 0.5");
+  EXPECT_THAT(names(found.stages), ElementsAre("base", "search-2", "search-3", "dimensions", "retrain"));
+  const auto strongest = [&](size_t order) {
+    const Interaction* best = nullptr;
+    for (const auto& i : found.findings.interactions) {
+      if (i.fields.size() == order && (!best || std::abs(i.gate) > std::abs(best->gate))) best = &i;
+    }
+    return best->fields;
+  };
+  EXPECT_THAT(strongest(2), ElementsAre("f0", "f1"));
+  EXPECT_THAT(strongest(3), ElementsAre("f1", "f2", "f3"));
+  EXPECT_GT(found.stages.back().auc, found.stages.front().auc + 0.02);  // FM knows no triples
+
+  const Config retrain = Config::load(folder_ / "out/retrain.yaml");
+  const auto weights = nn::Safetensors(folder_ / "out" / found.stages.back().directory / "model.safetensors").tensors();
+  int64_t numbers = 0, rows = 0;
+  std::set<std::string> narrow;
+  for (const Config& item : retrain["model"]["narrow"].items()) {
+    for (const Config& table : item["tables"].items()) {
+      const auto name = fmt::format("order{}_{}.fields.{}.weight", item["order"].as<std::string>(),
+                                    item["function"].as<std::string>(), table.as<std::string>());
+      ASSERT_TRUE(weights.contains(name)) << name;
+      EXPECT_EQ(weights.at(name).size(1), item["width"].as<int64_t>()) << name;
+      narrow.insert(name);
+    }
+  }
+  EXPECT_FALSE(narrow.empty());
+  for (const auto& [name, weight] : weights) {
+    if (name.find(".fields.") == std::string::npos) continue;
+    numbers += weight.numel(), rows += weight.size(0);
+  }
+  EXPECT_LT(numbers, rows * 8 * 6 / 10);  // half of those that the search began with, and fewer tables
+  const auto& searched = found.stages[3];
+  EXPECT_LT(found.stages.back().parameters, searched.parameters);
+  EXPECT_LT(found.stages.back().bytes, searched.bytes);
+
+  const Json json = Json::parse(read_file(folder_ / "out/search.json"));
+  EXPECT_EQ(json["interactions"].size(), found.findings.interactions.size());
+  EXPECT_FALSE(json["widths"].is_null());
+  train_run(retrain, {.data = folder_ / "data", .out = folder_ / "again"});  // runs as it is
+  EXPECT_EQ(read_file(folder_ / "again/model.safetensors"),
+            read_file(folder_ / "out" / found.stages.back().directory / "model.safetensors"));
+}
+
+TEST_F(AimSearch, SaysHowToKeepMoreWhereEveryGateCloses) {
+  EXPECT_THAT(config_error([&] { run("orders: 2, functions: [inner], c: 100, base: false"); }),
+              HasSubstr("search: every gate is closed after 48 steps: the threshold"));
+}
+
+}  // namespace
+}  // namespace interplay
