@@ -1,8 +1,11 @@
 #include <interplay/nn/interaction_functions.h>
 
 #include <algorithm>
+#include <functional>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/init.h>
 
 #include <interplay/base/error.h>
@@ -17,6 +20,73 @@ at::Tensor elementwise(const at::Tensor& e, const at::Tensor& sets) {
   auto product = e.index_select(1, sets.select(1, 0));
   for (int64_t m = 1; m < sets.size(1); ++m) product = product * e.index_select(1, sets.select(1, m));
   return product;
+}
+
+constexpr int64_t kBlockFloats = 1 << 16;  // of [rows, P, K] at a time: stays in the cache
+
+/// sum over k of kernel_pk h_pk, and its gradients, in blocks of rows: [B, P, K] is never made. What a block holds
+/// follows from the shape alone, so that sums over rows do not depend on the number of threads.
+struct VectorKernelNode : torch::autograd::Function<VectorKernelNode> {
+  using AutogradContext = torch::autograd::AutogradContext;
+  using variable_list = torch::autograd::variable_list;
+
+  static void in_blocks(int64_t rows, const at::Tensor& kernel, const std::function<void(int64_t, int64_t)>& call) {
+    const int64_t step = std::max<int64_t>(1, kBlockFloats / std::max<int64_t>(1, kernel.numel()));
+    at::parallel_for(0, (rows + step - 1) / step, 1, [&](int64_t begin, int64_t end) {
+      const at::NoGradGuard no_grad;
+      for (int64_t i = begin; i < end; ++i) call(i, i * step);
+    });
+  }
+  static at::Tensor block(const at::Tensor& t, int64_t first, const at::Tensor& kernel) {
+    const int64_t step = std::max<int64_t>(1, kBlockFloats / std::max<int64_t>(1, kernel.numel()));
+    return t.narrow(0, first, std::min(step, t.size(0) - first));
+  }
+
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& e, const at::Tensor& kernel,
+                            const at::Tensor& sets) {
+    context->save_for_backward({e, kernel, sets});
+    const auto from = e.detach(), k = kernel.detach();
+    auto z = at::empty({e.size(0), sets.size(0)}, e.options());
+    in_blocks(e.size(0), k, [&](int64_t, int64_t first) {
+      auto to = block(z, first, k);
+      at::sum_out(to, elementwise(block(from, first, k), sets).mul_(k), 2);
+    });
+    return z;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto e = saved[0].detach(), kernel = saved[1].detach(), sets = saved[2], dz = gradients[0].detach();
+    auto de = at::zeros(e.sizes(), e.options());
+    std::vector<at::Tensor> parts(size_t(e.size(0)));  // of the kernel's gradient, by block
+    in_blocks(e.size(0), kernel, [&](int64_t i, int64_t first) {
+      const auto own = block(e, first, kernel), g = block(dz, first, kernel).unsqueeze(2);
+      auto to = block(de, first, kernel);
+      std::vector<at::Tensor> factors;
+      for (int64_t m = 0; m < sets.size(1); ++m) factors.push_back(own.index_select(1, sets.select(1, m)));
+      const auto weighted = g * kernel;  // [rows, P, K]
+      at::Tensor all;
+      for (size_t m = 0; m < factors.size(); ++m) {
+        auto part = weighted;
+        for (size_t n = 0; n < factors.size(); ++n) {
+          if (n != m) part = part * factors[n];
+        }
+        to.index_add_(1, sets.select(1, int64_t(m)), part);
+        all = all.defined() ? all * factors[m] : factors[m];
+      }
+      parts[size_t(i)] = (all * g).sum(0);
+    });
+    auto dkernel = at::zeros(kernel.sizes(), kernel.options());
+    for (const auto& part : parts) {
+      if (part.defined()) dkernel.add_(part);
+    }
+    return {de, dkernel, at::Tensor()};
+  }
+};
+
+/// f32 [B, F, K], i64 [P, o], f32 [P, K] -> f32 [B, P]
+at::Tensor weighted_products(const at::Tensor& e, const at::Tensor& sets, const at::Tensor& kernel) {
+  return e.device().is_cpu() ? VectorKernelNode::apply(e, kernel, sets) : (elementwise(e, sets) * kernel).sum(2);
 }
 
 }  // namespace
@@ -47,7 +117,7 @@ at::Tensor InteractionFunctionImpl::projections(const FieldVectors& fields, int6
 at::Tensor InteractionFunctionImpl::forward(const FieldVectors& fields) {
   if (function_ == "inner") return set_products(fields, sets_);
   if (function_ == "number_kernel") return set_products(fields, sets_) * kernel;
-  if (function_ == "vector_kernel") return (elementwise(fields.tensor(), sets_) * kernel).sum(2);
+  if (function_ == "vector_kernel") return weighted_products(fields.tensor(), sets_, kernel);
   auto product = projections(fields, 0);
   for (int64_t m = 1; m < sets_.size(1); ++m) product = product * projections(fields, m);
   return product;

@@ -139,7 +139,7 @@ class Aim final : public Search {
       for (const auto& i : interactions_of(trainer.model())) {
         if (int64_t(i.fields.size()) == order) names.push_back(interaction_name(i));
       }
-      return read_grda_gates(trainer, std::move(names));
+      return read_named_gates(trainer, std::move(names));
     };
     const StageResult searched = run.stage({.name = fmt::format("search-{}", order),
                                             .experiment = searching(run, model, o_.c, o_.mu, o_.lr),
@@ -181,7 +181,7 @@ class Aim final : public Search {
           for (int64_t k = 0; k < g.gate.size(1); ++k) names.push_back(fmt::format("{} #{}", table_name(g, field), k));
         }
       }
-      return read_grda_gates(trainer, std::move(names));
+      return read_named_gates(trainer, std::move(names));
     };
     const StageResult searched =
         run.stage({.name = "dimensions",

@@ -106,10 +106,10 @@ GateCourse read_course(const fs::path& file) {
 GateReading read_grda_gates(Trainer& trainer) {
   std::vector<std::string> names;
   for (const auto& i : interactions_of(trainer.model())) names.push_back(interaction_name(i));
-  return read_grda_gates(trainer, std::move(names));
+  return read_named_gates(trainer, std::move(names));
 }
 
-GateReading read_grda_gates(Trainer& trainer, std::vector<std::string> names) {
+GateReading read_named_gates(Trainer& trainer, std::vector<std::string> names) {
   GateReading now;
   now.names = std::move(names);
   const auto states = trainer.parameters().state();

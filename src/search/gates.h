@@ -43,7 +43,7 @@ INTERPLAY_API GateCourse read_course(const std::filesystem::path& file);  ///< e
 /// The gates of every interaction of a model, which GRDA moves, in the order of interactions_of().
 GateReading read_grda_gates(Trainer& trainer);
 /// The parameters of group gates, all of which GRDA moves; `names` are those of their numbers, in the model's order.
-GateReading read_grda_gates(Trainer& trainer, std::vector<std::string> names);
+GateReading read_named_gates(Trainer& trainer, std::vector<std::string> names);
 
 /// A threshold between the last of the `wanted` largest sizes and the next; 0 where all are wanted.
 INTERPLAY_API double threshold_that_keeps(const std::vector<double>& values, size_t wanted);

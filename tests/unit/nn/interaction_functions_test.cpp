@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -49,6 +50,26 @@ TEST(InteractionFunction, InnerSumsTheProducts) {
 TEST(InteractionFunction, AVectorKernelWeighsTheProducts) {
   auto function = with_kernel("vector_kernel", pairs(), at::tensor({2.f, 3.f, 1.f, -1.f, 0.f, 2.f}).view({3, 2}));
   EXPECT_TRUE(at::equal(first_row(function), at::tensor({6.f - 6, 2.f - 10, -10.f})));
+}
+
+TEST(InteractionFunction, AVectorKernelHasTheGradientsOfItsTwin) {
+  struct Shape {
+    int64_t batch, fields, width, order;
+  };
+  for (const auto& s : {Shape{1, 2, 1, 2}, Shape{5, 4, 3, 3}, Shape{700, 9, 17, 2}, Shape{64, 6, 16, 4}}) {
+    at::manual_seed(uint64_t(s.batch));
+    const auto sets = all_sets(s.fields, s.order);
+    InteractionFunction function("vector_kernel", sets, s.width);
+    const auto e = at::randn({s.batch, s.fields, s.width}).requires_grad_();
+    const auto dz = at::randn({s.batch, sets.size(0)});
+    const auto gradients_of = [&](const at::Tensor& z) {
+      return torch::autograd::grad({z}, {e, function->kernel}, {dz});
+    };
+    const auto own = function(FieldVectors(e)), twin = function->parts(FieldVectors(e)).sum(2);
+    EXPECT_TRUE(at::allclose(own, twin, 1e-4, 1e-4));
+    const auto found = gradients_of(own), expected = gradients_of(twin);
+    for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(at::allclose(found[i], expected[i], 1e-4, 1e-3)) << s.batch << " " << i;
+  }
 }
 
 TEST(InteractionFunction, ANumberKernelWeighsTheirSum) {
