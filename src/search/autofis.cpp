@@ -23,6 +23,7 @@ class Autofis final : public Search {
  public:
   struct Options {
     double c = 5e-4, mu = 0.8, lr = 1;
+    Config schedule = Config::scalar("constant", true);
     int64_t epochs = 1, top_k = 0;
     double keep = 0;
     bool base = true, retrain = true, validation = false, warm_start = false;
@@ -31,6 +32,7 @@ class Autofis final : public Search {
             Range{0, 1e9});
       field("mu", mu, "GRDA: how the threshold grows with the steps", Range{0, 1});
       field("lr", lr, "GRDA: learning rate of the gates", Range{0, 1e9});
+      field("schedule", schedule, "of that rate: constant, step, ..., or a map with options");
       field("epochs", epochs, "passes of the search over the training rows; the gates count as they are at its end",
             Range{1, 1e9});
       field("keep", keep,
@@ -118,6 +120,7 @@ class Autofis final : public Search {
     grda.set("lr", number(o_.lr));
     grda.set("c", number(o_.c));
     grda.set("mu", number(o_.mu));
+    grda.set("schedule", o_.schedule);
     experiment.set("optimizer.gates", grda);
     SearchStage stage{.name = "search", .experiment = experiment, .read_gates = read_grda_gates};
     if (o_.validation) {
