@@ -75,18 +75,8 @@ class Lab:
 
     def train(self, name, config, data, seed, **keys):
         """A run's summary.json, and its directory."""
-        out = self.run('train', name, self.without_search(config), data, '--seed', seed,
-                       *self.options('train', config), *as_sets(keys))
+        out = self.run('train', name, config, data, '--seed', seed, *self.options('train', config), *as_sets(keys))
         return Run(out, json.loads((out / 'summary.json').read_text()))
-
-    def without_search(self, config):
-        text = config.read_text()
-        if not re.search(r'^search:', text, re.M):
-            return config
-        plain = self.out / 'configs' / config.name
-        plain.parent.mkdir(exist_ok=True)
-        plain.write_text(re.sub(r'^search:.*\n(?:[ #].*\n|\n)*', '', text, flags=re.M))
-        return plain
 
     def search(self, name, config, data, seed, **keys):
         out = self.run('search', name, config, data, '--seed', seed, *self.options('search', config), *as_sets(keys))
@@ -211,7 +201,8 @@ def planted(lab, arguments):
 def recall(lab, arguments):
     report = Report(lab, 'recall')
     rows = [['order', 'seed', 'candidates', 'kept', 'planted', 'recall', 'precision', 'AutoFM', 'base', 'oracle']]
-    for order, config in ((2, CONFIGS / 'fm-20.yaml'), (3, CONFIGS / 'fm-20-order-3.yaml')):
+    for order in arguments.orders:
+        config = CONFIGS / ('fm-20.yaml' if order == 2 else 'fm-20-order-3.yaml')
         of_order = collections.defaultdict(list)
         for seed in arguments.seeds or range(1, 6):
             _, data, truth, oracle = lab.data(f'recall-{seed}', '--rows', 200000, '--fields', 20, '--categories', 200,
@@ -361,6 +352,8 @@ def main():
         if command in (selections, topn):
             sub.add_argument('--rows', type=int, default=2000000)
             sub.add_argument('--model', choices=('fm', 'deepfm', 'ipnn'), default='fm')
+        if command is recall:
+            sub.add_argument('--orders', type=lambda text: list(map(int, text.split(','))), default=[2, 3])
         if command is topn:
             sub.add_argument('--counts', type=lambda text: list(map(int, text.split(','))),
                              default=[10, 20, 30, 45, 60, 100, 200, 400, 741])
