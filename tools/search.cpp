@@ -25,8 +25,9 @@ std::string kept_line(const Json& interactions) {
   std::map<std::string, Count> parts;
   for (const auto& i : interactions) {
     const auto function = i.at("function").get<std::string>();
-    const auto part =
-        fmt::format("order {}{}", i.at("order").get<int64_t>(), function == "inner" ? "" : " " + function);
+    const auto order = i.at("order").get<int64_t>();
+    std::string part = order == 2 ? "pairs" : order == 3 ? "triples" : fmt::format("sets of {}", order);
+    if (function != "inner") part += " (" + function + ")";
     for (auto* count : {&whole, &parts[part]}) count->kept += i.at("kept").get<bool>(), ++count->all;
   }
   std::string line = fmt::format("kept {} interactions {}", whole.text(), whole.share());

@@ -70,8 +70,11 @@ struct SearchRun::State {
     std::vector<StageCourse> courses;
     for (const auto& s : stages) {
       auto course = read_course(options.out / s.directory / kGates);
-      if (!course.names.empty()) courses.push_back({s.name, std::move(course)});
+      if (course.names.empty() || course.thresholds.empty()) continue;
+      const double last = course.thresholds.back();
+      courses.push_back({s.name, std::move(course), last});
     }
+    if (!courses.empty() && findings.grda) courses.back().threshold = findings.grda->threshold;
     Config retrain = findings.retrain;
     retrain.erase("threads");  // of the machine, not of what was found
     write_file(options.out / "retrain.yaml", retrain.yaml());

@@ -16,10 +16,12 @@ INTERPLAY_API nlohmann::ordered_json search_json(const std::string& search, cons
                                                  const SearchFindings& findings,
                                                  const std::vector<StageResult>& stages);
 
-/// The course of the gates of one stage.
+/// The course of the gates of one stage, and the threshold that decided which of them are kept: the last one, unless a
+/// share or a number was asked for.
 struct StageCourse {
   std::string stage;
   GateCourse course;
+  double threshold = 0;
 };
 /// The page of a search: what search.json holds, beside the experiment and the courses. It loads nothing.
 INTERPLAY_API std::string search_html(const nlohmann::ordered_json& search, const std::string& config,

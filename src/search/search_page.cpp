@@ -107,18 +107,19 @@ function ranking(parent) {
     const all = ranked.filter(i => i.order === order).length;
     const c = card(parent, `${setName(order)[0].toUpperCase() + setName(order).slice(1)} by gate`,
                    all > most ? `The ${most} largest of ${group(all)}; all of them are in search.json.` : 'Those that are kept, the largest first.');
-    table(c, [{title: 'rank', get: r => r.rank}, {title: 'fields', get: r => r.name}, {title: 'gate', get: r => r.gate, show: short}], rows);
+    table(c, [{title: 'fields', get: r => r.name}, {title: 'rank', get: r => r.rank}, {title: 'gate', get: r => r.gate, show: short}], rows);
   }
 }
 
 // Curves of the gates of one stage; the threshold is drawn on both sides of 0, for a gate is open beyond either.
 function course(c, stage) {
-  const last = stage.values[stage.values.length - 1], end = stage.thresholds[stage.thresholds.length - 1];
+  const last = stage.values[stage.values.length - 1], end = stage.threshold, asRun = stage.thresholds[stage.thresholds.length - 1];
+  const thresholds = stage.thresholds.map(t => asRun > 0 ? t * end / asRun : t);
   const isOpen = k => Math.abs(last[k]) > end;
   const order = last.map((_, k) => k).sort((a, b) => Math.abs(last[b]) - Math.abs(last[a]));
   const colors = ['#1f6feb', '#c2570c', '#14804a', '#6f42c1', '#b8860b', '#d1337f', '#0e8a8a', '#7a5230'];
   const strongest = order.filter(isOpen).slice(0, colors.length);
-  const whole = stage.values.flat().concat(stage.thresholds);
+  const whole = stage.values.flat().concat(thresholds);
   const high = Math.max(...whole), low = Math.min(0, ...stage.values.flat());
   const pad = (high - low) * .05 || 1;
   const f = frame(c, {x0: stage.steps[0], x1: stage.steps[stage.steps.length - 1] || 1, y0: low - (low < 0 ? pad : 0), y1: high + pad,
@@ -132,9 +133,9 @@ function course(c, stage) {
   };
   order.slice().reverse().forEach(draw);
   if (end > 0) {
-    line(stage.thresholds, {stroke: 'var(--text)', 'stroke-width': 2.2, 'stroke-dasharray': '7 4'});
+    line(thresholds, {stroke: 'var(--text)', 'stroke-width': 2.2, 'stroke-dasharray': '7 4'});
     if (low < 0) {
-      const below = stage.thresholds.map((t, i) => [t, i]).filter(([t]) => -t >= low - pad);
+      const below = thresholds.map((t, i) => [t, i]).filter(([t]) => -t >= low - pad);
       make(f.svg, 'polyline', {points: below.map(([t, i]) => f.sx(stage.steps[i]) + ',' + f.sy(-t)).join(' '), fill: 'none', stroke: 'var(--text)', 'stroke-width': 2.2, 'stroke-dasharray': '7 4'});
     }
   }
@@ -145,8 +146,10 @@ function courses() {
     if (stage.values.length < 2) continue;
     make(page, 'h2', {}, `Gates over the steps of stage ${stage.stage}`);
     const c = card(page, '', (stage.names.length < stage.gates ? `${group(stage.names.length)} of ${group(stage.gates)} gates: the largest, and some of the others. ` : '') +
-                   (stage.thresholds[stage.thresholds.length - 1] > 0
-                     ? 'What GRDA has accumulated for each gate. The gate itself is the part beyond the dashed threshold, which grows with the steps: a curve that ends within it is closed, and its interaction is left out.'
+                   (stage.threshold > 0
+                     ? 'What GRDA has accumulated for each gate. The gate itself is the part beyond the dashed threshold, which grows with the steps: a curve that ends within it is closed, and its interaction is left out.' +
+                       (Math.abs(stage.threshold - stage.thresholds[stage.thresholds.length - 1]) > 1e-3 * stage.threshold
+                         ? ' It is drawn as chosen by the share or number to keep, not as the gates were trained.' : '')
                      : 'The gates as they were trained.'));
     course(c, stage);
   }
