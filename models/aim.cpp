@@ -43,7 +43,7 @@ struct NarrowTables {
 struct AimOptions {
   int64_t embedding_dim = 16, order = 2;
   std::vector<std::string> functions = {"inner"};
-  std::optional<std::vector<Item>> interactions;
+  std::optional<std::vector<Config>> interactions;
   std::vector<NarrowTables> narrow;
   bool gates = true, dimension_gates = false;
   int64_t searched_order = 0;
@@ -56,10 +56,12 @@ struct AimOptions {
   void visit(auto&& field) {
     field("embedding_dim", embedding_dim, "embedding width K", Range{1, 4096});
     field("order", order, "most fields of an interaction, where `interactions` is left out", Range{2, 4});
-    field("functions", functions, "of each set, where `interactions` is left out",
+    field("functions", functions, "of sets for which `interactions` does not say",
           OneOf{interplay::nn::interaction_functions()});
-    field("interactions", interactions,
-          "[{fields: [a, b], function: inner}, ...]; nothing: all sets of 2 to order fields under each function");
+    field(
+        "interactions", interactions,
+        "[{fields: [a, b], function: inner}, ...]; [a, b] alone: under each function; nothing: all sets of 2 to order "
+        "fields under each function");
     field("narrow", narrow,
           "[{order: 2, function: inner, width: 4, tables: [a, b]}, ...]: tables narrower than embedding_dim");
     field("gates", gates, "a trainable gate times each normalised interaction");
@@ -214,17 +216,35 @@ class Aim final : public interplay::Model {
     return out;
   }
 
+  static std::vector<Item> read_items(const std::vector<Config>& list, const std::vector<std::string>& functions) {
+    std::vector<Item> out;
+    for (const Config& given : list) {
+      if (given.is_map()) {
+        interplay::read_options(out.emplace_back(), given);
+        continue;
+      }
+      Item item;
+      for (const Config& name : given.items()) item.fields.push_back(name.as<std::string>());
+      for (const auto& function : functions) {
+        item.function = function;
+        out.push_back(item);
+      }
+    }
+    return out;
+  }
+
   static std::vector<Item> interactions(const Schema& schema, const Options& o) {
     const auto all = names(schema);
     if (o.interactions) {
+      const auto listed = read_items(*o.interactions, o.functions);
       for (const auto& function : interplay::nn::interaction_functions()) {
         std::vector<std::vector<std::string>> sets;
-        for (const Item& i : *o.interactions) {
+        for (const Item& i : listed) {
           if (i.function == function) sets.push_back(i.fields);
         }
         interplay::field_sets(sets, all);  // throws where one of them cannot be
       }
-      return *o.interactions;
+      return listed;
     }
     std::vector<Item> out;
     for (int64_t order = 2; order <= std::min(o.order, int64_t(all.size())); ++order) {

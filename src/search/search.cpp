@@ -175,17 +175,18 @@ SearchSummary search_run(const Config& experiment, const SearchOptions& options)
 
 Config read_interactions(const fs::path& file) {
   const Config from = Config::load(file);
-  if (from.is_map() && from["model"].is_map() && from["model"].has("interactions"))
-    return from["model"]["interactions"];
-  INTERPLAY_CHECK(from.is_map() && from.has("interactions"),
+  const bool experiment = from.is_map() && from["model"].is_map() && from["model"].has("interactions");
+  INTERPLAY_CHECK(experiment || (from.is_map() && from.has("interactions")),
                   "{}: has no list of interactions; expected a search.json, or an experiment with model.interactions",
                   file.string());
-  std::vector<Config> kept;
-  for (const Config& i : from["interactions"].items()) {
-    if (i["kept"].as<bool>()) kept.push_back(i["fields"]);
+  std::vector<Config> sets;
+  for (const Config& i : (experiment ? from["model"] : from)["interactions"].items()) {
+    if (i.is_map() && !i.get<bool>("kept", true)) continue;
+    const Config fields = i.is_map() ? i["fields"] : i;
+    if (std::find(sets.begin(), sets.end(), fields) == sets.end()) sets.push_back(fields);  // under several functions
   }
-  INTERPLAY_CHECK(!kept.empty(), "{}: keeps no interaction at all", file.string());
-  return Config::sequence(std::move(kept));
+  INTERPLAY_CHECK(!sets.empty(), "{}: keeps no interaction at all", file.string());
+  return Config::sequence(std::move(sets));
 }
 
 std::vector<std::string> searchable_models() {

@@ -110,8 +110,9 @@ struct SearchSummary {
 /// an `out` that holds something else, and Error(interrupted) after a stop.
 INTERPLAY_API SearchSummary search_run(const Config& experiment, const SearchOptions& options);
 
-/// The interactions that a search.json kept, or that an experiment (retrain.yaml) lists: what `model.interactions` of
-/// another experiment takes. Throws Error naming the file where it holds no such list.
+/// The sets of fields that a search.json kept, or that an experiment (retrain.yaml) lists: what `model.interactions` of
+/// another experiment takes. Functions are left out, each set is there once. Throws Error naming the file where it
+/// holds no such list.
 INTERPLAY_API Config read_interactions(const std::filesystem::path& file);
 
 /// Where the options of a registered model say that it can be searched.

@@ -168,6 +168,10 @@ TEST_F(SearchTest, ReadsTheKeptInteractionsOfASearchOrTheListOfAnExperiment) {
   EXPECT_EQ(read_interactions(out() / "search.json"), expected);
   const auto listed = folder_.write("retrain.yaml", "model: {name: fm, interactions: [[a, b]]}\n");
   EXPECT_EQ(read_interactions(listed), expected);
+  const auto by_function = folder_.write("functions.yaml",
+                                         "model: {name: aim, interactions: [{fields: [a, b], function: inner}, "
+                                         "{fields: [a, b], function: outer}]}\n");
+  EXPECT_EQ(read_interactions(by_function), expected);
   const auto other = folder_.write("other.yaml", "model: {name: fm}\n");
   EXPECT_THAT(config_error([&] { read_interactions(other); }), HasSubstr("other.yaml: has no list of interactions"));
   const auto none = folder_.write("none.json", R"({"interactions": [{"fields": ["a", "b"], "kept": false}]})");
