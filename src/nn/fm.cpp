@@ -6,6 +6,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/stages.h>
+#include <interplay/nn/interactions.h>
 
 #include "nn/plain.h"
 #include "nn/simd.h"
@@ -289,71 +290,6 @@ struct SumNode : torch::autograd::Function<SumNode> {
   }
 };
 
-/// e f32 [B, F, K] by rows b; out [B, P]
-INTERPLAY_CLONES void pair_rows(const float* e, int64_t width, const int64_t* left, const int64_t* right, int64_t pairs,
-                                float* out) {
-  for (int64_t p = 0; p < pairs; ++p) {
-    const float *const l = e + left[p] * width, *const r = e + right[p] * width;
-    simd::Floats products{};
-    int64_t k = 0;
-    for (; k + simd::kLanes <= width; k += simd::kLanes) products += simd::load(l + k) * simd::load(r + k);
-    float rest = 0;
-    for (; k < width; ++k) rest += l[k] * r[k];
-    out[p] = simd::sum(products) + rest;
-  }
-}
-
-/// d [P] of one row b to its d_e [F, K], which starts from zero
-INTERPLAY_CLONES void pair_gradient_rows(const float* e, int64_t width, const int64_t* left, const int64_t* right,
-                                         int64_t pairs, const float* d, float* d_e) {
-  for (int64_t p = 0; p < pairs; ++p) {
-    const int64_t at_l = left[p] * width, at_r = right[p] * width;
-    int64_t k = 0;
-    for (; k + simd::kLanes <= width; k += simd::kLanes) {
-      simd::store(d_e + at_l + k, simd::load(d_e + at_l + k) + d[p] * simd::load(e + at_r + k));
-      simd::store(d_e + at_r + k, simd::load(d_e + at_r + k) + d[p] * simd::load(e + at_l + k));
-    }
-    for (; k < width; ++k) {
-      d_e[at_l + k] += d[p] * e[at_r + k];
-      d_e[at_r + k] += d[p] * e[at_l + k];
-    }
-  }
-}
-
-struct PairsNode : torch::autograd::Function<PairsNode> {
-  static at::Tensor run(const at::Tensor& e, const at::Tensor& left, const at::Tensor& right) {
-    const int64_t pairs = left.size(0), width = e.size(2), row = e.size(1) * width;
-    auto out = at::empty({e.size(0), pairs}, e.options());
-    const float* const from = e.const_data_ptr<float>();
-    const int64_t *const l = left.const_data_ptr<int64_t>(), *const r = right.const_data_ptr<int64_t>();
-    float* const to = out.mutable_data_ptr<float>();
-    at::parallel_for(0, e.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
-      for (int64_t b = begin; b < end; ++b) pair_rows(from + b * row, width, l, r, pairs, to + b * pairs);
-    });
-    return out;
-  }
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& e, const at::Tensor& left,
-                            const at::Tensor& right) {
-    context->save_for_backward({e, left, right});
-    return run(e, left, right);
-  }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &e = saved[0], &left = saved[1], &right = saved[2];
-    const auto d = gradients[0].contiguous();  // [B, P]
-    const int64_t pairs = left.size(0), width = e.size(2), row = e.size(1) * width;
-    auto d_e = at::zeros_like(e);
-    const float *const from = e.const_data_ptr<float>(), *const d_from = d.const_data_ptr<float>();
-    const int64_t *const l = left.const_data_ptr<int64_t>(), *const r = right.const_data_ptr<int64_t>();
-    float* const to = d_e.mutable_data_ptr<float>();
-    at::parallel_for(0, e.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
-      for (int64_t b = begin; b < end; ++b)
-        pair_gradient_rows(from + b * row, width, l, r, pairs, d_from + b * pairs, to + b * row);
-    });
-    return {d_e, at::Tensor(), at::Tensor()};
-  }
-};
-
 /// Where the tables lie elsewhere, or there are none, the plain twin works on the gathered tensor.
 bool is_fused(const FieldVectors& fields) {
   return fields.parts().ids.defined() && fields.parts().ids.device().is_cpu() && !PlainScope::active();
@@ -382,14 +318,10 @@ at::Tensor bi_interaction(const FieldVectors& fields) {
 }
 
 at::Tensor inner_products(const FieldVectors& fields, const at::Tensor& left, const at::Tensor& right) {
-  const at::Tensor& e = fields.tensor();
   INTERPLAY_CHECK(left.dim() == 1 && left.sizes() == right.sizes() && left.scalar_type() == at::kLong,
                   "inner_products: pairs are two i64 tensors [P], found {} of {} and {} of {}", left.sizes(),
                   c10::toString(left.scalar_type()), right.sizes(), c10::toString(right.scalar_type()));
-  if (!e.device().is_cpu() || e.scalar_type() != at::kFloat || PlainScope::active())
-    return (e.index_select(1, left) * e.index_select(1, right)).sum(2);
-  const auto whole = e.contiguous(), l = left.contiguous(), r = right.contiguous();
-  return at::GradMode::is_enabled() ? PairsNode::apply(whole, l, r) : PairsNode::run(whole, l, r);  // [B, P]
+  return set_products(fields, at::stack({left, right}, 1));  // [B, P]
 }
 
 std::pair<at::Tensor, at::Tensor> all_pairs(int64_t fields) {

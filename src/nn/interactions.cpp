@@ -1,11 +1,18 @@
 #include <interplay/nn/interactions.h>
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <interplay/base/error.h>
 
+#include "nn/plain.h"
+#include "nn/product_tiles.h"
+
 namespace interplay::nn {
 namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
 constexpr int64_t kLeastOrder = 2, kMostOrder = 4;
 
@@ -34,6 +41,107 @@ at::Tensor plain_norm(const at::Tensor& z, const ProductNorm& norm) {
                         /*cudnn_enabled=*/false);
 }
 
+at::Tensor plain_sum(const at::Tensor& e, const at::Tensor& sets, const at::Tensor& gates, const ProductNorm& norm) {
+  return at::mv(plain_norm(plain_products(e, sets), norm), gates);
+}
+
+// The kernels' nodes.
+
+bool is_fused(const at::Tensor& e) {
+  return e.device().is_cpu() && e.scalar_type() == at::kFloat && !PlainScope::active();
+}
+
+ProductInput input_of(const at::Tensor& e) {  // contiguous
+  return {e.const_data_ptr<float>(), e.size(0), e.size(1), e.size(2)};
+}
+
+const float* read(const at::Tensor& t) { return t.const_data_ptr<float>(); }
+float* write(const at::Tensor& t) { return t.mutable_data_ptr<float>(); }
+
+struct ProductsNode : torch::autograd::Function<ProductsNode> {
+  static at::Tensor run(const at::Tensor& e, const at::Tensor& sets) {
+    auto z = at::empty({e.size(0), sets.size(0)}, e.options());
+    products(input_of(e), SetList(sets), write(z));
+    return z;
+  }
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& e, const at::Tensor& sets) {
+    context->save_for_backward({e, sets});
+    return run(e, sets);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &e = saved[0], &sets = saved[1];
+    auto d_e = at::empty_like(e);
+    product_gradients(input_of(e), SetList(sets), read(gradients[0].contiguous()), write(d_e));
+    return {d_e, at::Tensor()};
+  }
+};
+
+/// Mean and 1 / sqrt(variance + eps) of each product: [P] each.
+struct Normal {
+  at::Tensor mean, inverse_deviation;
+};
+
+/// Batch statistics move the running ones, as torch's BatchNorm1d: the variance that these follow is unbiased.
+Normal normal_of(const at::Tensor& e, const at::Tensor& sets, const ProductNorm& norm) {
+  const auto options = e.options().requires_grad(false);
+  if (!norm.mean.defined()) return {at::zeros({sets.size(0)}, options), at::ones({sets.size(0)}, options)};
+  if (!norm.from_batch) return {norm.mean.clone(), (norm.variance + norm.eps).rsqrt()};
+  auto mean = at::empty({sets.size(0)}, options), variance = at::empty({sets.size(0)}, options);
+  product_statistics(input_of(e), SetList(sets), write(mean), write(variance));
+  const auto batch = double(e.size(0));
+  at::Tensor running_mean = norm.mean, running_variance = norm.variance;
+  running_mean.lerp_(mean, norm.momentum);
+  running_variance.lerp_(variance * (batch / (batch - 1)), norm.momentum);
+  return {mean, (variance + norm.eps).rsqrt()};
+}
+
+/// sum_p scale_p (z_p - mean_p) over sets whose scale is not 0, if any.
+at::Tensor run_sum(const at::Tensor& e, const at::Tensor& sets, const at::Tensor& scale, const at::Tensor& mean) {
+  const auto open = scale.nonzero().squeeze(1);
+  auto out = at::empty({e.size(0)}, e.options());
+  scaled_sum(input_of(e), SetList(sets.index_select(0, open)), read(scale.index_select(0, open)),
+             read(mean.index_select(0, open)), write(out));
+  return out;
+}
+
+/// With n = (z - mean) / deviation: d_gate_p = sum_b d_b n_bp, and
+///     d_z_bp = gate_p / deviation_p (d_b - mean(d) - n_bp d_gate_p / B)    where mean and deviation are the batch's
+///     d_z_bp = gate_p / deviation_p d_b                                    where they are constants
+struct GatedSumNode : torch::autograd::Function<GatedSumNode> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& e, const at::Tensor& gates,
+                            const at::Tensor& sets, const ProductNorm& norm) {
+    const Normal normal = normal_of(e, sets, norm);
+    context->save_for_backward({e, gates, sets, normal.mean, normal.inverse_deviation});
+    context->saved_data["from_batch"] = norm.mean.defined() && norm.from_batch;
+    return run_sum(e, sets, gates * normal.inverse_deviation, normal.mean);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &e = saved[0], &gates = saved[1], &sets = saved[2], &mean = saved[3], &inverse = saved[4];
+    const bool from_batch = context->saved_data["from_batch"].toBool();
+    auto d = gradients[0].contiguous();
+    const ProductInput x = input_of(e);
+    auto d_gates = at::empty_like(gates);
+    centred_dots(x, SetList(sets), read(mean), read(d), write(d_gates));
+    d_gates.mul_(inverse);
+    at::Tensor d_e;
+    if (context->needs_input_grad(0)) {
+      const auto open = gates.nonzero().squeeze(1);
+      const auto scale = (gates * inverse).index_select(0, open), centre = mean.index_select(0, open);
+      at::Tensor slope;
+      if (from_batch) {
+        slope = (inverse * d_gates).index_select(0, open) / double(x.batch);
+        d = d - d.mean();
+      }
+      d_e = at::empty_like(e);
+      scaled_gradients(x, SetList(sets.index_select(0, open)), read(scale), read(centre),
+                       from_batch ? read(slope) : nullptr, read(d), write(d_e));
+    }
+    return {d_e, d_gates, at::Tensor(), at::Tensor()};
+  }
+};
+
 }  // namespace
 
 at::Tensor all_sets(int64_t fields, int64_t order) {
@@ -45,7 +153,10 @@ at::Tensor all_sets(int64_t fields, int64_t order) {
 
 at::Tensor set_products(const FieldVectors& fields, const at::Tensor& sets) {
   check_sets(sets, fields.fields());
-  return plain_products(fields.tensor(), sets);
+  const at::Tensor& e = fields.tensor();
+  if (!is_fused(e)) return plain_products(e, sets.to(e.device()));
+  return at::GradMode::is_enabled() ? ProductsNode::apply(e.contiguous(), sets)
+                                    : ProductsNode::run(e.contiguous(), sets);
 }
 
 at::Tensor gated_products(const FieldVectors& fields, const at::Tensor& sets, const at::Tensor& gates,
@@ -55,7 +166,13 @@ at::Tensor gated_products(const FieldVectors& fields, const at::Tensor& sets, co
 
 at::Tensor gated_sum(const FieldVectors& fields, const at::Tensor& sets, const at::Tensor& gates,
                      const ProductNorm& norm) {
-  return at::mv(plain_norm(set_products(fields, sets), norm), gates);
+  check_sets(sets, fields.fields());
+  const at::Tensor& e = fields.tensor();
+  if (!is_fused(e)) return plain_sum(e, sets.to(e.device()), gates, norm);
+  const auto whole = e.contiguous();
+  if (at::GradMode::is_enabled()) return GatedSumNode::apply(whole, gates.contiguous(), sets, norm);
+  const Normal normal = normal_of(whole, sets, norm);
+  return run_sum(whole, sets, gates * normal.inverse_deviation, normal.mean);
 }
 
 GatedProductsImpl::GatedProductsImpl(at::Tensor sets, const GateOptions& options)

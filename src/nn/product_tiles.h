@@ -1,0 +1,55 @@
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace interplay::nn {
+
+/// What computes products of field vectors, sixteen batch rows side by side: element w of these rows is one vector of a
+/// "tile" [W, 16], so that a product of fields is K multiplications of vectors and no sum across lanes.
+
+/// A list of sets as groups of neighbours that share all fields but their last; the product of those they share is
+/// computed once a group. Groups end where blocks of sets do: what a block needs stays in the first-level cache.
+struct SetList {
+  static constexpr int64_t kBlock = 256;
+  struct Group {
+    std::array<int32_t, 3> shared;  // order - 1 fields
+    int32_t begin, end;             // sets
+  };
+  explicit SetList(const at::Tensor& sets);  ///< i64 [P, o], checked
+  int64_t size() const { return int64_t(last.size()); }
+  int64_t blocks() const { return int64_t(block_groups.size()) - 1; }
+  int64_t first(int64_t block) const { return block * kBlock; }
+  int64_t size(int64_t block) const { return std::min(kBlock, size() - first(block)); }
+
+  int64_t order;
+  std::vector<int32_t> last;  // [P]
+  std::vector<Group> groups;
+  std::vector<int32_t> block_groups;  // block b has groups block_groups[b] .. [b + 1]
+};
+
+/// f32 [B, F, K] and its sets, all on the CPU and contiguous.
+struct ProductInput {
+  const float* e;
+  int64_t batch, fields, width;
+  int64_t flat() const { return fields * width; }
+};
+
+/// z [B, P]
+void products(const ProductInput& x, const SetList& sets, float* z);
+/// d_e [B, F, K], written whole, from d_z [B, P]
+void product_gradients(const ProductInput& x, const SetList& sets, const float* d_z, float* d_e);
+
+/// Mean and biased variance of each product over the batch: [P] each.
+void product_statistics(const ProductInput& x, const SetList& sets, float* mean, float* variance);
+/// out_b = sum over p of scale_p (z_bp - mean_p)
+void scaled_sum(const ProductInput& x, const SetList& sets, const float* scale, const float* mean, float* out);
+/// sum over b of d_out_b (z_bp - mean_p): [P]
+void centred_dots(const ProductInput& x, const SetList& sets, const float* mean, const float* d_out, float* dots);
+/// d_e [B, F, K], written whole, from d_z_bp = scale_p (d_b - (z_bp - mean_p) slope_p); slope nullptr: all zero.
+void scaled_gradients(const ProductInput& x, const SetList& sets, const float* scale, const float* mean,
+                      const float* slope, const float* d, float* d_e);
+
+}  // namespace interplay::nn
