@@ -41,10 +41,6 @@ at::Tensor plain_norm(const at::Tensor& z, const ProductNorm& norm) {
                         /*cudnn_enabled=*/false);
 }
 
-at::Tensor plain_sum(const at::Tensor& e, const at::Tensor& sets, const at::Tensor& gates, const ProductNorm& norm) {
-  return at::mv(plain_norm(plain_products(e, sets), norm), gates);
-}
-
 // The kernels' nodes.
 
 bool is_fused(const at::Tensor& e) {
@@ -61,7 +57,7 @@ float* write(const at::Tensor& t) { return t.mutable_data_ptr<float>(); }
 struct ProductsNode : torch::autograd::Function<ProductsNode> {
   static at::Tensor run(const at::Tensor& e, const at::Tensor& sets) {
     auto z = at::empty({e.size(0), sets.size(0)}, e.options());
-    products(input_of(e), SetList(sets), write(z));
+    products(input_of(e), SetList(sets), nullptr, write(z));
     return z;
   }
   static at::Tensor forward(AutogradContext* context, const at::Tensor& e, const at::Tensor& sets) {
@@ -96,51 +92,72 @@ Normal normal_of(const at::Tensor& e, const at::Tensor& sets, const ProductNorm&
   return {mean, (variance + norm.eps).rsqrt()};
 }
 
-/// sum_p scale_p (z_p - mean_p) over sets whose scale is not 0, if any.
-at::Tensor run_sum(const at::Tensor& e, const at::Tensor& sets, const at::Tensor& scale, const at::Tensor& mean) {
+/// gate_p n_bp, n = (z - mean) / deviation: [B, P], or their sum [B] over those whose gate is not 0.
+at::Tensor run_gated(const at::Tensor& e, const at::Tensor& sets, const at::Tensor& gates, const Normal& normal,
+                     bool summed) {
+  const auto scale = gates.detach() * normal.inverse_deviation;
+  if (!summed) {
+    auto out = at::empty({e.size(0), sets.size(0)}, e.options());
+    const Scaling scaling{read(scale), read(normal.mean)};
+    products(input_of(e), SetList(sets), &scaling, write(out));
+    return out;
+  }
   const auto open = scale.nonzero().squeeze(1);
+  const auto open_scale = scale.index_select(0, open), open_mean = normal.mean.index_select(0, open);
   auto out = at::empty({e.size(0)}, e.options());
-  scaled_sum(input_of(e), SetList(sets.index_select(0, open)), read(scale.index_select(0, open)),
-             read(mean.index_select(0, open)), write(out));
+  product_sums(input_of(e), SetList(sets.index_select(0, open)), {read(open_scale), read(open_mean)}, write(out));
   return out;
 }
 
-/// With n = (z - mean) / deviation: d_gate_p = sum_b d_b n_bp, and
-///     d_z_bp = gate_p / deviation_p (d_b - mean(d) - n_bp d_gate_p / B)    where mean and deviation are the batch's
-///     d_z_bp = gate_p / deviation_p d_b                                    where they are constants
-struct GatedSumNode : torch::autograd::Function<GatedSumNode> {
+/// With d what flows back to gate_p n_bp: d_gate_p = sum_b d n_bp, and
+///     d_z_bp = gate_p / deviation_p (d - mean_b(d) - n_bp d_gate_p / B)    where mean and deviation are the batch's
+///     d_z_bp = gate_p / deviation_p d                                      where they are constants
+struct GatedNode : torch::autograd::Function<GatedNode> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& e, const at::Tensor& gates,
-                            const at::Tensor& sets, const ProductNorm& norm) {
+                            const at::Tensor& sets, const ProductNorm& norm, bool summed) {
     const Normal normal = normal_of(e, sets, norm);
     context->save_for_backward({e, gates, sets, normal.mean, normal.inverse_deviation});
     context->saved_data["from_batch"] = norm.mean.defined() && norm.from_batch;
-    return run_sum(e, sets, gates * normal.inverse_deviation, normal.mean);
+    context->saved_data["summed"] = summed;
+    return run_gated(e, sets, gates, normal, summed);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &e = saved[0], &gates = saved[1], &sets = saved[2], &mean = saved[3], &inverse = saved[4];
     const bool from_batch = context->saved_data["from_batch"].toBool();
+    const bool by_set = !context->saved_data["summed"].toBool();
     auto d = gradients[0].contiguous();
     const ProductInput x = input_of(e);
-    auto d_gates = at::empty_like(gates);
-    centred_dots(x, SetList(sets), read(mean), read(d), write(d_gates));
+    auto sums = at::empty_like(gates), d_gates = at::empty_like(gates);
+    flow_statistics(x, SetList(sets), read(mean), {read(d), by_set}, write(sums), write(d_gates));
     d_gates.mul_(inverse);
     at::Tensor d_e;
     if (context->needs_input_grad(0)) {
       const auto open = gates.nonzero().squeeze(1);
-      const auto scale = (gates * inverse).index_select(0, open), centre = mean.index_select(0, open);
-      at::Tensor slope;
-      if (from_batch) {
-        slope = (inverse * d_gates).index_select(0, open) / double(x.batch);
-        d = d - d.mean();
-      }
+      const auto of_open = [&](const at::Tensor& t) { return t.index_select(0, open); };
+      const auto scale = of_open(gates * inverse), open_mean = of_open(mean);
+      const auto centre = of_open(sums) / double(x.batch), slope = of_open(inverse * d_gates) / double(x.batch);
+      if (by_set && open.size(0) < sets.size(0)) d = d.index_select(1, open);
       d_e = at::empty_like(e);
-      scaled_gradients(x, SetList(sets.index_select(0, open)), read(scale), read(centre),
-                       from_batch ? read(slope) : nullptr, read(d), write(d_e));
+      scaled_gradients(x, SetList(of_open(sets)), {read(scale), read(open_mean)}, read(centre),
+                       from_batch ? read(slope) : nullptr, {read(d), by_set}, write(d_e));
     }
-    return {d_e, d_gates, at::Tensor(), at::Tensor()};
+    return {d_e, d_gates, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
+
+at::Tensor gated(const FieldVectors& fields, const at::Tensor& sets, const at::Tensor& gates, const ProductNorm& norm,
+                 bool summed) {
+  check_sets(sets, fields.fields());
+  const at::Tensor& e = fields.tensor();
+  if (!is_fused(e)) {
+    const auto z = plain_norm(plain_products(e, sets.to(e.device())), norm);
+    return summed ? at::mv(z, gates) : z * gates;
+  }
+  const auto whole = e.contiguous();
+  if (at::GradMode::is_enabled()) return GatedNode::apply(whole, gates.contiguous(), sets, norm, summed);
+  return run_gated(whole, sets, gates, normal_of(whole, sets, norm), summed);
+}
 
 }  // namespace
 
@@ -161,18 +178,12 @@ at::Tensor set_products(const FieldVectors& fields, const at::Tensor& sets) {
 
 at::Tensor gated_products(const FieldVectors& fields, const at::Tensor& sets, const at::Tensor& gates,
                           const ProductNorm& norm) {
-  return plain_norm(set_products(fields, sets), norm) * gates;
+  return gated(fields, sets, gates, norm, false);
 }
 
 at::Tensor gated_sum(const FieldVectors& fields, const at::Tensor& sets, const at::Tensor& gates,
                      const ProductNorm& norm) {
-  check_sets(sets, fields.fields());
-  const at::Tensor& e = fields.tensor();
-  if (!is_fused(e)) return plain_sum(e, sets.to(e.device()), gates, norm);
-  const auto whole = e.contiguous();
-  if (at::GradMode::is_enabled()) return GatedSumNode::apply(whole, gates.contiguous(), sets, norm);
-  const Normal normal = normal_of(whole, sets, norm);
-  return run_sum(whole, sets, gates * normal.inverse_deviation, normal.mean);
+  return gated(fields, sets, gates, norm, true);
 }
 
 GatedProductsImpl::GatedProductsImpl(at::Tensor sets, const GateOptions& options)

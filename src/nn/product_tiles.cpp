@@ -42,7 +42,7 @@ Floats* room(int which, int64_t vectors) {
     std::unique_ptr<Floats, decltype(&std::free)> memory{nullptr, &std::free};
     int64_t vectors = 0;
   };
-  thread_local std::array<Stretch, 5> stretches;
+  thread_local std::array<Stretch, 6> stretches;
   Stretch& own = stretches[size_t(which)];
   if (own.vectors < vectors) {
     own.memory.reset(static_cast<Floats*>(std::aligned_alloc(sizeof(Floats), size_t(vectors) * sizeof(Floats))));
@@ -252,29 +252,19 @@ INTERPLAY_INLINE void load_tile(const ProductInput& x, const Rows& rows, int64_t
   to_tile(x.e + rows.first(tile) * x.flat(), x.flat(), rows.count(tile), x.flat(), e);
 }
 
-INTERPLAY_CLONES void products_of(const ProductInput& x, const SetList& sets, Rows rows, float* z) {
+INTERPLAY_CLONES void products_of(const ProductInput& x, const SetList& sets, Rows rows, const Scaling* scaling,
+                                  float* z) {
   Floats *const e = room(0, x.flat()), *const h = room(1, x.width), *const out = room(2, kBlock);
   for (int64_t t = 0; t < rows.tiles(); ++t) {
     load_tile(x, rows, t, e);
     for (int64_t b = 0; b < sets.blocks(); ++b) {
       block_products(sets, b, e, x.width, h, out);
+      if (scaling) {
+        const float *const a = scaling->scale + sets.first(b), *const m = scaling->mean + sets.first(b);
+        for (int64_t p = 0; p < sets.size(b); ++p) out[p] = a[p] * (out[p] - m[p]);
+      }
       from_tile(out, sets.size(b), z + rows.first(t) * sets.size() + sets.first(b), sets.size(), rows.count(t));
     }
-  }
-}
-
-INTERPLAY_CLONES void gradients_of(const ProductInput& x, const SetList& sets, Rows rows, const float* d_z,
-                                   float* d_e) {
-  Floats *const e = room(0, x.flat()), *const h = room(1, 2 * x.width), *const g = room(2, kBlock);
-  Floats* const d = room(3, x.flat());
-  for (int64_t t = 0; t < rows.tiles(); ++t) {
-    load_tile(x, rows, t, e);
-    std::fill_n(d, x.flat(), Floats{});
-    for (int64_t b = 0; b < sets.blocks(); ++b) {
-      to_tile(d_z + rows.first(t) * sets.size() + sets.first(b), sets.size(), rows.count(t), sets.size(b), g);
-      block_gradients(sets, b, e, x.width, h, g, d);
-    }
-    from_tile(d, x.flat(), d_e + rows.first(t) * x.flat(), x.flat(), rows.count(t));
   }
 }
 
@@ -325,51 +315,85 @@ INTERPLAY_CLONES void sums_of(const ProductInput& x, const SetList& sets, Rows r
   }
 }
 
-INTERPLAY_CLONES void dots_of(const ProductInput& x, const SetList& sets, Rows rows, const float* mean,
-                              const float* d_out, float* dot) {
+/// A flow by rows alone, of sixteen of them; zero past the last.
+INTERPLAY_INLINE Floats flow_of(const Flow& flow, const Rows& rows, int64_t tile) {
+  Floats d{};
+  for (int64_t i = 0; !flow.by_set && i < rows.count(tile); ++i) d[i] = flow.d[rows.first(tile) + i];
+  return d;
+}
+
+/// A flow by set: [sets of the block, 16]
+INTERPLAY_INLINE void load_flow(const Flow& flow, const SetList& sets, int64_t block, const Rows& rows, int64_t tile,
+                                Floats* d) {
+  to_tile(flow.d + rows.first(tile) * sets.size() + sets.first(block), sets.size(), rows.count(tile), sets.size(block),
+          d);
+}
+
+INTERPLAY_CLONES void flow_statistics_of(const ProductInput& x, const SetList& sets, Rows rows, const float* mean,
+                                         const Flow& flow, float* sum, float* dot) {
   const int64_t tiles = rows.tiles();
   Floats *const e = room(0, tiles * x.flat()), *const h = room(1, x.width), *const z = room(2, kBlock);
-  Floats* const s = room(3, kBlock);
-  Floats d[kTilesPerTask] = {};
-  for (int64_t t = 0; t < tiles; ++t) {
-    load_tile(x, rows, t, e + t * x.flat());
-    for (int64_t i = 0; i < rows.count(t); ++i) d[t][i] = d_out[rows.first(t) + i];
-  }
+  Floats *const q = room(3, kBlock), *const s = room(4, kBlock), *const d = room(5, kBlock);
+  for (int64_t t = 0; t < tiles; ++t) load_tile(x, rows, t, e + t * x.flat());
   for (int64_t b = 0; b < sets.blocks(); ++b) {
     const int64_t count = sets.size(b);
     const float* const m = mean + sets.first(b);
+    std::fill_n(q, count, Floats{});
     std::fill_n(s, count, Floats{});
     for (int64_t t = 0; t < tiles; ++t) {
       block_products(sets, b, e + t * x.flat(), x.width, h, z);
-      const Floats own = d[t];
-      for (int64_t p = 0; p < count; ++p) s[p] += own * (z[p] - m[p]);
+      if (flow.by_set) {
+        load_flow(flow, sets, b, rows, t, d);
+        for (int64_t p = 0; p < count; ++p) {
+          s[p] += d[p];
+          q[p] += d[p] * (z[p] - m[p]);
+        }
+      } else {
+        const Floats own = flow_of(flow, rows, t);
+        for (int64_t p = 0; p < count; ++p) {
+          s[p] += own;
+          q[p] += own * (z[p] - m[p]);
+        }
+      }
     }
-    lane_sums(s, count, dot + sets.first(b));
+    lane_sums(s, count, sum + sets.first(b));
+    lane_sums(q, count, dot + sets.first(b));
   }
 }
 
-INTERPLAY_CLONES void scaled_gradients_of(const ProductInput& x, const SetList& sets, Rows rows, const float* scale,
-                                          const float* mean, const float* slope, const float* d_out, float* d_e) {
-  Floats *const e = room(0, x.flat()), *const h = room(1, 2 * x.width), *const g = room(2, kBlock);
-  Floats* const d = room(3, x.flat());
+/// With kSlope: from the batch's statistics, which need each product once more.
+template <bool kSlope>
+INTERPLAY_INLINE void scaled_gradients_loop(const ProductInput& x, const SetList& sets, Rows rows, const Scaling& by,
+                                            const float* centre, const float* slope, const Flow& flow, float* d_e) {
+  Floats *const e = room(0, x.flat()), *const h = room(1, 2 * x.width), *const z = room(2, kBlock);
+  Floats *const d = room(3, x.flat()), *const g = room(4, kBlock);
   for (int64_t t = 0; t < rows.tiles(); ++t) {
     load_tile(x, rows, t, e);
     std::fill_n(d, x.flat(), Floats{});
-    Floats own{};
-    for (int64_t i = 0; i < rows.count(t); ++i) own[i] = d_out[rows.first(t) + i];
+    const Floats own = flow_of(flow, rows, t);
     for (int64_t b = 0; b < sets.blocks(); ++b) {
-      const float* const a = scale + sets.first(b);
-      if (slope) {
-        const float *const m = mean + sets.first(b), *const r = slope + sets.first(b);
-        block_products(sets, b, e, x.width, h, g);
-        for (int64_t p = 0; p < sets.size(b); ++p) g[p] = a[p] * (own - (g[p] - m[p]) * r[p]);
+      const int64_t first = sets.first(b), count = sets.size(b);
+      if (kSlope) block_products(sets, b, e, x.width, h, z);
+      if (flow.by_set) {
+        load_flow(flow, sets, b, rows, t, g);
       } else {
-        for (int64_t p = 0; p < sets.size(b); ++p) g[p] = a[p] * own;
+        std::fill_n(g, count, own);
+      }
+      for (int64_t p = 0; p < count; ++p) {
+        Floats v = g[p];
+        if (kSlope) v -= centre[first + p] + (z[p] - by.mean[first + p]) * slope[first + p];
+        g[p] = by.scale[first + p] * v;
       }
       block_gradients(sets, b, e, x.width, h, g, d);
     }
     from_tile(d, x.flat(), d_e + rows.first(t) * x.flat(), x.flat(), rows.count(t));
   }
+}
+
+INTERPLAY_CLONES void scaled_gradients_of(const ProductInput& x, const SetList& sets, Rows rows, const Scaling& by,
+                                          const float* centre, const float* slope, const Flow& flow, float* d_e) {
+  return slope ? scaled_gradients_loop<true>(x, sets, rows, by, centre, slope, flow, d_e)
+               : scaled_gradients_loop<false>(x, sets, rows, by, centre, slope, flow, d_e);
 }
 
 int64_t tasks_of(int64_t batch) { return (batch + kRowsPerTask - 1) / kRowsPerTask; }
@@ -383,17 +407,17 @@ double sum_of(const std::vector<float>& rows, int64_t parts, int64_t size, int64
 
 }  // namespace
 
-void products(const ProductInput& x, const SetList& sets, float* z) {
-  each_rows(x.batch, [&](int64_t, Rows rows) { products_of(x, sets, rows, z); });
+void products(const ProductInput& x, const SetList& sets, const Scaling* scaling, float* z) {
+  each_rows(x.batch, [&](int64_t, Rows rows) { products_of(x, sets, rows, scaling, z); });
 }
 
-void product_gradients(const ProductInput& x, const SetList& sets, const float* d_z, float* d_e) {
-  each_rows(x.batch, [&](int64_t, Rows rows) { gradients_of(x, sets, rows, d_z, d_e); });
+void product_sums(const ProductInput& x, const SetList& sets, const Scaling& scaling, float* out) {
+  each_rows(x.batch, [&](int64_t, Rows rows) { sums_of(x, sets, rows, scaling.scale, scaling.mean, out); });
 }
 
 void product_statistics(const ProductInput& x, const SetList& sets, float* mean, float* variance) {
   const int64_t parts = tasks_of(x.batch), size = sets.size();
-  products_of(x, sets, {0, 1}, mean);  // one row's, so that what is squared is no larger than it must be
+  products_of(x, sets, {0, 1}, nullptr, mean);  // one row's, so that what is squared is no larger than it must be
   std::vector<float> sum(size_t(parts * size)), square(size_t(parts * size));
   each_rows(x.batch, [&](int64_t task, Rows rows) {
     moments_of(x, sets, rows, mean, sum.data() + task * size, square.data() + task * size);
@@ -405,21 +429,27 @@ void product_statistics(const ProductInput& x, const SetList& sets, float* mean,
   }
 }
 
-void scaled_sum(const ProductInput& x, const SetList& sets, const float* scale, const float* mean, float* out) {
-  each_rows(x.batch, [&](int64_t, Rows rows) { sums_of(x, sets, rows, scale, mean, out); });
-}
-
-void centred_dots(const ProductInput& x, const SetList& sets, const float* mean, const float* d_out, float* dots) {
+void flow_statistics(const ProductInput& x, const SetList& sets, const float* mean, const Flow& flow, float* sums,
+                     float* dots) {
   const int64_t parts = tasks_of(x.batch), size = sets.size();
-  std::vector<float> partial(size_t(parts * size));
-  each_rows(x.batch,
-            [&](int64_t task, Rows rows) { dots_of(x, sets, rows, mean, d_out, partial.data() + task * size); });
-  for (int64_t p = 0; p < size; ++p) dots[p] = float(sum_of(partial, parts, size, p));
+  std::vector<float> sum(size_t(parts * size)), dot(size_t(parts * size));
+  each_rows(x.batch, [&](int64_t task, Rows rows) {
+    flow_statistics_of(x, sets, rows, mean, flow, sum.data() + task * size, dot.data() + task * size);
+  });
+  for (int64_t p = 0; p < size; ++p) {
+    sums[p] = float(sum_of(sum, parts, size, p));
+    dots[p] = float(sum_of(dot, parts, size, p));
+  }
 }
 
-void scaled_gradients(const ProductInput& x, const SetList& sets, const float* scale, const float* mean,
-                      const float* slope, const float* d, float* d_e) {
-  each_rows(x.batch, [&](int64_t, Rows rows) { scaled_gradients_of(x, sets, rows, scale, mean, slope, d, d_e); });
+void product_gradients(const ProductInput& x, const SetList& sets, const float* d, float* d_e) {
+  each_rows(x.batch, [&](int64_t, Rows rows) { gradients_of(x, sets, rows, d, d_e); });
+}
+
+void scaled_gradients(const ProductInput& x, const SetList& sets, const Scaling& scaling, const float* centre,
+                      const float* slope, const Flow& flow, float* d_e) {
+  each_rows(x.batch,
+            [&](int64_t, Rows rows) { scaled_gradients_of(x, sets, rows, scaling, centre, slope, flow, d_e); });
 }
 
 }  // namespace interplay::nn

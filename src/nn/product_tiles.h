@@ -37,19 +37,30 @@ struct ProductInput {
   int64_t flat() const { return fields * width; }
 };
 
-/// z [B, P]
-void products(const ProductInput& x, const SetList& sets, float* z);
-/// d_e [B, F, K], written whole, from d_z [B, P]
-void product_gradients(const ProductInput& x, const SetList& sets, const float* d_z, float* d_e);
+/// A linear map of each product: scale_p (z_bp - mean_p), [P] each.
+struct Scaling {
+  const float *scale, *mean;
+};
 
+/// What flows back from a layer: d_b, the same for all sets of a row, or d_bp.
+struct Flow {
+  const float* d;  // [B], or [B, P]
+  bool by_set;
+};
+
+/// z [B, P], scaled unless nullptr
+void products(const ProductInput& x, const SetList& sets, const Scaling* scaling, float* z);
+/// Sum over p of what is scaled: [B]
+void product_sums(const ProductInput& x, const SetList& sets, const Scaling& scaling, float* out);
 /// Mean and biased variance of each product over the batch: [P] each.
 void product_statistics(const ProductInput& x, const SetList& sets, float* mean, float* variance);
-/// out_b = sum over p of scale_p (z_bp - mean_p)
-void scaled_sum(const ProductInput& x, const SetList& sets, const float* scale, const float* mean, float* out);
-/// sum over b of d_out_b (z_bp - mean_p): [P]
-void centred_dots(const ProductInput& x, const SetList& sets, const float* mean, const float* d_out, float* dots);
-/// d_e [B, F, K], written whole, from d_z_bp = scale_p (d_b - (z_bp - mean_p) slope_p); slope nullptr: all zero.
-void scaled_gradients(const ProductInput& x, const SetList& sets, const float* scale, const float* mean,
-                      const float* slope, const float* d, float* d_e);
+/// Sums over b of d and of d (z - mean): [P] each.
+void flow_statistics(const ProductInput& x, const SetList& sets, const float* mean, const Flow& flow, float* sums,
+                     float* dots);
+/// d_e [B, F, K], written whole, where d_z_bp = d_bp
+void product_gradients(const ProductInput& x, const SetList& sets, const float* d, float* d_e);
+/// The same where d_z_bp = scale_p (d - centre_p - (z_bp - mean_p) slope_p); centre, slope nullptr: all zero.
+void scaled_gradients(const ProductInput& x, const SetList& sets, const Scaling& scaling, const float* centre,
+                      const float* slope, const Flow& flow, float* d_e);
 
 }  // namespace interplay::nn

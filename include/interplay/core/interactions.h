@@ -19,7 +19,7 @@ namespace interplay {
 struct InteractionOptions {
   int64_t order = 2;
   bool gates = false;
-  std::optional<std::vector<std::vector<std::string>>> interactions;
+  std::optional<std::vector<std::vector<std::string>>> interactions = {};
   bool gate_norm = true;
   double gate_norm_eps = 1e-3, gate_norm_momentum = 0.01;
   double gate_start = 0.6, gate_spread = 0.001;

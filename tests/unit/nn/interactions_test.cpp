@@ -2,6 +2,7 @@
 #include <interplay/nn/interactions.h>
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -22,7 +23,7 @@ void PrintTo(const Shape& s, std::ostream* out) {
 }
 
 at::Tensor twin_of_products(const at::Tensor& e, const at::Tensor& sets) {  // -> [B, P]
-  auto product = at::ones({e.size(0), sets.size(0), e.size(2)});
+  auto product = at::ones({e.size(0), sets.size(0), e.size(2)}, e.options());
   for (int64_t m = 0; m < sets.size(1); ++m) product = product * e.index_select(1, sets.select(1, m));
   return product.sum(2);
 }
@@ -43,27 +44,30 @@ class Interactions : public ::testing::TestWithParam<Shape> {
     sets_ = all_sets(s.fields, s.order);
     gates_ = at::randn({sets_.size(0)});
     gates_.slice(0, 0, gates_.size(0), 3).zero_();  // every third gate is closed
-    d_out_ = at::randn({s.batch});
   }
 
-  /// One forward and backward pass by the layer (fused) or by plain operations.
-  Result run(bool fused, bool with_norm, bool from_batch) const {
+  /// One forward and backward pass by the layer, or by plain operations in double precision.
+  Result run(bool fused, bool with_norm, bool from_batch, bool summed = true) const {
     Result r;
-    const auto e = e_.clone().requires_grad_(), gates = gates_.clone().requires_grad_();
-    ProductNorm norm{.from_batch = from_batch};
+    const auto kind = fused ? at::kFloat : at::kDouble;
+    const auto e = e_.to(kind, false, /*copy=*/true).requires_grad_();
+    const auto gates = gates_.to(kind, false, true).requires_grad_();
+    ProductNorm norm{{}, {}, from_batch};
     if (with_norm) {
-      norm.mean = at::full({sets_.size(0)}, 0.25);
-      norm.variance = at::full({sets_.size(0)}, 2.5);
+      norm.mean = at::full({sets_.size(0)}, 0.25, kind);
+      norm.variance = at::full({sets_.size(0)}, 2.5, kind);
     }
     if (fused) {
-      r.out = gated_sum(FieldVectors(e), sets_, gates, norm);
+      const FieldVectors fields(e);
+      r.out = summed ? gated_sum(fields, sets_, gates, norm) : gated_products(fields, sets_, gates, norm);
     } else {
       auto z = twin_of_products(e, sets_);
       if (with_norm)
         z = at::batch_norm(z, {}, {}, norm.mean, norm.variance, from_batch, norm.momentum, norm.eps, false);
-      r.out = (z * gates).sum(1);
+      r.out = summed ? (z * gates).sum(1) : z * gates;
     }
-    (r.out * d_out_).sum().backward();
+    const auto d = at::randn(r.out.sizes(), at::make_generator<at::CPUGeneratorImpl>(8), at::kFloat);
+    (r.out * d.to(kind)).sum().backward();
     r.d_e = e.grad();
     r.d_gates = gates.grad();
     r.running_mean = norm.mean;
@@ -72,14 +76,15 @@ class Interactions : public ::testing::TestWithParam<Shape> {
   }
 
   /// Within a few roundings of the largest number.
-  static void expect_near(const at::Tensor& found, const at::Tensor& expected, const char* what) {
+  static void expect_near(const at::Tensor& found, const at::Tensor& exact, const char* what) {
+    const auto expected = exact.to(at::kFloat);
     ASSERT_EQ(found.sizes(), expected.sizes()) << what;
     if (expected.numel() == 0) return;
     const double scale = 1 + expected.abs().max().item<double>();
     EXPECT_LT((found - expected).abs().max().item<double>(), 3e-5 * scale) << what;
   }
 
-  at::Tensor e_, sets_, gates_, d_out_;
+  at::Tensor e_, sets_, gates_;
 };
 
 TEST_P(Interactions, ProductsEqualTheirTwin) {
@@ -92,49 +97,40 @@ TEST_P(Interactions, ProductsEqualTheirTwin) {
   expect_near(e.grad(), other.grad(), "gradient");
 }
 
-TEST_P(Interactions, GatedSumEqualsItsTwinByStatisticsOfTheBatch) {
+TEST_P(Interactions, GatedEqualTheirTwinByStatisticsOfTheBatch) {
   if (GetParam().batch == 1) return;  // no variance
-  const auto fused = run(true, true, true), twin = run(false, true, true);
-  expect_near(fused.out, twin.out, "out");
-  expect_near(fused.d_e, twin.d_e, "gradient of vectors");
-  expect_near(fused.d_gates, twin.d_gates, "gradient of gates");
-  expect_near(fused.running_mean, twin.running_mean, "running mean");
-  expect_near(fused.running_var, twin.running_var, "running variance");
+  for (const bool summed : {true, false}) {
+    const auto fused = run(true, true, true, summed), twin = run(false, true, true, summed);
+    expect_near(fused.out, twin.out, "out");
+    expect_near(fused.d_e, twin.d_e, "gradient of vectors");
+    expect_near(fused.d_gates, twin.d_gates, "gradient of gates");
+    expect_near(fused.running_mean, twin.running_mean, "running mean");
+    expect_near(fused.running_var, twin.running_var, "running variance");
+  }
 }
 
-TEST_P(Interactions, GatedSumEqualsItsTwinByRunningStatistics) {
-  const auto fused = run(true, true, false), twin = run(false, true, false);
-  expect_near(fused.out, twin.out, "out");
-  expect_near(fused.d_e, twin.d_e, "gradient of vectors");
-  expect_near(fused.d_gates, twin.d_gates, "gradient of gates");
-  EXPECT_TRUE(at::equal(fused.running_mean, at::full({sets_.size(0)}, 0.25)));
-  const at::NoGradGuard no_grad;
-  const ProductNorm norm{at::full({sets_.size(0)}, 0.25), at::full({sets_.size(0)}, 2.5)};
-  EXPECT_TRUE(at::equal(gated_sum(FieldVectors(e_), sets_, gates_, norm), fused.out));
+TEST_P(Interactions, GatedEqualTheirTwinByRunningStatistics) {
+  for (const bool summed : {true, false}) {
+    const auto fused = run(true, true, false, summed), twin = run(false, true, false, summed);
+    expect_near(fused.out, twin.out, "out");
+    expect_near(fused.d_e, twin.d_e, "gradient of vectors");
+    expect_near(fused.d_gates, twin.d_gates, "gradient of gates");
+    EXPECT_TRUE(at::equal(fused.running_mean, at::full({sets_.size(0)}, 0.25)));
+    const at::NoGradGuard no_grad;
+    const ProductNorm norm{at::full({sets_.size(0)}, 0.25), at::full({sets_.size(0)}, 2.5)};
+    const FieldVectors fields(e_);
+    EXPECT_TRUE(at::equal(summed ? gated_sum(fields, sets_, gates_, norm) : gated_products(fields, sets_, gates_, norm),
+                          fused.out));
+  }
 }
 
-TEST_P(Interactions, GatedSumEqualsItsTwinWithoutNorm) {
-  const auto fused = run(true, false, true), twin = run(false, false, true);
-  expect_near(fused.out, twin.out, "out");
-  expect_near(fused.d_e, twin.d_e, "gradient of vectors");
-  expect_near(fused.d_gates, twin.d_gates, "gradient of gates");
-}
-
-TEST_P(Interactions, GatedProductsAreWhatTheGatedSumAdds) {
-  const bool from_batch = GetParam().batch > 1;
-  const auto e = e_.clone().requires_grad_(), gates = gates_.clone().requires_grad_();
-  const ProductNorm norm{at::zeros({sets_.size(0)}), at::ones({sets_.size(0)}), from_batch};
-  const auto z = gated_products(FieldVectors(e), sets_, gates, norm);
-  ASSERT_EQ(z.sizes(), at::IntArrayRef({e_.size(0), sets_.size(0)}));
-  (z.sum(1) * d_out_).sum().backward();
-  const auto other = e_.clone().requires_grad_(), other_gates = gates_.clone().requires_grad_();
-  const ProductNorm same{at::zeros({sets_.size(0)}), at::ones({sets_.size(0)}), from_batch};
-  const auto sum = gated_sum(FieldVectors(other), sets_, other_gates, same);
-  (sum * d_out_).sum().backward();
-  expect_near(z.sum(1), sum, "out");
-  expect_near(e.grad(), other.grad(), "gradient of vectors");
-  expect_near(gates.grad(), other_gates.grad(), "gradient of gates");
-  expect_near(norm.variance, same.variance, "running variance");
+TEST_P(Interactions, GatedEqualTheirTwinWithoutNorm) {
+  for (const bool summed : {true, false}) {
+    const auto fused = run(true, false, true, summed), twin = run(false, false, true, summed);
+    expect_near(fused.out, twin.out, "out");
+    expect_near(fused.d_e, twin.d_e, "gradient of vectors");
+    expect_near(fused.d_gates, twin.d_gates, "gradient of gates");
+  }
 }
 
 TEST_P(Interactions, ThreadsChangeNothing) {
@@ -143,8 +139,9 @@ TEST_P(Interactions, ThreadsChangeNothing) {
   std::vector<at::Tensor> results;
   for (const int threads : {1, 2, 3}) {
     at::set_num_threads(threads);
-    const auto r = run(true, true, true);
-    results.push_back(at::cat({r.out.flatten(), r.d_e.flatten(), r.d_gates, r.running_mean, r.running_var}));
+    const auto r = run(true, true, true), apart = run(true, true, true, false);
+    results.push_back(at::cat({apart.out.flatten(), apart.d_e.flatten(), apart.d_gates, r.out.flatten(),
+                               r.d_e.flatten(), r.d_gates, r.running_mean, r.running_var}));
   }
   at::set_num_threads(before);
   EXPECT_TRUE(at::equal(results[0], results[1]));
