@@ -443,7 +443,8 @@ void flow_statistics(const ProductInput& x, const SetList& sets, const float* me
 }
 
 void product_gradients(const ProductInput& x, const SetList& sets, const float* d, float* d_e) {
-  each_rows(x.batch, [&](int64_t, Rows rows) { gradients_of(x, sets, rows, d, d_e); });
+  const std::vector<float> ones(size_t(sets.size()), 1.f);
+  scaled_gradients(x, sets, {ones.data(), nullptr}, nullptr, nullptr, {d, true}, d_e);
 }
 
 void scaled_gradients(const ProductInput& x, const SetList& sets, const Scaling& scaling, const float* centre,
