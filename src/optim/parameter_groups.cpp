@@ -529,7 +529,7 @@ ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& 
   for (const auto& name : present) {
     const auto& otherwise = name == kLinear ? kEmbedding : kDense;  // a first-order weight is a row of width one
     const Config own = resolved[resolved.has(name) ? name : otherwise];
-    Group group{name, {}, nullptr};
+    Group group{name, {}, nullptr, nullptr};
     read_options(group.options, group_config(own));
     group.rule = optimizers().make(rule_config(own));
     state_->groups.emplace(name, std::move(group));

@@ -184,10 +184,12 @@ INSTANTIATE_TEST_SUITE_P(Every, TwinRule,
                                            Twin{"rowwise_adagrad", false}, Twin{"adam", false}, Twin{"adam", true},
                                            Twin{"{name: adam, beta1: 0.5, beta2: 0.9, eps: 0.01, decay: 0.2}", false},
                                            Twin{"{name: adam, decay: 0.2}", true}, Twin{"ftrl", false},
-                                           Twin{"{name: ftrl, beta: 0.5, lambda1: 0.3, lambda2: 0.1}", false}));
+                                           Twin{"{name: ftrl, beta: 0.5, lambda1: 0.3, lambda2: 0.1}", false},
+                                           Twin{"grda", false}, Twin{"{name: grda, c: 0.05, mu: 0.6}", false}));
 
 TEST(Optimizers, AllHaveTheirTwinCompared) {
-  EXPECT_EQ(optimizers().names(), (std::vector<std::string>{"adagrad", "adam", "ftrl", "rowwise_adagrad", "sgd"}));
+  EXPECT_EQ(optimizers().names(),
+            (std::vector<std::string>{"adagrad", "adam", "ftrl", "grda", "rowwise_adagrad", "sgd"}));
 }
 
 TEST_P(TwinRule, AsTensorOperationsEqualsRowByRow) {
