@@ -38,12 +38,25 @@ bool is_kept_out_of_manifest(const std::string& file) {  // files that grow afte
 
 struct FieldChoice {
   std::vector<std::string> keep, drop, labels;
+  Config widths;
   void visit(auto&& field) {
     field("keep", keep, "only these fields");
     field("drop", drop, "all fields but these");
     field("labels", labels, "what is learnt, where the data have several labels; all by default");
+    field("widths", widths, "numbers in a row of a table, by its name, where fewer than the model's embedding_dim");
   }
 };
+
+Schema with_widths(const Schema& schema, const Config& config) {
+  if (!config.is_map()) config.fail("expected a map from table to width");
+  std::map<std::string, int64_t> widths;
+  for (const auto& table : config.keys()) widths[table] = config[table].as<int64_t>();
+  try {
+    return schema.with_widths(widths);
+  } catch (const Error& problem) {
+    config.fail(problem.what());
+  }
+}
 
 }  // namespace
 
@@ -64,6 +77,7 @@ Schema select_fields(const Schema& schema, const Config& fields) {
   }
   Schema out = choice.keep.empty() ? schema : schema.keep(choice.keep);
   if (!choice.drop.empty()) out = out.drop(choice.drop);
+  if (fields.has("widths")) out = with_widths(out, fields["widths"]);
   if (choice.labels.empty()) return out;
   for (const auto& label : choice.labels) {
     if (std::find(schema.labels().begin(), schema.labels().end(), label) == schema.labels().end()) {

@@ -22,15 +22,20 @@ bool is_every_column(const std::vector<int64_t>& columns, int64_t size) {
   return int64_t(columns.size()) == size;  // columns are distinct and ascending
 }
 
-void check_widths(const Schema& schema, const std::map<std::string, int64_t>& widths, int64_t most) {
+/// Of every table that is narrower than `most`: what the schema says, unless `widths` names the table.
+std::map<std::string, int64_t> widths_of(const Schema& schema, std::map<std::string, int64_t> widths, int64_t most) {
   std::vector<std::string> tables;
   for (const auto& t : schema.tables()) tables.push_back(t.name);
+  for (const Field& f : schema.fields()) {
+    if (f.width > 0) widths.emplace(f.table, f.width);
+  }
   for (const auto& [name, width] : widths) {
     INTERPLAY_CHECK(std::find(tables.begin(), tables.end(), name) != tables.end(),
                     "widths: there is no table '{}' (tables: {})", name, fmt::join(tables, ", "));
     INTERPLAY_CHECK(width >= 0 && width <= most, "widths: table '{}' is {} wide; expected 1 to {}, the embedding_dim",
                     name, width, most);
   }
+  return widths;
 }
 
 }  // namespace
@@ -38,9 +43,9 @@ void check_widths(const Schema& schema, const std::map<std::string, int64_t>& wi
 FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std,
                                        std::vector<std::string> leave_out, std::string group,
                                        std::map<std::string, int64_t> widths)
-    : schema_(schema), width_(width), init_std_(init_std), group_(std::move(group)), widths_(std::move(widths)) {
+    : schema_(schema), width_(width), init_std_(init_std), group_(std::move(group)) {
   INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
-  check_widths(schema_, widths_, width);
+  widths_ = widths_of(schema_, std::move(widths), width);
   for (const auto& name : leave_out) schema_.field(name);  // throws where there is none
   const auto wanted = [&](const Field* f) {
     return std::find(leave_out.begin(), leave_out.end(), f->name) == leave_out.end();
@@ -177,7 +182,8 @@ nn::SequenceVectors FieldEmbeddingImpl::sequence(const Features& x, const std::s
 }
 
 FieldLinearImpl::FieldLinearImpl(const Schema& schema, bool bias, double init_std)
-    : weights_(register_module("weights", FieldEmbedding(schema, 1, init_std, std::vector<std::string>(), "linear"))) {
+    : weights_(register_module(
+          "weights", FieldEmbedding(schema.with_widths({}), 1, init_std, std::vector<std::string>(), "linear"))) {
   if (bias) bias_ = register_parameter("bias", at::zeros({}));
 }
 

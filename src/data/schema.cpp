@@ -38,6 +38,7 @@ Config to_yaml(const Field& field) {
   if (reads_table(field)) {
     out.set("table", text(field.table));
     out.set("rows", number(field.rows));
+    if (field.width != plain.width) out.set("width", number(field.width));
   }
   if (field.dimension != plain.dimension) out.set("dimension", number(field.dimension));
   if (field.max_length != plain.max_length) out.set("max_length", number(field.max_length));
@@ -50,9 +51,9 @@ Config to_yaml(const Field& field) {
 }
 
 Field from_yaml(const Config& config) {
-  static const std::vector<std::string> known = {"name",        "kind",       "table",   "rows",
-                                                 "dimension",   "max_length", "pooling", "target",
-                                                 "paired_with", "weighted",   "encoding"};
+  static const std::vector<std::string> known = {"name",   "kind",        "table",      "rows",
+                                                 "width",  "dimension",   "max_length", "pooling",
+                                                 "target", "paired_with", "weighted",   "encoding"};
   for (const auto& key : config.keys()) {
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       config[key].fail(fmt::format("unknown key of a field (keys: {})", fmt::join(known, ", ")));
@@ -63,6 +64,7 @@ Field from_yaml(const Config& config) {
   field.kind = parse_field_kind(config["kind"]);
   field.table = config.get<std::string>("table", "");
   field.rows = config.get<int64_t>("rows", 0);
+  field.width = config.get<int64_t>("width", 0);
   field.dimension = config.get<int64_t>("dimension", 0);
   field.max_length = config.get<int64_t>("max_length", 0);
   field.pooling = config.get<std::string>("pooling", "mean");
@@ -100,7 +102,11 @@ Schema::Schema(std::vector<Field> fields, std::vector<std::string> labels)
     if (field.table.empty()) field.table = field.name;
     INTERPLAY_CHECK(field.rows >= 0 && field.rows <= kMostRows, "field '{}': {} rows; expected at most {}", field.name,
                     field.rows, kMostRows);
+    INTERPLAY_CHECK(field.width >= 0, "field '{}': width {} is negative", field.name, field.width);
     const auto [it, fresh] = tables.emplace(field.table, &field);
+    INTERPLAY_CHECK(fresh || it->second->width == field.width,
+                    "table '{}' is {} wide for field '{}' and {} for field '{}'; fields that share a table share it",
+                    field.table, it->second->width, it->second->name, field.width, field.name);
     INTERPLAY_CHECK(
         fresh || it->second->rows == field.rows,
         "table '{}' has {} rows for field '{}' and {} for field '{}'; fields that share a table share its size",
@@ -179,6 +185,27 @@ Schema Schema::drop(const std::vector<std::string>& names) const {
     if (!unwanted.contains(f.name)) rest.push_back(f.name);
   }
   return keep(rest);
+}
+
+Schema Schema::with_widths(const std::map<std::string, int64_t>& widths) const {
+  std::vector<std::string> names;
+  for (const auto& t : tables()) names.push_back(t.name);
+  for (const auto& [name, width] : widths) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      const std::string close = nearest(name, names);
+      throw Error(fmt::format("there is no table '{}'{} (tables: {})", name,
+                              close.empty() ? "" : fmt::format("; did you mean '{}'?", close), fmt::join(names, ", ")));
+    }
+    INTERPLAY_CHECK(width >= 1, "table '{}' cannot be {} wide; expected at least 1", name, width);
+  }
+  std::vector<Field> fields = fields_;
+  for (Field& f : fields) {
+    const auto own = reads_table(f) ? widths.find(f.table) : widths.end();
+    f.width = own == widths.end() ? 0 : own->second;
+  }
+  Schema out(std::move(fields), labels_);
+  out.source = source;
+  return out;
 }
 
 uint64_t Schema::fingerprint() const {

@@ -39,8 +39,8 @@ class INTERPLAY_API Bundle {
   bool finished_ = false;
 };
 
-/// The fields that an experiment's `fields:` (keys keep, drop) leaves of a schema, and the labels that it names (key
-/// labels; all by default).
+/// The fields that an experiment's `fields:` (keys keep, drop) leaves of a schema, the labels that it names (key
+/// labels; all by default), and how wide the rows of their tables are (key widths; embedding_dim by default).
 INTERPLAY_API Schema select_fields(const Schema& schema, const Config& fields);
 
 /// Writes what a bundle needs to be opened, apart from weights: config, schema, and the vocabularies of `prepared`

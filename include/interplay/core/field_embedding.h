@@ -30,9 +30,10 @@ namespace interplay {
 class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::ParameterGroup {
  public:
   /// Rows start from N(0, init_std^2). `leave_out` names fields that forward() skips, because the model reads them its
-  /// own way. `widths` names tables that are narrower than K, as a search for embedding dimensions finds them: their
-  /// rows hold, and are saved as, that many weights; the vectors they give are zero past them. Error on a name that is
-  /// no table, or a width that is not in 1 .. K.
+  /// own way. `widths` names tables that are narrower than K, as a search for embedding dimensions finds them, beside
+  /// those that the schema says are (fields.widths): their rows hold, and are saved as, that many weights; the vectors
+  /// they give are zero past them. A table of width 0 is not made; the fields that read it have to be left out. Error
+  /// on a name that is no table, or a width above K.
   FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std = 1e-4,
                      std::vector<std::string> leave_out = {}, std::string group = "embedding",
                      std::map<std::string, int64_t> widths = {});

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct INTERPLAY_API Field {
   FieldKind kind = FieldKind::categorical;
   std::string table;  ///< categorical, sequence: vocabulary and embedding table it reads; its own name unless shared
   int64_t rows = 0;   ///< of that table: 0 = padding, 1..n tokens by falling count, last = unseen
+  int64_t width = 0;  ///< of a row of that table, where narrower than the model's vectors (fields.widths); 0 = as wide
   int64_t dimension = 0;         ///< vector: how many numbers
   int64_t max_length = 0;        ///< sequence
   std::string pooling = "mean";  ///< sequence: mean | sum, where a model wants one vector
@@ -54,6 +56,10 @@ class INTERPLAY_API Schema {
   /// Only these fields (in this schema's order). A dropped sequence takes those paired with it along.
   Schema keep(const std::vector<std::string>& names) const;
   Schema drop(const std::vector<std::string>& names) const;
+
+  /// Rows of these tables are so wide, all others as wide as the model's vectors. Throws Error on a name that is no
+  /// table, or a width below 1.
+  Schema with_widths(const std::map<std::string, int64_t>& widths) const;
 
   /// Of everything that decides what an id means to a model: names, kinds, tables, rows, labels. 64 bits, stable.
   uint64_t fingerprint() const;

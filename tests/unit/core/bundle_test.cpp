@@ -60,6 +60,14 @@ TEST(SelectFields, ChoosesAmongTheLabels) {
   EXPECT_THAT(names_of(schema), ElementsAre("age"));
 }
 
+TEST(SelectFields, SaysHowWideTheRowsOfATableAre) {
+  const Schema schema = select_fields(toy_schema(), Config::parse("{drop: [age], widths: {item_id: 3}}"));
+  EXPECT_EQ(schema.field("item_id").width, 3);
+  EXPECT_EQ(schema.field("hist").width, 3);  // reads the same table
+  EXPECT_EQ(schema.field("user_id").width, 0);
+  EXPECT_EQ(schema.fingerprint(), toy_schema().drop({"age"}).fingerprint());  // ids mean what they meant
+}
+
 TEST(SelectFields, NamesWhatIsUnknown) {
   const auto say = [](const char* config) {
     return config_error([&] { select_fields(toy_schema(), Config::parse(config)); });
@@ -68,6 +76,9 @@ TEST(SelectFields, NamesWhatIsUnknown) {
   EXPECT_THAT(say("{drop: [agee]}"), HasSubstr("no field 'agee'; did you mean 'age'?"));
   EXPECT_THAT(say("{keeps: [age]}"), HasSubstr("keep"));
   EXPECT_THAT(say("{labels: [clicks]}"), HasSubstr("no label 'clicks' (labels: click, like)"));
+  EXPECT_THAT(say("{widths: {item_ids: 3}}"),
+              HasSubstr("widths: there is no table 'item_ids'; did you mean 'item_id'?"));
+  EXPECT_THAT(say("{widths: {item_id: 0}}"), HasSubstr("table 'item_id' cannot be 0 wide"));
 }
 
 /// Prepared data of one item column, which tokens decide.

@@ -210,6 +210,23 @@ TEST(FieldEmbedding, RefusesAWidthThatNoTableCanHave) {
   EXPECT_THAT(make("item_id", 0), HasSubstr("expected 1 to 4"));
 }
 
+TEST(FieldEmbedding, AFieldThatIsLeftOutNeedsNoTable) {
+  const FieldEmbedding fields(schema(), 2, 1e-4, std::vector<std::string>{"user_id"}, "embedding",
+                              std::map<std::string, int64_t>{{"user_id", 0}});
+  EXPECT_EQ(fields->names().front(), "item_id");
+  for (const auto& t : nn::tables_of(*fields)) EXPECT_NE(t.name, "user_id");
+}
+
+TEST(FieldEmbedding, TakesWidthsFromTheSchemaUnlessGivenThem) {
+  const Schema narrow = schema().with_widths({{"user_id", 1}, {"item_id", 2}});
+  const FieldEmbedding fields(narrow, 4, 1e-4, std::vector<std::string>(), "embedding",
+                              std::map<std::string, int64_t>{{"item_id", 3}});
+  std::map<std::string, int64_t> widths;
+  for (const auto& t : nn::tables_of(*fields)) widths[t.name] = t.table->width();
+  EXPECT_EQ(widths, (std::map<std::string, int64_t>{{"user_id", 1}, {"item_id", 3}, {"hist_ratings", 4}, {"tags", 4}}));
+  const FieldLinear linear(narrow);  // has one weight a value, whatever the width
+}
+
 TEST(FieldEmbedding, AShiftedStartLeavesPaddingAtZero) {
   FieldEmbedding fields(schema(), 2, /*init_std=*/0);
   fields->shift_start(0.25);
