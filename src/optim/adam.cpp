@@ -12,6 +12,7 @@ namespace {
 /// added before it. `decay` > 0 shrinks weights apart from the gradient (AdamW, Loshchilov and Hutter 2019).
 class Adam final : public RowRule<Adam> {
  public:
+  static constexpr bool kElementwise = true;
   struct Options {
     double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, decay = 0;
     void visit(auto&& field) {

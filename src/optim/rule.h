@@ -13,7 +13,8 @@ namespace interplay {
 
 /// Turns a rule for one row, `INTERPLAY_INLINE void row(float* w, const float* g, float* s, int64_t width, const
 /// Constants&) const`, and its constants for one step, `Constants constants(const StepInfo&)`, into the loop over rows,
-/// compiled for each kind of processor.
+/// compiled for each kind of processor. A rule that moves each number by itself, with at most two of state, says so by
+/// `static constexpr bool kElementwise = true`.
 template <class Rule>
 class RowRule : public Optimizer {
  public:
@@ -41,12 +42,57 @@ class RowRule : public Optimizer {
   };
   INTERPLAY_CLONES static void run_rest(const RestOf& rest, const Rows& rows, const int32_t* taken) {
     switch (rows.width) {
-      case 1: return rest_loop<1>(rest, rows, taken);
+      case 1: return rest_scalars(rest, rows, taken);
       case 8: return rest_loop<8>(rest, rows, taken);
       case 16: return rest_loop<16>(rest, rows, taken);
       case 32: return rest_loop<32>(rest, rows, taken);
       default: return rest_loop<0>(rest, rows, taken);
     }
+  }
+  /// Rows of one number: where a rule moves each number by itself, sixteen rows are one row of sixteen numbers. A row
+  /// that has taken a step already keeps what it has, so that its numbers never depend on the rows beside it.
+  INTERPLAY_INLINE static void rest_scalars(const RestOf& rest, const Rows& rows, const int32_t* taken) {
+    if constexpr (!requires { Rule::kElementwise; }) {
+      rest_loop<1>(rest, rows, taken);
+    } else {
+      constexpr int64_t kLanes = simd::kLanes, kMostState = 2;
+      const int64_t state = rest.rule_.state_width(1), steps = rest.steps();
+      for (int64_t first = 0; first < rows.count; first += kLanes) {
+        const int64_t count = std::min(kLanes, rows.count - first);
+        float w[kLanes] = {}, s[kMostState * kLanes] = {}, g[kLanes];
+        const auto each = [&](const auto& visit) INTERPLAY_INLINE_LAMBDA {
+          for (int64_t r = 0; r < count; ++r) {
+            const int64_t place = rows.index ? rows.index[first + r] : first + r;
+            visit(r, rows.w + place * rows.w_stride, rows.s + place * rows.s_stride);
+          }
+        };
+        each([&](int64_t r, const float* row, const float* own) INTERPLAY_INLINE_LAMBDA {
+          w[r] = *row;
+          for (int64_t k = 0; k < state; ++k) s[k * kLanes + r] = own[k];
+        });
+        const auto [least, most] = std::minmax_element(taken + first, taken + first + count);
+        for (int64_t step = *least; step < steps; ++step) {
+          float w_before[kLanes], s_before[kMostState * kLanes];
+          const bool some_wait = step < *most;
+          if (some_wait) std::copy_n(w, kLanes, w_before), std::copy_n(s, kMostState * kLanes, s_before);
+          for (int64_t r = 0; r < kLanes; ++r) g[r] = penalty(rest, w[r]);
+          rest.rule_.row(w, g, s, kLanes, rest.kept_[size_t(step)]);
+          for (int64_t r = 0; some_wait && r < count; ++r) {
+            if (taken[first + r] <= step) continue;
+            w[r] = w_before[r];
+            for (int64_t k = 0; k < state; ++k) s[k * kLanes + r] = s_before[k * kLanes + r];
+          }
+        }
+        each([&](int64_t r, float* row, float* own) INTERPLAY_INLINE_LAMBDA {
+          *row = w[r];
+          for (int64_t k = 0; k < state; ++k) own[k] = s[k * kLanes + r];
+        });
+      }
+    }
+  }
+  INTERPLAY_INLINE static float penalty(const RestOf& rest, float w) {
+    const float l2 = rest.l2_ * w;
+    return rest.l1_ == 0 ? l2 : l2 + rest.l1_ * float((w > 0) - (w < 0));
   }
   /// Some rows at a time, all of them step by step: a row's steps wait for each other, rows do not.
   template <int64_t kWidth>
