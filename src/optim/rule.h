@@ -112,10 +112,7 @@ class RowRule : public Optimizer {
       for (int64_t step = *std::min_element(taken + first, taken + first + count); step < steps; ++step) {
         for (int64_t r = 0; r < count; ++r) {
           if (taken[first + r] > step) continue;
-          for (int64_t k = 0; k < width; ++k) g[k] = rest.l2_ * w[r][k];
-          if (rest.l1_ != 0) {
-            for (int64_t k = 0; k < width; ++k) g[k] += rest.l1_ * float((w[r][k] > 0) - (w[r][k] < 0));
-          }
+          for (int64_t k = 0; k < width; ++k) g[k] = penalty(rest, w[r][k]);
           rest.rule_.row(w[r], g, s[r], width, rest.kept_[size_t(step)]);
         }
       }

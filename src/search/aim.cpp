@@ -105,18 +105,10 @@ class Aim final : public Search {
 
   /// An experiment whose gates GRDA moves; the gates at its end count.
   Config searching(const SearchRun& run, Config model, double c, double mu, double lr) const {
-    Config experiment = run.experiment(), grda;
+    Config experiment = run.experiment();
     model.set("hidden", Config::sequence({}));  // the MLP comes with re-training
     experiment.set("model", model);
-    experiment.set("train.epochs", number(o_.epochs));
-    experiment.set("train.patience", number(0));
-    experiment.set("train.keep", text("last"));
-    grda.set("name", text("grda"));
-    grda.set("lr", number(lr));
-    grda.set("c", number(c));
-    grda.set("mu", number(mu));
-    experiment.set("optimizer.gates", grda);
-    return experiment;
+    return with_grda(experiment, c, mu, lr, o_.epochs);
   }
 
   void search_order(SearchRun& run, int64_t order, const std::vector<Interaction>& candidates, SearchFindings& found) {
@@ -153,10 +145,7 @@ class Aim final : public Search {
     double threshold = course.thresholds.back();
     if (o_.keep > 0) {
       threshold = threshold_that_keeps(values, size_t(std::llround(o_.keep * double(values.size()))));
-      for (size_t p = 0; p < of_order.size(); ++p) {
-        of_order[p].gate = std::copysign(std::max(0.0, std::abs(values[p]) - threshold), values[p]);
-        of_order[p].kept = of_order[p].gate != 0;
-      }
+      set_gates(of_order, values, threshold);
     }
     const auto kept = std::count_if(of_order.begin(), of_order.end(), [](const auto& i) { return i.kept; });
     INTERPLAY_CHECK(kept > 0 || order > 2,

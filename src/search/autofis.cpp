@@ -110,18 +110,8 @@ class Autofis final : public Search {
   }
 
   SearchStage search_stage(const SearchRun& run, const Config& gated) const {
-    const auto number = [](auto value) { return Config::scalar(fmt::format("{}", value)); };
-    Config experiment = gated;
-    experiment.set("train.epochs", number(o_.epochs));
-    experiment.set("train.patience", number(0));  // the last gates count, so there is nothing to stop early for
-    experiment.set("train.keep", Config::scalar("last", true));
-    Config grda;
-    grda.set("name", Config::scalar("grda", true));
-    grda.set("lr", number(o_.lr));
-    grda.set("c", number(o_.c));
-    grda.set("mu", number(o_.mu));
-    grda.set("schedule", o_.schedule);
-    experiment.set("optimizer.gates", grda);
+    Config experiment = with_grda(gated, o_.c, o_.mu, o_.lr, o_.epochs);
+    experiment.set("optimizer.gates.schedule", o_.schedule);
     SearchStage stage{.name = "search", .experiment = experiment, .read_gates = read_grda_gates};
     if (o_.validation) {
       stage.started = [&run](Trainer& trainer) {
@@ -146,12 +136,8 @@ class Autofis final : public Search {
       const double threshold = threshold_that_keeps(values, wanted);
       if (found.grda->threshold > 0) found.grda->c *= threshold / found.grda->threshold;  // it is linear in c
       found.grda->threshold = threshold;
-      for (size_t i = 0; i < values.size(); ++i) {
-        auto& interaction = found.interactions[i];
-        interaction.gate = std::copysign(std::max(0.0, std::abs(values[i]) - threshold), values[i]);
-      }
+      set_gates(found.interactions, values, threshold);
     }
-    for (auto& i : found.interactions) i.kept = i.gate != 0;
     const auto kept =
         std::count_if(found.interactions.begin(), found.interactions.end(), [](auto& i) { return i.kept; });
     INTERPLAY_CHECK(kept > 0,

@@ -136,6 +136,27 @@ double threshold_that_keeps(const std::vector<double>& values, size_t wanted) {
   return (sizes[wanted - 1] + sizes[wanted]) / 2;
 }
 
+void set_gates(std::vector<Interaction>& interactions, const std::vector<double>& values, double threshold) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    interactions[i].gate = std::copysign(std::max(0.0, std::abs(values[i]) - threshold), values[i]);
+    interactions[i].kept = interactions[i].gate != 0;
+  }
+}
+
+Config with_grda(Config experiment, double c, double mu, double lr, int64_t epochs) {
+  const auto number = [](auto value) { return Config::scalar(fmt::format("{}", value)); };
+  experiment.set("train.epochs", number(epochs));
+  experiment.set("train.patience", number(0));
+  experiment.set("train.keep", Config::scalar("last", true));
+  Config grda;
+  grda.set("name", Config::scalar("grda", true));
+  grda.set("lr", number(lr));
+  grda.set("c", number(c));
+  grda.set("mu", number(mu));
+  experiment.set("optimizer.gates", grda);
+  return experiment;
+}
+
 std::string interaction_name(const Interaction& interaction) {
   std::string name = fmt::format("{}", fmt::join(interaction.fields, " x "));
   return interaction.function == "inner" ? name : fmt::format("{} ({})", name, interaction.function);

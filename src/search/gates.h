@@ -48,6 +48,12 @@ GateReading read_named_gates(Trainer& trainer, std::vector<std::string> names);
 /// A threshold between the last of the `wanted` largest sizes and the next; 0 where all are wanted.
 INTERPLAY_API double threshold_that_keeps(const std::vector<double>& values, size_t wanted);
 
+/// Gates as this threshold leaves them, given what each has accumulated; those that are not 0 are kept.
+void set_gates(std::vector<Interaction>& interactions, const std::vector<double>& values, double threshold);
+
+/// The experiment of a search stage: GRDA moves the gates, and the last weights count, so that nothing stops early.
+Config with_grda(Config experiment, double c, double mu, double lr, int64_t epochs);
+
 std::string interaction_name(const Interaction& interaction);  ///< `site_id x app_id`, `site_id x app_id (kernel)`
 
 }  // namespace interplay
