@@ -52,8 +52,10 @@ void RestingRows::refresh(const nn::TableStorage& storage, const int32_t* ids, i
   Table& table = tables_[place];
   thread_local std::vector<int32_t> rows, taken;
   rows.clear(), taken.clear();
+  constexpr int64_t kAhead = 32;  // reads whose steps are on their way
   for (int64_t i = 0; i < count; ++i) {
     const int32_t row = ids[i * stride];
+    if (i + kAhead < count) __builtin_prefetch(&table.taken[size_t(ids[(i + kAhead) * stride])], 1, 3);
     if (row == 0 || table.taken[size_t(row)] == now) continue;  // 0: padding never moves
     rows.push_back(row);
     taken.push_back(std::exchange(table.taken[size_t(row)], now));

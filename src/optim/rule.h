@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -57,12 +59,13 @@ class RowRule : public Optimizer {
     } else {
       constexpr int64_t kLanes = simd::kLanes, kMostState = 2;
       const int64_t state = rest.rule_.state_width(1), steps = rest.steps();
+      const auto order = by_steps(taken, rows.count, steps);
       for (int64_t first = 0; first < rows.count; first += kLanes) {
         const int64_t count = std::min(kLanes, rows.count - first);
         float w[kLanes] = {}, s[kMostState * kLanes] = {}, g[kLanes];
         const auto each = [&](const auto& visit) INTERPLAY_INLINE_LAMBDA {
           for (int64_t r = 0; r < count; ++r) {
-            const int64_t place = rows.index ? rows.index[first + r] : first + r;
+            const int64_t i = order[size_t(first + r)], place = rows.index ? rows.index[i] : i;
             visit(r, rows.w + place * rows.w_stride, rows.s + place * rows.s_stride);
           }
         };
@@ -70,15 +73,15 @@ class RowRule : public Optimizer {
           w[r] = *row;
           for (int64_t k = 0; k < state; ++k) s[k * kLanes + r] = own[k];
         });
-        const auto [least, most] = std::minmax_element(taken + first, taken + first + count);
-        for (int64_t step = *least; step < steps; ++step) {
-          float w_before[kLanes], s_before[kMostState * kLanes];
-          const bool some_wait = step < *most;
+        const int32_t most = taken[order[size_t(first + count - 1)]];
+        for (int64_t step = taken[order[size_t(first)]]; step < steps; ++step) {
+          float w_before[kLanes] = {}, s_before[kMostState * kLanes] = {};
+          const bool some_wait = step < most;
           if (some_wait) std::copy_n(w, kLanes, w_before), std::copy_n(s, kMostState * kLanes, s_before);
           for (int64_t r = 0; r < kLanes; ++r) g[r] = penalty(rest, w[r]);
           rest.rule_.row(w, g, s, kLanes, rest.kept_[size_t(step)]);
           for (int64_t r = 0; some_wait && r < count; ++r) {
-            if (taken[first + r] <= step) continue;
+            if (taken[order[size_t(first + r)]] <= step) continue;
             w[r] = w_before[r];
             for (int64_t k = 0; k < state; ++k) s[k * kLanes + r] = s_before[k * kLanes + r];
           }
@@ -94,7 +97,8 @@ class RowRule : public Optimizer {
     const float l2 = rest.l2_ * w;
     return rest.l1_ == 0 ? l2 : l2 + rest.l1_ * float((w > 0) - (w < 0));
   }
-  /// Some rows at a time, all of them step by step: a row's steps wait for each other, rows do not.
+  /// Some rows at a time, all of them step by step: a row's steps wait for each other, rows do not. Those that have
+  /// waited as long stand together, so that they begin together.
   template <int64_t kWidth>
   INTERPLAY_INLINE static void rest_loop(const RestOf& rest, const Rows& rows, const int32_t* taken) {
     constexpr int64_t kTogether = 8;
@@ -102,21 +106,37 @@ class RowRule : public Optimizer {
     float fixed[kWidth > 0 ? kWidth : 1];
     std::vector<float> any(kWidth > 0 ? 0 : size_t(width));
     float* const g = kWidth > 0 ? fixed : any.data();
+    const auto order = by_steps(taken, rows.count, steps);
     for (int64_t first = 0; first < rows.count; first += kTogether) {
       const int64_t count = std::min(kTogether, rows.count - first);
       float *w[kTogether], *s[kTogether];
+      int64_t begin[kTogether + 1];
       for (int64_t r = 0; r < count; ++r) {
-        const int64_t place = rows.index ? rows.index[first + r] : first + r;
+        const int64_t i = order[size_t(first + r)], place = rows.index ? rows.index[i] : i;
         w[r] = rows.w + place * rows.w_stride, s[r] = rows.s + place * rows.s_stride;
+        begin[r] = taken[i];
       }
-      for (int64_t step = *std::min_element(taken + first, taken + first + count); step < steps; ++step) {
-        for (int64_t r = 0; r < count; ++r) {
-          if (taken[first + r] > step) continue;
-          for (int64_t k = 0; k < width; ++k) g[k] = penalty(rest, w[r][k]);
-          rest.rule_.row(w[r], g, s[r], width, rest.kept_[size_t(step)]);
+      begin[count] = steps;
+      for (int64_t active = 1; active <= count; ++active) {
+        for (int64_t step = begin[active - 1]; step < begin[active]; ++step) {
+          const auto& constants = rest.kept_[size_t(step)];
+          for (int64_t r = 0; r < active; ++r) {
+            for (int64_t k = 0; k < width; ++k) g[k] = penalty(rest, w[r][k]);
+            rest.rule_.row(w[r], g, s[r], width, constants);
+          }
         }
       }
     }
+  }
+  /// The places of `taken`, those with the fewest steps first. Good until the thread's next call.
+  static std::span<const int32_t> by_steps(const int32_t* taken, int64_t count, int64_t steps) {
+    thread_local std::vector<int32_t> next, order;
+    next.assign(size_t(steps) + 1, 0);
+    for (int64_t i = 0; i < count; ++i) ++next[size_t(taken[i])];
+    std::exclusive_scan(next.begin(), next.end(), next.begin(), 0);
+    order.resize(size_t(count));
+    for (int64_t i = 0; i < count; ++i) order[size_t(next[size_t(taken[i])]++)] = int32_t(i);
+    return order;
   }
 
   template <class Constants>
