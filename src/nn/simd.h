@@ -31,13 +31,14 @@ INTERPLAY_INLINE void store_first(float* to, Floats v, int64_t count) {
   if (count >= kLanes) return store(to, v);
   for (int64_t i = 0; i < count; ++i) to[i] = v[i];
 }
-/// In the order of a tree, whatever the processor: the same sum everywhere.
+/// In the order of a tree, whatever the processor: the same sum everywhere. Halves of a vector are named by shuffles,
+/// since the compiler takes sums of lanes apart.
 INTERPLAY_INLINE float sum(Floats v) {
-  float part[8];
-  for (int i = 0; i < 8; ++i) part[i] = v[i] + v[i + 8];
-  for (int n = 4; n > 0; n /= 2)
-    for (int i = 0; i < n; ++i) part[i] += part[i + n];
-  return part[0];
+  const auto eight = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                     __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  const auto four =
+      __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+  return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 }  // namespace interplay::simd

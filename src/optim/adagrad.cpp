@@ -60,14 +60,18 @@ class RowwiseAdagrad final : public RowRule<RowwiseAdagrad> {
 
   INTERPLAY_INLINE void row(float* __restrict w, const float* __restrict g, float* __restrict s, int64_t width,
                             const AdagradConstants& c) const {
-    simd::Floats squares{};
-    int64_t k = 0;
-    for (; k + simd::kLanes <= width; k += simd::kLanes) squares += simd::load(g + k) * simd::load(g + k);
-    float square = simd::sum(squares);
-    for (; k < width; ++k) square += g[k] * g[k];
+    const int64_t whole = width / simd::kLanes * simd::kLanes;
+    float square = 0;
+    if (whole > 0) {
+      simd::Floats squares{};
+      for (int64_t k = 0; k < whole; k += simd::kLanes) squares += simd::load(g + k) * simd::load(g + k);
+      square = simd::sum(squares);
+    }
+    for (int64_t k = whole; k < width; ++k) square += g[k] * g[k];
     s[0] += square / float(width);
     const float scale = c.lr / (std::sqrt(s[0]) + c.eps);
-    for (k = 0; k < width; ++k) w[k] -= scale * g[k];
+    for (int64_t k = 0; k < whole; k += simd::kLanes) simd::store(w + k, simd::load(w + k) - scale * simd::load(g + k));
+    for (int64_t k = whole; k < width; ++k) w[k] -= scale * g[k];
   }
 
   using RowRule::update;
