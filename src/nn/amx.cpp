@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "nn/bf16.h"
 
@@ -15,7 +17,17 @@ namespace {
 
 constexpr int64_t kTileNumbers = kTile * kPanelRows;  // bf16 in a tile
 
+/// What holds LibTorch's products (oneDNN) back from tiles holds these kernels back too: a step is made of one kind.
+bool tiles_are_allowed() {
+  const char* const most = std::getenv("ONEDNN_MAX_CPU_ISA");
+  if (!most) return true;
+  const std::string_view isa = most;
+  return isa.empty() || isa == "ALL" || isa == "DEFAULT" || isa.starts_with("AVX512_CORE_AMX") ||
+         isa.starts_with("AVX10");
+}
+
 bool ask_for_tiles() {
+  if (!tiles_are_allowed()) return false;
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   constexpr unsigned kBf16 = 1u << 22, kTiles = 1u << 24;
