@@ -92,17 +92,18 @@ class Data:
         return np.cumsum([0] + self.table_rows[:-1])
 
 
-def interplay(args, *words, check=True):
+def interplay(args, *words, check=True, environment={}):
     command = [str(args.interplay), *map(str, words), '--threads', str(args.threads), '--quiet']
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=os.environ | environment)
     if check and done.returncode:
         sys.exit(f'{" ".join(command)}: status {done.returncode}\n{done.stderr}')
     return done.stdout
 
 
-def bench(args, workload, *words):
+def bench(args, workload, *words, **more):
     """One repeat of a workload: {name: value}, figures and ratios together."""
-    found = json.loads(interplay(args, 'bench', workload, '--repeat', 1, '--json', *words))
+    found = json.loads(interplay(args, 'bench', workload, '--repeat', 1, '--json', *words, **more))
     return {m['name']: m['values'][0] for m in found['ratios'] + found['figures']}
 
 
@@ -530,25 +531,46 @@ def to_auc(data):
 
 def tables(data):
     times = Row('FM step, 100 M rows', 'itself at 1 M rows', 1.5, 'most', 'ms')
+    rows = Row('embedding rows alone, 100 M rows', 'themselves at 1 M rows', 1.5, 'most', 'ms')
     share = Row('FM step, 100 M rows', 'its embedding rows alone', .7, 'least', 'ms')
     found = json.loads(interplay(data.args, 'bench', 'tables', '--repeat', data.args.repeats, '--json'))
     by_name = {m['name']: m['values'] for m in found['figures']}
-    for large, small, alone in zip(by_name['100.00 M rows: step'], by_name['1.00 M rows: step'],
-                                   by_name['100.00 M rows: its embedding rows alone']):
+    for large, small, alone, small_alone in zip(*(by_name[f'{size} M rows: {what}']
+                                                  for what in ('step', 'its embedding rows alone')
+                                                  for size in ('100.00', '1.00'))):
         times.add(large, small)
+        rows.add(alone, small_alone)
         share.add(large, alone, alone / large)
-    return [times, share]
+    return [times, rows, share]
 
 
 def dense(data):
-    row = Row('DeepFM, dense Adam + L2, 1 M rows', 'itself lazy', 1.5, 'most', 'ms')
-    words = ['--model', 'deepfm', '--sizes', '[1000000]', '--ids', 'log_uniform']
-    figure = '1.00 M rows: step'
-    for _ in repeats(data.args):
-        row.add(bench(data.args, 'tables', *words,
-                      *sets(optimizer__embedding='{name: adam, lr: 1e-3, l2: 1e-6, mode: dense}'))[figure],
-                bench(data.args, 'tables', *words, *sets(optimizer__embedding='{name: adam, lr: 1e-3}'))[figure])
-    return [row]
+    rows = []
+    for precision in ('fp32', 'bf16') if data.args.bf16 else ('fp32',):
+        row = Row(f'DeepFM {precision}, dense Adam + L2, 1 M rows', 'itself lazy', 1.5, 'most', 'ms')
+        words = ['--model', 'deepfm', '--sizes', '[1000000]', '--ids', 'log_uniform', *sets(train__precision=precision)]
+        figure = '1.00 M rows: step'
+        for _ in repeats(data.args):
+            row.add(bench(data.args, 'tables', *words,
+                          *sets(optimizer__embedding='{name: adam, lr: 1e-3, l2: 1e-6, mode: dense}'))[figure],
+                    bench(data.args, 'tables', *words, *sets(optimizer__embedding='{name: adam, lr: 1e-3}'))[figure])
+        rows.append(row)
+    return rows
+
+
+def shares_without_tiles(data):
+    """Shares of the products on processors that have bf16 products of vectors, but no tiles (AMX)."""
+    rows = []
+    for work, target, words in (('DeepFM bf16 train', .85, ('train', '--model', 'deepfm')),
+                                ('DCNv2 bf16 train', .85, ('train', '--model', 'dcnv2')),
+                                ('DeepFM bf16, evaluate', .75, ('eval', '--model', 'deepfm'))):
+        row = Row(f'{work}, AVX512-BF16', 'its matrix products alone', target)
+        for _ in repeats(data.args):
+            found = bench(data.args, *words, '--data', data.prepared, *sets(train__precision='bf16'),
+                          environment={'ONEDNN_MAX_CPU_ISA': 'AVX512_CORE_BF16'})
+            row.add(found[{'train': 'train', 'eval': 'predict'}[words[0]]], found['matrix products alone'])
+        rows.append(row)
+    return rows
 
 
 FBGEMM_TABLES, FBGEMM_ROWS, FBGEMM_STEPS = 39, 25600, 50
@@ -669,11 +691,11 @@ def precision(data):
 ROWS = {
     'lr': row_of_xlearn('lr', 1), 'fm': row_of_xlearn('fm', 1.5), 'ffm': row_of_xlearn('ffm', 1.5),
     'deepfm': deepfm_fp32, 'deepfm-bf16': deepfm_bf16, 'dcnv2-bf16': dcnv2_bf16, 'to-auc': to_auc, 'tables': tables,
-    'dense': dense, 'embedding': embedding, 'eval': evaluation, 'score': scoring, 'prepare': preparing,
-    'precision': precision,
+    'dense': dense, 'shares-avx512': shares_without_tiles, 'embedding': embedding, 'eval': evaluation, 'score': scoring,
+    'prepare': preparing, 'precision': precision,
 }
 LONG = {'precision'}
-BF16 = {'deepfm-bf16', 'dcnv2-bf16', 'precision'}
+BF16 = {'deepfm-bf16', 'dcnv2-bf16', 'shares-avx512', 'precision'}
 
 
 def has_model(args, name):
