@@ -3,6 +3,7 @@
 
     python3 tools/search_experiments.py planted      6 fields, 3 pairs: are they found, and what does re-training gain?
     python3 tools/search_experiments.py recall       20 fields, 10 pairs and 3 triples: recall and precision
+    python3 tools/search_experiments.py aim          12 fields, pairs of two functions and widths: does AIM find them?
     python3 tools/search_experiments.py selections   39 correlated fields: AutoFIS beside other selections of its size
     python3 tools/search_experiments.py topn         the same data: AUC over the number of pairs kept, four ways
 
@@ -97,6 +98,11 @@ class Run:
         self.directory, self.summary = directory, summary
         self.auc, self.logloss = summary['test']['auc'], summary['test']['logloss']
 
+    def model(self):
+        """AUC, logloss, parameters, and bytes of the saved weights"""
+        size = (self.directory / 'model.safetensors').stat().st_size
+        return self.auc, self.logloss, self.summary['parameters'], size
+
 
 class Search:
     def __init__(self, directory):
@@ -109,6 +115,13 @@ class Search:
     def stage(self, name):
         directory = self.directory / self.stages[name]['directory']
         return Run(directory, json.loads((directory / 'summary.json').read_text()))
+
+    def stage_config(self, name):
+        return self.directory / self.stages[name]['directory'] / 'config.yaml'
+
+    def model(self, name):
+        stage = self.stages[name]
+        return stage['auc'], stage['logloss'], stage['parameters'], stage['bytes']
 
     def ranking(self, order=None):
         """Sets of fields, those with the largest gates first; closed ones by what they have accumulated."""
@@ -220,6 +233,67 @@ def recall(lab, arguments):
                          f'{oracle:.4f}'])
         rows.append([order, 'mean', '', '', '', *(spread(of_order[name], 3) for name in ('recall', 'precision')),
                      *(spread(of_order[name]) for name in ('autofm', 'base', 'oracle'))])
+    report.table(rows)
+    report.write()
+
+
+def planted_by_kind(raw):
+    """{(function, width): sets of fields}"""
+    kinds = collections.defaultdict(list)
+    pattern = r'fields: \[(.*?)\], function: (\w+), width: (\d+)'
+    for fields, function, width in re.findall(pattern, (raw / 'truth.yaml').read_text()):
+        kinds[function, int(width)].append(tuple(fields.split(', ')))
+    return kinds
+
+
+def aim(lab, arguments):
+    """A kernel of a pair alone is absorbed by the pair's vectors: only sets that share fields can tell functions apart."""
+    report, config = Report(lab, 'aim'), CONFIGS / 'aim.yaml'
+    pairs = [f'{a}-{b}:inner:2' for a, b in itertools.combinations(range(4), 2)]
+    pairs += [f'{a}-{b}:kernel:16' for a, b in itertools.combinations(range(4, 9), 2)] + ['9-10:inner:16']
+    functions = 'inner', 'vector_kernel'
+    gates, kept, widths = (collections.defaultdict(list) for _ in range(3))
+    both, found, models = (collections.defaultdict(list) for _ in range(3))
+    for mode, seed in itertools.product(arguments.modes, arguments.seeds or range(1, 4)):
+        raw, data, truth, oracle = lab.data(f'aim-{seed}', '--rows', 400000, '--fields', 12, '--categories', 384,
+                                            '--pairs', ','.join(pairs), '--linear', .3, '--seed', seed)
+        kinds = planted_by_kind(raw)
+        keys = {'search__unified': 'true', 'search__base': 'false'} if mode == 'unified' else {}
+        search = lab.search(f'aim-{mode}-{seed}', config, data, seed, **keys)
+        gate = {(tuple(i['fields']), i['function']): i for i in search.interactions}
+        open_sets = {fields for (fields, _), i in gate.items() if i['gate']}
+        found[mode].append((len(open_sets.intersection(truth)), len(open_sets.difference(truth))))
+        for kind, sets in kinds.items():
+            fields = sorted(set(itertools.chain(*sets)))
+            for function in functions:
+                at = mode, kind, function
+                gates[at] += [abs(gate[one, function]['gate']) for one in sets]
+                kept[at] += [gate[one, function]['kept'] for one in sets]
+                widths[at] += [search.json['widths'].get(f'{field} (order 2, {function})', 0) for field in fields]
+            both[mode, kind] += map(sum, zip(*(widths[mode, kind, f][-len(fields):] for f in functions)))
+        for name in search.stages:
+            models[f'{mode}: {name}' if name != 'base' else 'all pairs, inner'].append(search.model(name))
+        if mode == 'staged':
+            for function in functions:
+                run = lab.train(f'aim-planted-{function}-{seed}', search.stage_config('base'), data, seed,
+                                model__interactions=as_list(truth), model__functions=f'[{function}]')
+                models[f'the planted pairs, {function}'].append(run.model())
+    for mode in arguments.modes:
+        hits, wrong = zip(*found[mode])
+        report.text(f'{mode}: {statistics.mean(hits):.1f} of {len(pairs)} planted pairs open, {statistics.mean(wrong):.1f} '
+                    f'others of {66 - len(pairs)}; mean of {len(hits)} seeds; AUC of the truth {oracle:.4f} (last seed)')
+        rows = [['planted', 'pairs', *(f'{what}, {function}' for what in ('gate', 'kept at the end', 'width found')
+                                       for function in functions), 'width found, both']]
+        for kind in kinds:
+            at = [(mode, kind, function) for function in functions]
+            rows.append([f'{kind[0]}, {kind[1]} numbers', len(kinds[kind]), *(spread(gates[i], 2) for i in at),
+                         *(f'{100 * statistics.mean(kept[i]):.0f}%' for i in at), *(spread(widths[i], 1) for i in at),
+                         spread(both[mode, kind], 1)])
+        report.table(rows)
+    rows = [['model', 'AUC', 'logloss', 'parameters', 'weights, bytes']]
+    for name, of in models.items():
+        auc, logloss, parameters, size = zip(*of)
+        rows.append([name, spread(auc), spread(logloss), *(f'{statistics.mean(x):.0f}' for x in (parameters, size))])
     report.table(rows)
     report.write()
 
@@ -346,7 +420,7 @@ def main():
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='of the configuration searched')
     parser.add_argument('--seeds', type=lambda text: list(map(int, text.split(','))), help='as 1,2,3')
     commands = parser.add_subparsers(dest='command', required=True)
-    for command in (planted, recall, selections, topn):
+    for command in (planted, recall, aim, selections, topn):
         sub = commands.add_parser(command.__name__)
         sub.set_defaults(run=command)
         if command in (selections, topn):
@@ -354,6 +428,8 @@ def main():
             sub.add_argument('--model', choices=('fm', 'deepfm', 'ipnn'), default='fm')
         if command is recall:
             sub.add_argument('--orders', type=lambda text: list(map(int, text.split(','))), default=[2, 3])
+        if command is aim:
+            sub.add_argument('--modes', type=lambda text: text.split(','), default=['staged', 'unified'])
         if command is topn:
             sub.add_argument('--counts', type=lambda text: list(map(int, text.split(','))),
                              default=[10, 20, 30, 45, 60, 100, 200, 400, 741])
