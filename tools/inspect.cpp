@@ -7,6 +7,7 @@
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
 #include <interplay/data/dataset.h>
+#include <interplay/serve/scorer.h>
 
 #include "command.h"
 
@@ -51,6 +52,10 @@ void inspect_run(const fs::path& directory) {
     rows.push_back(
         {name, w.dim() > 0 ? fmt::format("{}", fmt::join(w.sizes(), " x ")) : "one number", std::to_string(w.numel())});
   fmt::print("{}\n{}\n{}", table(rows), field_table(bundle.schema()), bundle.config().yaml());
+  if (!bundle.finished()) return;
+  const std::string against = Scorer::load(directory).fallback_reason();
+  fmt::print("\nscores {}\n", against.empty() ? "compiled: requests and small batches run without LibTorch"
+                                               : "through LibTorch at every size: " + against);
 }
 
 void inspect_search(const fs::path& directory) {
