@@ -4,6 +4,7 @@
     python3 tools/search_experiments.py planted      6 fields, 3 pairs: are they found, and what does re-training gain?
     python3 tools/search_experiments.py recall       20 fields, 10 pairs and 3 triples: recall and precision
     python3 tools/search_experiments.py aim          12 fields, pairs of two functions and widths: does AIM find them?
+    python3 tools/search_experiments.py grow         sets of two, three and four fields: what AIM's growing orders reach
     python3 tools/search_experiments.py selections   39 correlated fields: AutoFIS beside other selections of its size
     python3 tools/search_experiments.py topn         the same data: AUC over the number of pairs kept, four ways
 
@@ -69,7 +70,7 @@ class Lab:
 
     def options(self, command, config):
         """--set of the command line; a retrain.yaml has it already, and only `search` reads search.*"""
-        if not config.is_relative_to(CONFIGS):
+        if not config.is_relative_to(ROOT / 'configs'):
             return []
         pairs = zip(self.sets[::2], self.sets[1::2])
         return [part for pair in pairs if command == 'search' or not pair[1].startswith('search.') for part in pair]
@@ -131,6 +132,14 @@ class Search:
         sets = [tuple(interaction['fields']) for interaction, _ in ranked]
         return [fields for fields in sets if order in (None, len(fields))]
 
+    def pairs(self):
+        """Pairs of an AIM search, those first whose gates, under whichever function, were left widest open."""
+        sizes = collections.defaultdict(float)
+        for i in self.interactions:
+            if len(i['fields']) == 2:
+                sizes[tuple(i['fields'])] = max(sizes[tuple(i['fields'])], abs(i['gate']))
+        return sorted(sizes, key=lambda pair: -sizes[pair])
+
 
 def as_sets(keys):
     """{'train__epochs': 3} as --set train.epochs=3"""
@@ -178,6 +187,14 @@ class Report:
         marked = ['| ' + ' | '.join(row) + ' |' for row in rows]
         marked.insert(1, '|' + '---|' * len(rows[0]))
         self.parts.append('\n'.join(marked))
+
+    def models(self, models):
+        """{name: [Search.model() of each seed]}"""
+        rows = [['model', 'AUC', 'logloss', 'parameters', 'weights, bytes']]
+        for name, of in models.items():
+            auc, logloss, parameters, size = zip(*of)
+            rows.append([name, spread(auc), spread(logloss), *(f'{statistics.mean(x):.0f}' for x in (parameters, size))])
+        self.table(rows)
 
     def write(self):
         self.file.write_text('\n\n'.join(self.parts) + '\n')
@@ -290,11 +307,60 @@ def aim(lab, arguments):
                          *(f'{100 * statistics.mean(kept[i]):.0f}%' for i in at), *(spread(widths[i], 1) for i in at),
                          spread(both[mode, kind], 1)])
         report.table(rows)
-    rows = [['model', 'AUC', 'logloss', 'parameters', 'weights, bytes']]
-    for name, of in models.items():
-        auc, logloss, parameters, size = zip(*of)
-        rows.append([name, spread(auc), spread(logloss), *(f'{statistics.mean(x):.0f}' for x in (parameters, size))])
+    report.models(models)
+    report.write()
+
+
+NESTED = ((0, 1), (0, 1, 2), (0, 1, 2, 3), (4, 5), (6, 7, 8))  # the last one has no planted pair to grow from
+
+
+def nested(lab, seed, rows=200000, fields=10, categories=8, width=2, noise=.3):
+    """Prepared data where the sets NESTED decide, each as the inner product of hidden vectors of its own, of mean 0."""
+    raw, prepared, draw = lab.out / 'raw' / f'nested-{seed}', lab.out / 'prepared' / f'nested-{seed}', random.Random(seed)
+    if not prepared.exists():
+        hidden = {}
+        for s, f, d in itertools.product(range(len(NESTED)), range(fields), range(width)):
+            values = [draw.gauss(0, 1) for _ in range(categories)]
+            mean, size = statistics.mean(values), statistics.pstdev(values)
+            hidden[s, f, d] = [(value - mean) / size for value in values]
+        raw.mkdir(parents=True, exist_ok=True)
+        for split, share in (('train', .8), ('valid', .1), ('test', .1)):
+            with open(raw / f'{split}.csv', 'w') as file:
+                print('label', *(f'f{f}' for f in range(fields)), sep=',', file=file)
+                for _ in range(int(rows * share)):
+                    row = [draw.randrange(categories) for _ in range(fields)]
+                    effect = sum(math.prod(hidden[s, f, d][row[f]] for f in one)
+                                 for s, one in enumerate(NESTED) for d in range(width)) / math.sqrt(width)
+                    print(int(effect + draw.gauss(0, noise) > 0), *row, sep=',', file=file)
+        (raw / 'data.yaml').write_text('format: csv\nfiles: {train: train.csv, valid: valid.csv, test: test.csv}\n'
+                                       f'label: label\nfields:\n  - {{columns: [f0..f{fields - 1}], kind: categorical}}\n')
+        lab.interplay('prepare', raw / 'data.yaml', '--out', prepared)
+    return prepared
+
+
+def grow(lab, arguments):
+    report, config = Report(lab, 'grow'), CONFIGS / 'aim-grow.yaml'
+    truth = [tuple(f'f{f}' for f in one) for one in NESTED]
+    kept, models = (collections.defaultdict(list) for _ in range(2))
+    for seed in arguments.seeds or range(1, 4):
+        data = nested(lab, seed)
+        for orders in arguments.orders:
+            search = lab.search(f'grow-{orders}-{seed}', config, data, seed, search__orders=orders,
+                                search__base='true' if orders == arguments.orders[0] else 'false')
+            for order in range(2, orders + 1):
+                sets = {tuple(i['fields']) for i in search.interactions if len(i['fields']) == order}
+                found = {tuple(i['fields']) for i in search.interactions if len(i['fields']) == order and i['kept']}
+                planted_sets = {fields for fields in truth if len(fields) == order}
+                kept[orders, order].append((len(sets), len(found & planted_sets), len(found - planted_sets)))
+            if 'base' in search.stages:
+                models['all pairs, inner'].append(search.model('base'))
+            models[f'AIM to order {orders}'].append(search.model('retrain'))
+    rows = [['orders', 'order', 'sets tried', 'planted, of', 'planted, kept', 'others kept']]
+    for (orders, order), of in kept.items():
+        tried, hits, wrong = (statistics.mean(column) for column in zip(*of))
+        rows.append([orders, order, f'{tried:.0f}', sum(len(s) == order for s in truth), f'{hits:.1f}', f'{wrong:.1f}'])
     report.table(rows)
+    report.models(models)
     report.write()
 
 
@@ -304,22 +370,41 @@ def correlated(lab, arguments):
                     '--function', 'inner', '--width', 4, '--noise', 3, '--seed', 1)
 
 
-def chi_square(raw, fields, rows=200000):
-    """Pairs of fields, those first whose cells differ most from the mean rate of ones (first rows of train.csv)."""
+def columns_of_csv(raw, rows):
+    """Labels of the first rows of train.csv, and their values by field."""
     with open(raw / 'train.csv') as file:
-        next(file)
-        table = [list(map(int, line.split(','))) for line in itertools.islice(file, rows)]
-    columns = list(zip(*table))
-    labels, columns = columns[0], columns[1:]
+        names = next(file).strip().split(',')
+        columns = list(zip(*(map(int, line.split(',')) for line in itertools.islice(file, rows))))
+    return columns[0], dict(zip(names[1:], columns[1:]))
+
+
+def columns_of_prepared(data, rows):
+    """The same of the training rows of prepared data; a sequence is one value."""
+    import pyarrow
+    labels, columns = [], collections.defaultdict(list)
+    for file in sorted(data.glob('train-*.arrow')):
+        table = pyarrow.ipc.open_file(pyarrow.memory_map(str(file))).read_all()
+        names = json.loads(table.schema.metadata[b'interplay.ids'])
+        labels += [label[0] for label in table['labels'].to_pylist()]
+        for name, column in zip(names, zip(*table['ids'].to_pylist())):
+            columns[name] += column
+        for name in set(table.column_names) - {'ids', 'labels'}:
+            columns[name] += [tuple(value) if isinstance(value, list) else value for value in table[name].to_pylist()]
+    return labels[:rows], {name: column[:rows] for name, column in columns.items()}
+
+
+def chi_square(labels, columns, fields):
+    """Pairs of fields, those first whose cells differ most from the mean rate of ones: the statistic less its degrees of
+    freedom, in units of its spread where nothing differs, so that many cells are no merit."""
     rate = sum(labels) / len(labels)
     statistic = {}
-    for a, b in itertools.combinations(range(len(fields)), 2):
-        width = max(columns[b]) + 1
-        cells = [x * width + y for x, y in zip(columns[a], columns[b])]
+    for a, b in itertools.combinations(fields, 2):
+        cells = list(zip(columns[a], columns[b]))
         all_rows = collections.Counter(cells)
         ones = collections.Counter(itertools.compress(cells, labels))
-        expected = ((ones[cell], count * rate) for cell, count in all_rows.items())
-        statistic[fields[a], fields[b]] = sum((k - e) ** 2 / (e * (1 - rate)) for k, e in expected)
+        value = sum((ones[cell] - n * rate) ** 2 / (n * rate * (1 - rate)) for cell, n in all_rows.items())
+        freedom = max(1, len(all_rows) - 1)
+        statistic[a, b] = (value - freedom) / math.sqrt(2 * freedom)
     return sorted(statistic, key=lambda pair: -statistic[pair])
 
 
@@ -335,51 +420,87 @@ def fwfm_pairs(directory, fields):
 
 
 def selections(lab, arguments):
-    report, config = Report(lab, 'selections'), CONFIGS / f'{arguments.model}-39.yaml'
-    raw, data, truth, oracle = correlated(lab, arguments)
-    truth = {fields for fields in truth if len(fields) == 2}
-    fields = [f'f{i}' for i in range(39)]
-    pairs = list(itertools.combinations(fields, 2))
-    by_chi_square = chi_square(raw, fields)
-    names = ('AutoFIS', 'base', 'all pairs, gated', 'random', 'chi-square', 'FwFM |r|')
-    figures = collections.defaultdict(lambda: collections.defaultdict(list))
-    lows = collections.defaultdict(list)
+    order = arguments.order
+    if arguments.data:
+        data, truth = arguments.data, []
+        configs = {name: file.resolve() for name, file in zip(('autofis', 'aim', 'fwfm'), arguments.experiments)}
+        title, heading = f'{configs["autofis"].parent.name}-{configs["autofis"].stem}', f'{data.name}'
+        labels, columns = columns_of_prepared(data, 200000)
+    else:
+        raw, data, truth, oracle = correlated(lab, arguments)
+        truth = [fields for fields in truth if len(fields) <= order]
+        suffix = '' if order == 2 else f'-order-{order}'
+        configs = {'autofis': CONFIGS / f'{arguments.model}-39{suffix}.yaml', 'aim': CONFIGS / f'aim-39{suffix}.yaml',
+                   'fwfm': CONFIGS / 'fwfm-39.yaml'}
+        title = f'{arguments.model}{suffix}'
+        heading = f'{arguments.rows} rows, {len(truth)} planted sets; AUC of the truth {oracle:.4f}'
+        labels, columns = columns_of_csv(raw, 200000)
+    report, by_chi_square, names = Report(lab, f'selections-{title}'), None, None
+    figures, lows = (collections.defaultdict(lambda: collections.defaultdict(list)) for _ in range(2))
     for seed in arguments.seeds or range(1, 4):
-        tag = f'selections-{arguments.model}-{seed}'
-        search = lab.search(f'{tag}-autofis', config, data, seed)
-        fwfm = lab.train(f'{tag}-fwfm', CONFIGS / 'fwfm-39.yaml', data, seed)
-        size = len(search.kept)
-        chosen = {'random': sorted(random.Random(seed).sample(pairs, size)), 'chi-square': by_chi_square[:size],
-                  'FwFM |r|': fwfm_pairs(fwfm.directory, fields)[:size], 'all pairs, gated': pairs}
+        tag = f'selections-{title}-{seed}'
+        search = lab.search(f'{tag}-autofis', configs['autofis'], data, seed)
+        by_aim = lab.search(f'{tag}-aim', configs['aim'], data, seed, search__base='false')
+        fwfm = lab.train(f'{tag}-fwfm', configs['fwfm'], data, seed)
+        candidates = [tuple(i['fields']) for i in search.interactions]
+        pairs = [fields for fields in candidates if len(fields) == 2]
+        fields = list(dict.fromkeys(itertools.chain(*pairs)))
+        by_chi_square = by_chi_square or chi_square(labels, columns, fields)
+        size, by_fwfm, draw = len(search.kept), fwfm_pairs(fwfm.directory, fields), random.Random(seed)
+        at_random = [draw.sample([s for s in candidates if len(s) == o], sum(len(s) == o for s in search.kept))
+                     for o in range(2, order + 1)]
+        ranked = {'AutoFIS': search.ranking(2), 'chi-square': by_chi_square, 'FwFM |r|': by_fwfm, 'AIM': by_aim.pairs()}
+        chosen = {'random': sorted(itertools.chain(*at_random), key=lambda s: (len(s), s)),
+                  'chi-square': by_chi_square[:size], 'FwFM |r|': by_fwfm[:size]}
+        if order == 2:
+            chosen['all pairs, gated'] = pairs
         runs = {'AutoFIS': search.stage('retrain'), 'base': search.stage('base')}
         for name, kept in chosen.items():
             slug = re.sub(r'\W+', '-', name.lower()).strip('-')
             runs[name] = lab.train(f'{tag}-{slug}', search.directory / 'retrain.yaml', data, seed,
                                    model__interactions=as_list(kept))
-        chosen |= {'AutoFIS': search.kept, 'base': pairs}
-        compared = lab.compare(tag, runs['AutoFIS'].directory, [runs[name].directory for name in names[1:]])
+        runs['AIM'] = by_aim.stage('retrain')
+        chosen |= {'AutoFIS': search.kept, 'base': candidates, 'AIM': sorted(set(by_aim.kept))}
+        if arguments.hidden:
+            runs['AIM, MLP'] = lab.train(f'{tag}-aim-mlp', by_aim.directory / 'retrain.yaml', data, seed,
+                                         model__hidden=arguments.hidden)
+            chosen['AIM, MLP'] = chosen['AIM']
+        names = list(runs)
+        compared = lab.compare(f'{tag}-{len(runs)}', runs['AutoFIS'].directory,
+                               [runs[name].directory for name in names[1:]])
         for name, result in zip(names, compared):
             of = figures[name]
-            of['auc'].append(result['metrics']['auc'])
-            of['logloss'].append(result['metrics']['logloss'])
-            of['kept'].append(len(chosen[name]) / len(pairs))
-            of['found'].append(len(truth.intersection(chosen[name])) / len(truth))
+            for key in ('auc', 'logloss'):
+                of[key].append(result['metrics'][key])
+            for o in range(2, order + 1):
+                of['kept', o].append(sum(len(s) == o for s in chosen[name]))
+                planted_sets = [s for s in truth if len(s) == o]
+                of['found', o].append(len(set(planted_sets).intersection(chosen[name])))
+            if name in ranked and truth:
+                planted_pairs = [s for s in truth if len(s) == 2]
+                of['top'].append(len(set(planted_pairs).intersection(ranked[name][:len(planted_pairs)])))
             of['parameters'].append(result['parameters'])
             of['train'].append(result['train_rows_per_s'] / 1000)
             of['score'].append(result['eval_rows_per_s'] / 1000)
         for name, comparison in zip(names[1:], compared[0]['comparisons']):
-            lows[name].append(comparison['low'])
-    rows = [['selection', 'pairs kept', 'planted pairs in it', 'AUC', 'logloss', 'AutoFIS less this (95%)',
-             'lowest bound over test rows', 'parameters', 'train k rows/s', 'score k rows/s']]
+            lows[name]['low'].append(comparison['low'])
+            lows[name]['high'].append(comparison['high'])
+    whole = {o: sum(len(s) == o for s in candidates) for o in range(2, order + 1)}
+    sets = {2: 'pairs', 3: 'triples'}
+    rows = [['selection', *(f'{sets[o]} of {whole[o]}' for o in whole),
+             *(f'planted {sets[o]} in it, of {sum(len(s) == o for s in truth)}' for o in whole if truth),
+             *(['planted pairs ranked first'] if truth else []), 'AUC', 'logloss', 'AutoFIS less this (95%)',
+             'bounds over test rows', 'parameters', 'train k rows/s', 'score k rows/s']]
     for name in names:
         of = figures[name]
         gain = interval([a - b for a, b in zip(figures['AutoFIS']['auc'], of['auc'])]) if name != 'AutoFIS' else ''
-        rows.append([name, f'{100 * statistics.mean(of["kept"]):.0f}%', f'{100 * statistics.mean(of["found"]):.0f}%',
-                     spread(of['auc']), spread(of['logloss']), gain, f'{min(lows[name]):+.4f}' if lows[name] else '',
-                     f'{statistics.mean(of["parameters"]):.0f}', f'{statistics.mean(of["train"]):.0f}',
-                     f'{statistics.mean(of["score"]):.0f}'])
-    report.text(f'{arguments.rows} rows, {len(pairs)} pairs of which {len(truth)} are planted; AUC of the truth '
-                f'{oracle:.4f}')
+        bounds = f'{min(lows[name]["low"]):+.4f} to {max(lows[name]["high"]):+.4f}' if name in lows else ''
+        rows.append([name, *(f'{statistics.mean(of["kept", o]):.0f}' for o in whole),
+                     *(f'{statistics.mean(of["found", o]):.1f}' for o in whole if truth),
+                     *([f'{statistics.mean(of["top"]):.1f}' if of['top'] else ''] if truth else []),
+                     spread(of['auc']), spread(of['logloss']), gain, bounds, *(f'{statistics.mean(of[key]):.0f}'
+                                                                           for key in ('parameters', 'train', 'score'))])
+    report.text(heading)
     report.table(rows)
     report.write()
 
@@ -387,7 +508,8 @@ def selections(lab, arguments):
 def topn(lab, arguments):
     report, config = Report(lab, 'topn'), CONFIGS / f'{arguments.model}-39.yaml'
     _, data, _, oracle = correlated(lab, arguments)
-    pairs = list(itertools.combinations((f'f{i}' for i in range(39)), 2))
+    fields = [f'f{i}' for i in range(39)]
+    pairs = list(itertools.combinations(fields, 2))
     aucs = collections.defaultdict(list)
     counts = sorted({min(n, len(pairs)) for n in arguments.counts})
     for seed in arguments.seeds or range(1, 4):
@@ -395,11 +517,13 @@ def topn(lab, arguments):
         keys = {'search__base': 'false', 'search__retrain': 'false', 'search__top_k': counts[0]}
         with_norm = lab.search(f'{tag}-norm', config, data, seed, **keys)
         without = lab.search(f'{tag}-no-norm', config, data, seed, model__gate_norm='false', **keys)
+        fwfm = lab.train(f'selections-{arguments.model}-{seed}-fwfm', CONFIGS / 'fwfm-39.yaml', data, seed)
         shuffled = random.Random(seed).sample(pairs, len(pairs))
         ways = {'norm and gates': (with_norm.ranking(), {'model__gates': 'true'}),
                 'norm in search, plain re-train': (with_norm.ranking(), {}),
                 'gates without norm': (without.ranking(), {'model__gates': 'true', 'model__gate_norm': 'false'}),
                 'neither in re-train': (without.ranking(), {}),
+                'FwFM |r|, norm and gates': (fwfm_pairs(fwfm.directory, fields), {'model__gates': 'true'}),
                 'random pairs, norm and gates': (shuffled, {'model__gates': 'true'})}
         for (name, (ranking, more)), n in itertools.product(ways.items(), counts):
             slug = re.sub(r'\W+', '-', name)
@@ -420,7 +544,7 @@ def main():
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='of the configuration searched')
     parser.add_argument('--seeds', type=lambda text: list(map(int, text.split(','))), help='as 1,2,3')
     commands = parser.add_subparsers(dest='command', required=True)
-    for command in (planted, recall, aim, selections, topn):
+    for command in (planted, recall, aim, grow, selections, topn):
         sub = commands.add_parser(command.__name__)
         sub.set_defaults(run=command)
         if command in (selections, topn):
@@ -428,6 +552,14 @@ def main():
             sub.add_argument('--model', choices=('fm', 'deepfm', 'ipnn'), default='fm')
         if command is recall:
             sub.add_argument('--orders', type=lambda text: list(map(int, text.split(','))), default=[2, 3])
+        if command is selections:
+            sub.add_argument('--order', type=int, choices=(2, 3), default=2)
+            sub.add_argument('--hidden', default='[128, 64]', help='MLP of AIM in a row of its own; empty: no such row')
+            sub.add_argument('--data', type=pathlib.Path, help='prepared data instead of planted ones')
+            sub.add_argument('--experiments', type=pathlib.Path, nargs=3, metavar=('AUTOFIS', 'AIM', 'FWFM'),
+                             help='experiment files for --data')
+        if command is grow:
+            sub.add_argument('--orders', type=lambda text: list(map(int, text.split(','))), default=[2, 3, 4])
         if command is aim:
             sub.add_argument('--modes', type=lambda text: text.split(','), default=['staged', 'unified'])
         if command is topn:
