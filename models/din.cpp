@@ -30,18 +30,17 @@ class Din final : public interplay::Model {
   };
 
   Din(const interplay::Schema& schema, const Options& o) : pad_history_(o.pad_history) {
-    std::vector<std::string> attended;
-    for (const auto* f : schema.of(interplay::FieldKind::sequence)) {
-      if (!f->target.empty() && f->paired_with.empty()) histories_.push_back(history_of(schema, *f));
-    }
+    for (auto& h : interplay::histories_of(schema)) histories_.push_back({std::move(h), {nullptr}});
     INTERPLAY_CHECK(
         !histories_.empty(),
         "din: no sequence field names its target; give one `target: item_id` in data.yaml, or use another model");
-    for (const auto& h : histories_) attended.insert(attended.end(), h.sequences.begin(), h.sequences.end());
+    std::vector<std::string> attended;
+    for (const auto& h : histories_) attended.insert(attended.end(), h.of.sequences.begin(), h.of.sequences.end());
     fields_ = register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std, attended));
     int64_t width = fields_->flat_width();
     for (auto& h : histories_) {
-      const int64_t wide = int64_t(h.sequences.size()) * o.embedding_dim;  // of an entry, its paired columns beside it
+      const int64_t wide =
+          int64_t(h.of.sequences.size()) * o.embedding_dim;  // of an entry, its paired columns beside it
       h.attention = register_module("attention_" + std::to_string(&h - histories_.data()),
                                     interplay::nn::TargetAttention(o.embedding_dim, wide - o.embedding_dim,
                                                                    interplay::nn::TargetAttentionOptions{
@@ -56,37 +55,20 @@ class Din final : public interplay::Model {
     std::vector<at::Tensor> parts;
     if (fields_->count() > 0) parts.push_back(fields_(x).flat());  // [B, W]
     for (auto& h : histories_) {
-      auto entries = fields_->sequence(x, h.sequences[0], pad_history_ ? h.max_length : 0);
-      if (h.sequences.size() > 1) {  // an item beside its paired columns: [N, nK]
-        std::vector<at::Tensor> columns{entries.vectors};
-        for (size_t i = 1; i < h.sequences.size(); ++i) {
-          columns.push_back(fields_->sequence(x, h.sequences[i], pad_history_ ? h.max_length : 0).vectors);
-        }
-        entries.vectors = at::cat(columns, 1);
-      }
-      parts.push_back(h.attention(fields_->field(x, h.target), entries));  // [B, nK]
+      const auto entries = fields_->sequence(x, h.of, pad_history_ ? h.of.max_length : 0);
+      parts.push_back(h.attention(fields_->field(x, h.of.target), entries));  // [B, nK]
     }
     return mlp_(at::cat(parts, 1)).squeeze(1);  // [B]
   }
 
  private:
-  struct History {
-    std::vector<std::string> sequences;  // the items, then the columns paired with them
-    std::string target;
-    int64_t max_length;
+  struct Attended {
+    interplay::History of;
     interplay::nn::TargetAttention attention{nullptr};
   };
 
-  static History history_of(const interplay::Schema& schema, const interplay::Field& items) {
-    History h{{items.name}, items.target, items.max_length};
-    for (const auto* f : schema.of(interplay::FieldKind::sequence)) {
-      if (f->paired_with == items.name) h.sequences.push_back(f->name);
-    }
-    return h;
-  }
-
   interplay::FieldEmbedding fields_{nullptr};
-  std::vector<History> histories_;
+  std::vector<Attended> histories_;
   interplay::nn::Mlp mlp_{nullptr};
   bool pad_history_;
 };

@@ -181,6 +181,29 @@ nn::SequenceVectors FieldEmbeddingImpl::sequence(const Features& x, const std::s
           valid.flatten(), weights};
 }
 
+nn::SequenceVectors FieldEmbeddingImpl::sequence(const Features& x, const History& history, int64_t pad_to) {
+  auto entries = sequence(x, history.sequences.front(), pad_to);
+  if (history.sequences.size() == 1) return entries;
+  std::vector<at::Tensor> columns{entries.vectors};
+  for (size_t i = 1; i < history.sequences.size(); ++i)
+    columns.push_back(sequence(x, history.sequences[i], pad_to).vectors);
+  entries.vectors = at::cat(columns, 1);
+  return entries;
+}
+
+std::vector<History> histories_of(const Schema& schema) {
+  std::vector<History> out;
+  for (const auto* items : schema.of(FieldKind::sequence)) {
+    if (items->target.empty() || !items->paired_with.empty()) continue;
+    History h{{items->name}, items->target, items->max_length};
+    for (const auto* f : schema.of(FieldKind::sequence)) {
+      if (f->paired_with == items->name) h.sequences.push_back(f->name);
+    }
+    out.push_back(std::move(h));
+  }
+  return out;
+}
+
 FieldLinearImpl::FieldLinearImpl(const Schema& schema, bool bias, double init_std)
     : weights_(register_module(
           "weights", FieldEmbedding(schema.with_widths({}), 1, init_std, std::vector<std::string>(), "linear"))) {

@@ -1,5 +1,8 @@
 #include <interplay/nn/attention.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include <ATen/ATen.h>
 
 #include <interplay/base/error.h>
@@ -47,6 +50,64 @@ at::Tensor TargetAttentionImpl::forward(const at::Tensor& target, const Sequence
   if (softmax_) score = segment_softmax(score, s);
   if (s.valid.defined()) score = score * s.valid;
   return zero.index_add(0, s.row, score.unsqueeze(1) * s.vectors);  // [B, K + E]
+}
+
+SequenceVectors select_entries(const SequenceVectors& s, const at::Tensor& which) {
+  const auto some = [&](const at::Tensor& x) { return x.defined() ? x.index_select(0, which) : x; };
+  const auto row = some(s.row);
+  const auto counts = at::zeros({s.batch()}, s.offsets.options()).index_add(0, row, at::ones_like(row));
+  return {some(s.vectors), row, at::cat({at::zeros({1}, counts.options()), counts.cumsum(0)}), some(s.valid),
+          some(s.weights)};
+}
+
+SequenceVectors last_entries(const SequenceVectors& s, int64_t count) {
+  auto left = s.offsets.index_select(0, s.row + 1) - at::arange(s.row.size(0), s.row.options());  // [N], from 1
+  auto keep = left <= count;
+  if (s.valid.defined()) {                                               // padding lies behind a row's entries
+    const auto ahead = s.valid.to(at::kLong).flip(0).cumsum(0).flip(0);  // valid entries from here to the batch's end
+    const auto behind = at::cat({ahead, at::zeros({1}, ahead.options())}).index_select(0, s.offsets.slice(0, 1));
+    keep = s.valid.logical_and(ahead - behind.index_select(0, s.row) <= count);
+  }
+  return select_entries(s, keep.nonzero().squeeze(1));
+}
+
+SequenceVectors top_entries(const SequenceVectors& s, const at::Tensor& scores, int64_t count) {
+  if (scores.numel() == 0) return s;
+  const auto known = s.valid.defined() ? scores.masked_fill(~s.valid, -HUGE_VAL) : scores;
+  const int64_t longest = s.offsets.diff().max().item<int64_t>();
+  const auto place = at::arange(scores.size(0), s.row.options()) - s.offsets.index_select(0, s.row);
+  const auto index = s.row * longest + place;  // into [B, L]
+  const auto padded = at::full({s.batch() * longest}, -HUGE_VAL, known.options()).index_copy(0, index, known);
+  const auto best = std::get<1>(padded.view({s.batch(), longest}).topk(std::min(count, longest), 1));
+  const auto kept = at::zeros({s.batch(), longest}, at::kBool).to(scores.device()).scatter(1, best, true).flatten();
+  auto keep = kept.index_select(0, index);
+  if (s.valid.defined()) keep = keep.logical_and(s.valid);
+  return select_entries(s, keep.nonzero().squeeze(1));
+}
+
+MultiHeadTargetAttentionImpl::MultiHeadTargetAttentionImpl(int64_t target_width, int64_t entry_width,
+                                                           int64_t attention_dim, int64_t heads)
+    : heads_(heads) {
+  INTERPLAY_CHECK(attention_dim % heads == 0, "attention_dim: {} is no multiple of the {} heads", attention_dim, heads);
+  query_ = register_module("query", xavier_linear(target_width, attention_dim, false));
+  key_ = register_module("key", xavier_linear(entry_width, attention_dim, false));
+  value_ = register_module("value", xavier_linear(entry_width, attention_dim, false));
+  output_ = register_module("output", xavier_linear(attention_dim, entry_width, false));
+}
+
+at::Tensor MultiHeadTargetAttentionImpl::forward(const at::Tensor& target, const SequenceVectors& s) {
+  const int64_t batch = s.batch(), n = s.vectors.size(0), width = key_->options.out_features(),
+                of_head = width / heads_;
+  const auto zero = at::zeros({batch, width}, target.options());
+  if (n == 0) return output_(zero);
+  const auto q = query_(target).index_select(0, s.row).view({n, heads_, of_head});
+  const auto k = key_(s.vectors).view({n, heads_, of_head});
+  const auto scores = (q * k).sum(2) / std::sqrt(double(of_head));  // [N, H]
+  std::vector<at::Tensor> weights;
+  for (int64_t h = 0; h < heads_; ++h) weights.push_back(segment_softmax(scores.select(1, h), s));
+  const auto weight = at::stack(weights, 1).unsqueeze(2);                                            // [N, H, 1]
+  const auto weighed = (weight * value_(s.vectors).view({n, heads_, of_head})).reshape({n, width});  // [N, A]
+  return output_(zero.index_add(0, s.row, weighed));
 }
 
 }  // namespace interplay::nn

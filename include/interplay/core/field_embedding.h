@@ -15,6 +15,15 @@
 
 namespace interplay {
 
+/// What a row's user did before it: items, and the columns paired with them (their ratings, say).
+struct History {
+  std::vector<std::string> sequences;  ///< fields of the schema: the items, then the paired columns
+  std::string target;                  ///< the field of the row's own item
+  int64_t max_length = 0;              ///< 0: any
+};
+/// Sequences that name their target, in the schema's order.
+INTERPLAY_API std::vector<History> histories_of(const Schema& schema);
+
 /// The one way from Features to field vectors. In order: a row for each categorical field, e = x v for each numeric
 /// field, a pooled vector for each sequence, a projection of each vector field. Fields of one table share it, also
 /// between a categorical field and the sequence of its history.
@@ -42,6 +51,8 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Pa
   at::Tensor field(const Features& x, const std::string& name);  ///< f32 [B, K], whatever the field's kind
   /// Not pooled. `pad_to` > 0: every row has exactly that many entries, those past its end zero and not valid.
   nn::SequenceVectors sequence(const Features& x, const std::string& name, int64_t pad_to = 0);
+  /// An item beside its n - 1 paired columns: entries of n K numbers.
+  nn::SequenceVectors sequence(const Features& x, const History& history, int64_t pad_to = 0);
 
   /// Adds `mean` to what rows and numeric fields start from, which then is N(mean, init_std^2); padding stays zero.
   void shift_start(double mean);

@@ -24,6 +24,13 @@ INTERPLAY_API at::Tensor pool(const SequenceVectors& sequence, const std::string
 /// Softmax over the entries of each row. scores f32 [N] -> f32 [N]
 INTERPLAY_API at::Tensor segment_softmax(const at::Tensor& scores, const SequenceVectors& sequence);
 
+/// Some of the entries, in their order. which i64 [M], ascending -> M entries, without padding where it names none
+INTERPLAY_API SequenceVectors select_entries(const SequenceVectors& sequence, const at::Tensor& which);
+/// The last entries of each row, at most `count` of them.
+INTERPLAY_API SequenceVectors last_entries(const SequenceVectors& sequence, int64_t count);
+/// The entries of each row with the largest scores, at most `count` of them, in their order. scores f32 [N]
+INTERPLAY_API SequenceVectors top_entries(const SequenceVectors& sequence, const at::Tensor& scores, int64_t count);
+
 struct TargetAttentionOptions {
   std::vector<int64_t> hidden = {64, 32};
   std::string activation = "dice";
@@ -45,5 +52,21 @@ class INTERPLAY_API TargetAttentionImpl : public torch::nn::Module {
   bool softmax_;
 };
 TORCH_MODULE(TargetAttention);
+
+/// Scaled dot-product attention of a target over its entries (Vaswani et al. 2017, arXiv:1706.03762, sec. 3.2.2), as
+/// the exact search unit of SIM reads what it found: of each of H heads, softmax over t of (W_q q) . (W_k h_t) / sqrt(A
+/// / H) weighs W_v h_t; W_o maps all heads' sums side by side to the entries' width. A row without entries gives zero.
+/// q f32 [B, K], h f32 [N, E] -> f32 [B, E]
+class INTERPLAY_API MultiHeadTargetAttentionImpl : public torch::nn::Module {
+ public:
+  /// K, E, A and H. Error where A is no multiple of H.
+  MultiHeadTargetAttentionImpl(int64_t target_width, int64_t entry_width, int64_t attention_dim, int64_t heads);
+  at::Tensor forward(const at::Tensor& target, const SequenceVectors& sequence);
+
+ private:
+  int64_t heads_;
+  torch::nn::Linear query_{nullptr}, key_{nullptr}, value_{nullptr}, output_{nullptr};
+};
+TORCH_MODULE(MultiHeadTargetAttention);
 
 }  // namespace interplay::nn

@@ -1,0 +1,111 @@
+// SIM (Qi et al. 2020, "Search-based User Interest Modeling with Lifelong Sequential Behavior Data for Click-Through
+// Rate Prediction", arXiv:2006.05639), soft search.
+#include <cmath>
+
+#include <ATen/ATen.h>
+
+#include <interplay/model.h>
+
+namespace {
+
+/// Of each history, a search by inner products (general search unit, eq. 2) keeps the entries nearest to the candidate;
+/// multi-head attention of the candidate (exact search unit, eq. 6) reads those, and the last ones beside them. The
+/// search learns from a logit of its own, made of all entries by their scores (eq. 3), whose loss is added to the
+/// model's (eq. 8). Where the public code lets padding with its score of 0 displace entries with negative scores, only
+/// real entries are searched here.
+class Sim final : public interplay::Model {
+ public:
+  struct Options {
+    int64_t embedding_dim = 16, top_k = 50, short_length = 50, search_dim = 16, attention_dim = 64, heads = 1;
+    interplay::nn::MlpOptions mlp{.hidden = {200, 80}};
+    std::vector<int64_t> search_hidden = {200, 80};
+    double search_weight = 1, init_std = 1e-4;
+    void visit(auto&& field) {
+      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      field("top_k", top_k, "entries of a history that the search keeps", interplay::Range{1, 1e6});
+      field("short_length", short_length, "last entries of a history that are read whatever they are; 0 = none",
+            interplay::Range{0, 1e6});
+      field("search_dim", search_dim, "numbers that the search compares", interplay::Range{1, 4096});
+      field("search_hidden", search_hidden, "widths of the hidden layers of the search's own logit",
+            interplay::Range{1, 1e6});
+      field("search_weight", search_weight, "of the loss of the search's own logit", interplay::Range{0, 1e6});
+      field("attention_dim", attention_dim, "numbers of the attention's keys, all heads together",
+            interplay::Range{1, 4096});
+      field("heads", heads, "heads of the attention; attention_dim is a multiple of it", interplay::Range{1, 4096});
+      mlp.visit(field);
+      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
+    }
+    void check() const {
+      INTERPLAY_CHECK(attention_dim % heads == 0, "model.attention_dim: {} is no multiple of model.heads, {}",
+                      attention_dim, heads);
+    }
+  };
+
+  Sim(const interplay::Schema& schema, const Options& o)
+      : top_k_(o.top_k), short_length_(o.short_length), search_weight_(o.search_weight) {
+    const auto found = interplay::histories_of(schema);
+    INTERPLAY_CHECK(
+        !found.empty(),
+        "sim: no sequence field names its target; give one `target: item_id` in data.yaml, or use another model");
+    std::vector<std::string> searched;
+    for (const auto& h : found) searched.insert(searched.end(), h.sequences.begin(), h.sequences.end());
+    fields_ = register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std, searched));
+    int64_t width = fields_->flat_width(), search_width = width;
+    for (const auto& of : found) {
+      const std::string place = "_" + std::to_string(histories_.size());
+      const int64_t entry = int64_t(of.sequences.size()) * o.embedding_dim;
+      const auto attention = [&] {
+        return interplay::nn::MultiHeadTargetAttention(o.embedding_dim, entry, o.attention_dim, o.heads);
+      };
+      Searched h{of};
+      h.query =
+          register_module("search_query" + place, interplay::nn::xavier_linear(o.embedding_dim, o.search_dim, false));
+      h.key = register_module("search_key" + place, interplay::nn::xavier_linear(entry, o.search_dim, false));
+      h.long_term = register_module("long_term" + place, attention());
+      if (short_length_ > 0) h.short_term = register_module("short_term" + place, attention());
+      search_width += entry;
+      width += short_length_ > 0 ? 2 * entry : entry;
+      histories_.push_back(std::move(h));
+    }
+    mlp_ = register_module("mlp", interplay::nn::Mlp(width, o.mlp));
+    auto of_search = o.mlp;
+    of_search.hidden = o.search_hidden;
+    search_mlp_ = register_module("search_mlp", interplay::nn::Mlp(search_width, of_search));
+  }
+
+  interplay::Output forward(const interplay::Features& x) override {
+    std::vector<at::Tensor> parts, search_parts;
+    if (fields_->count() > 0) parts.push_back(fields_(x).flat());  // [B, W]
+    search_parts = parts;
+    for (auto& h : histories_) {
+      const auto target = fields_->field(x, h.of.target);                                                 // [B, K]
+      const auto entries = fields_->sequence(x, h.of);                                                    // [N, E]
+      const auto score = (h.query(target).index_select(0, entries.row) * h.key(entries.vectors)).sum(1);  // [N]
+      const auto sum = at::zeros({entries.batch(), entries.vectors.size(1)}, target.options());
+      search_parts.push_back(sum.index_add(0, entries.row, score.unsqueeze(1) * entries.vectors));  // [B, E]
+      parts.push_back(h.long_term(target, interplay::nn::top_entries(entries, score.detach(), top_k_)));
+      if (h.short_term) parts.push_back(h.short_term(target, interplay::nn::last_entries(entries, short_length_)));
+    }
+    interplay::Output out(mlp_(at::cat(parts, 1)).squeeze(1));  // [B]
+    if (search_weight_ > 0 && is_training())
+      out.auxiliary.push_back({"search", search_mlp_(at::cat(search_parts, 1)).squeeze(1), search_weight_});
+    return out;
+  }
+
+ private:
+  struct Searched {
+    interplay::History of;
+    torch::nn::Linear query{nullptr}, key{nullptr};
+    interplay::nn::MultiHeadTargetAttention long_term{nullptr}, short_term{nullptr};
+  };
+
+  interplay::FieldEmbedding fields_{nullptr};
+  std::vector<Searched> histories_;
+  interplay::nn::Mlp mlp_{nullptr}, search_mlp_{nullptr};
+  int64_t top_k_, short_length_;
+  double search_weight_;
+};
+
+INTERPLAY_REGISTER_MODEL("sim", Sim, "search of each history by its candidate, attention over what is found + MLP");
+
+}  // namespace
