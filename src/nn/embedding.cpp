@@ -35,25 +35,10 @@ struct TablesHolder : torch::CustomClassHolder {
   Tables tables;
 };
 
-/// rows begin .. end of out [N, F, K], all fields being K wide, a multiple of the lanes; and of its bf16 copy
-INTERPLAY_CLONES void gather_rows_twice(TableReader& x, int64_t width, int64_t begin, int64_t end, float* out,
-                                        uint16_t* half) {
-  const size_t fields = x.fields();
-  for (int64_t b = begin; b < end; ++b) {
-    const float* const* const row = x.read(b, end);
-    int64_t to = b * int64_t(fields) * width;
-    for (size_t f = 0; f < fields; ++f, to += width) {
-      for (int64_t k = 0; k < width; k += simd::kLanes) {
-        const auto lanes = simd::load(row[f] + k);
-        simd::store(out + to + k, lanes);
-        simd::store(half + to + k, lanes);
-      }
-    }
-  }
-}
-
-/// rows begin .. end of out [N, F, K]
-INTERPLAY_CLONES void gather_rows(TableReader& x, int64_t width, int64_t begin, int64_t end, float* out) {
+/// rows begin .. end of out [N, F, K] and, where `half` is given (all fields K wide, a multiple of the lanes), of its
+/// bf16 copy
+INTERPLAY_CLONES void gather_rows(TableReader& x, int64_t width, int64_t begin, int64_t end, float* out,
+                                  uint16_t* half) {
   const size_t fields = x.fields();
   const float* const stop = out + end * int64_t(fields) * width;
   const bool whole = x.is_uniform(width) && width % simd::kLanes == 0;
@@ -62,7 +47,11 @@ INTERPLAY_CLONES void gather_rows(TableReader& x, int64_t width, int64_t begin, 
     float* to = out + b * int64_t(fields) * width;
     for (size_t f = 0; f < fields; ++f, to += width) {
       if (whole) {
-        for (int64_t k = 0; k < width; k += simd::kLanes) simd::store(to + k, simd::load(row[f] + k));
+        for (int64_t k = 0; k < width; k += simd::kLanes) {
+          const auto lanes = simd::load(row[f] + k);
+          simd::store(to + k, lanes);
+          if (half) simd::store(half + (to - out) + k, lanes);
+        }
         continue;
       }
       for (int64_t k = 0; k < width; k += simd::kLanes) {
@@ -77,8 +66,8 @@ INTERPLAY_CLONES void gather_rows(TableReader& x, int64_t width, int64_t begin, 
   }
 }
 
-/// ids i32 [N, F] through F tables -> f32 [N, F, K]
-at::Tensor gather(const at::Tensor& ids, const Tables& tables, int64_t width) {
+/// ids i32 [N, F] through F tables -> f32 [N, F, K]; and the same in bf16 into `half`, if one is given.
+at::Tensor gather(const at::Tensor& ids, const Tables& tables, int64_t width, at::Tensor* half = nullptr) {
   const StageScope stage(Stage::gather);
   const int64_t n = ids.size(0), fields = ids.size(1);
   if (!ids.device().is_cpu() || PlainScope::active()) {
@@ -90,11 +79,13 @@ at::Tensor gather(const at::Tensor& ids, const Tables& tables, int64_t width) {
     return at::stack(columns, 1);
   }
   auto out = at::empty({n, fields, width}, at::TensorOptions().dtype(at::kFloat));
+  if (half) *half = at::empty({n, fields, width}, out.options().dtype(at::kBFloat16));
   const TableReader reader(ids, tables);
   auto* const to = out.mutable_data_ptr<float>();
+  auto* const half_to = half ? static_cast<uint16_t*>(half->mutable_data_ptr()) : nullptr;
   at::parallel_for(0, n, std::max<int64_t>(1, kRowsPerTask / fields), [&](int64_t begin, int64_t end) {
     TableReader own = reader;
-    gather_rows(own, width, begin, end, to);
+    gather_rows(own, width, begin, end, to, half_to);
   });
   return out;
 }
@@ -161,23 +152,6 @@ class WrittenGradient final : public RowGradient {
   const Number *first_, *stop_ = nullptr;  // stop_: no number of it lies there or behind
 };
 
-/// ids i32 [N, F] through F tables -> f32 [N, F, K] and the same in bf16. The second lives as long as the first.
-at::Tensor gather_twice(const at::Tensor& ids, const Tables& tables, int64_t width, at::Tensor& half) {
-  const StageScope stage(Stage::gather);
-  const int64_t n = ids.size(0), fields = ids.size(1);
-  const auto f32 = at::TensorOptions().dtype(at::kFloat);
-  auto out = at::empty({n, fields, width}, f32);
-  half = at::empty({n, fields, width}, f32.dtype(at::kBFloat16));
-  const TableReader reader(ids, tables);
-  auto* const to = out.mutable_data_ptr<float>();
-  auto* const half_to = static_cast<uint16_t*>(half.mutable_data_ptr());
-  at::parallel_for(0, n, std::max<int64_t>(1, kRowsPerTask / fields), [&](int64_t begin, int64_t end) {
-    TableReader own = reader;
-    gather_rows_twice(own, width, begin, end, to, half_to);
-  });
-  return out;
-}
-
 /// Whether the layers that read the vectors will round them to bf16, and the kernel above can do it for them.
 bool is_read_as_bf16(const at::Tensor& ids, const Tables& tables, int64_t width) {
   return in_bf16(ids) && !PlainScope::active() && width % simd::kLanes == 0 &&
@@ -194,7 +168,7 @@ struct Gather : torch::autograd::Function<Gather> {
     context->set_materialize_grads(false);
     if (!is_read_as_bf16(ids, tables, width)) return {gather(ids, tables, width)};
     at::Tensor half;
-    auto out = gather_twice(ids, tables, width, half);
+    auto out = gather(ids, tables, width, &half);
     return {out, half};
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -219,7 +193,7 @@ at::Tensor gather_node(const at::Tensor& ids, Tables tables, int64_t width) {
   }
   if (!is_read_as_bf16(ids, tables, width)) return gather(ids, tables, width);
   at::Tensor half;
-  auto out = gather_twice(ids, tables, width, half);
+  auto out = gather(ids, tables, width, &half);
   offer_bf16(out, half);
   return out;
 }
