@@ -15,13 +15,6 @@ namespace {
 
 constexpr double kKernelSpread = 0.001;  // AIM's code
 
-/// Element by element: f32 [B, F, K], i64 [P, o] -> [B, P, K]
-at::Tensor elementwise(const at::Tensor& e, const at::Tensor& sets) {
-  auto product = e.index_select(1, sets.select(1, 0));
-  for (int64_t m = 1; m < sets.size(1); ++m) product = product * e.index_select(1, sets.select(1, m));
-  return product;
-}
-
 constexpr int64_t kBlockFloats = 1 << 16;  // of [rows, P, K] at a time: stays in the cache
 
 /// sum over k of kernel_pk h_pk, and its gradients, in blocks of rows: [B, P, K] is never made. What a block holds
@@ -49,7 +42,7 @@ struct VectorKernelNode : torch::autograd::Function<VectorKernelNode> {
     auto z = at::empty({e.size(0), sets.size(0)}, e.options());
     in_blocks(e.size(0), k, [&](int64_t, int64_t first) {
       auto to = block(z, first, k);
-      at::sum_out(to, elementwise(block(from, first, k), sets).mul_(k), 2);
+      at::sum_out(to, elementwise_products(block(from, first, k), sets).mul_(k), 2);
     });
     return z;
   }
@@ -86,7 +79,8 @@ struct VectorKernelNode : torch::autograd::Function<VectorKernelNode> {
 
 /// f32 [B, F, K], i64 [P, o], f32 [P, K] -> f32 [B, P]
 at::Tensor weighted_products(const at::Tensor& e, const at::Tensor& sets, const at::Tensor& kernel) {
-  return e.device().is_cpu() ? VectorKernelNode::apply(e, kernel, sets) : (elementwise(e, sets) * kernel).sum(2);
+  return e.device().is_cpu() ? VectorKernelNode::apply(e, kernel, sets)
+                             : (elementwise_products(e, sets) * kernel).sum(2);
 }
 
 }  // namespace
@@ -125,34 +119,9 @@ at::Tensor InteractionFunctionImpl::forward(const FieldVectors& fields) {
 
 at::Tensor InteractionFunctionImpl::parts(const FieldVectors& fields) {
   if (function_ == "outer") return forward(fields).unsqueeze(2);
-  const auto h = elementwise(fields.tensor(), sets_);  // [B, P, K]
+  const auto h = elementwise_products(fields.tensor(), sets_);  // [B, P, K]
   if (function_ == "inner") return h;
   return h * (function_ == "number_kernel" ? kernel.unsqueeze(1) : kernel);
-}
-
-GatesImpl::GatesImpl(int64_t count, const GateOptions& options, std::string group)
-    : options_(options), group_(std::move(group)) {
-  gate = register_parameter(
-      "gate", at::empty({count}).uniform_(options.start - options.spread, options.start + options.spread));
-  if (options.norm) {
-    running_mean = register_buffer("running_mean", at::zeros({count}));
-    running_var = register_buffer("running_var", at::ones({count}));
-  }
-}
-
-at::Tensor GatesImpl::normalised(const at::Tensor& z) const {
-  if (!options_.norm) return z;
-  return at::batch_norm(z, {}, {}, running_mean, running_var, from_batch(z.size(0)), options_.norm_momentum,
-                        options_.norm_eps, /*cudnn_enabled=*/false);
-}
-
-at::Tensor GatesImpl::forward(const at::Tensor& z) { return normalised(z) * gate; }
-
-at::Tensor GatesImpl::sum(const at::Tensor& z) { return at::mv(normalised(z), gate); }
-
-at::Tensor GatesImpl::sum(const FieldVectors& fields, const at::Tensor& sets) {
-  return gated_sum(fields, sets, gate,
-                   {running_mean, running_var, from_batch(fields.batch()), options_.norm_eps, options_.norm_momentum});
 }
 
 }  // namespace interplay::nn

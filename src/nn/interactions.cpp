@@ -29,11 +29,7 @@ void check_sets(const at::Tensor& sets, int64_t fields) {
 
 // The plain twins.
 
-at::Tensor plain_products(const at::Tensor& e, const at::Tensor& sets) {
-  auto product = e.index_select(1, sets.select(1, 0));  // [B, P, K]
-  for (int64_t m = 1; m < sets.size(1); ++m) product = product * e.index_select(1, sets.select(1, m));
-  return product.sum(2);
-}
+at::Tensor plain_products(const at::Tensor& e, const at::Tensor& sets) { return elementwise_products(e, sets).sum(2); }
 
 at::Tensor plain_norm(const at::Tensor& z, const ProductNorm& norm) {
   if (!norm.mean.defined()) return z;
@@ -168,6 +164,12 @@ at::Tensor all_sets(int64_t fields, int64_t order) {
   return at::combinations(at::arange(fields, at::kLong), order);
 }
 
+at::Tensor elementwise_products(const at::Tensor& e, const at::Tensor& sets) {
+  auto product = e.index_select(1, sets.select(1, 0));  // [B, P, K]
+  for (int64_t m = 1; m < sets.size(1); ++m) product = product * e.index_select(1, sets.select(1, m));
+  return product;
+}
+
 at::Tensor set_products(const FieldVectors& fields, const at::Tensor& sets) {
   check_sets(sets, fields.fields());
   const at::Tensor& e = fields.tensor();
@@ -186,9 +188,8 @@ at::Tensor gated_sum(const FieldVectors& fields, const at::Tensor& sets, const a
   return gated(fields, sets, gates, norm, true);
 }
 
-GatedProductsImpl::GatedProductsImpl(at::Tensor sets, const GateOptions& options)
-    : sets_(std::move(sets)), options_(options) {
-  const int64_t count = sets_.size(0);
+GatesImpl::GatesImpl(int64_t count, const GateOptions& options, std::string group)
+    : options_(options), group_(std::move(group)) {
   gate = register_parameter(
       "gate", at::empty({count}).uniform_(options.start - options.spread, options.start + options.spread));
   if (options.norm) {
@@ -197,16 +198,25 @@ GatedProductsImpl::GatedProductsImpl(at::Tensor sets, const GateOptions& options
   }
 }
 
-ProductNorm GatedProductsImpl::norm_of(const FieldVectors& fields) const {
-  return {running_mean, running_var, is_training() && fields.batch() > 1, options_.norm_eps, options_.norm_momentum};
+ProductNorm GatesImpl::norm_of(int64_t rows) const {
+  return {running_mean, running_var, is_training() && rows > 1, options_.norm_eps, options_.norm_momentum};
 }
+
+at::Tensor GatesImpl::forward(const at::Tensor& z) { return plain_norm(z, norm_of(z.size(0))) * gate; }
+
+at::Tensor GatesImpl::sum(const at::Tensor& z) { return at::mv(plain_norm(z, norm_of(z.size(0))), gate); }
+
+at::Tensor GatesImpl::sum(const FieldVectors& fields, const at::Tensor& sets) {
+  return gated_sum(fields, sets, gate, norm_of(fields.batch()));
+}
+
+GatedProductsImpl::GatedProductsImpl(at::Tensor sets, const GateOptions& options)
+    : GatesImpl(sets.size(0), options), sets_(std::move(sets)) {}
 
 at::Tensor GatedProductsImpl::forward(const FieldVectors& fields) {
-  return gated_products(fields, sets_, gate, norm_of(fields));
+  return gated_products(fields, sets_, gate, norm_of(fields.batch()));
 }
 
-at::Tensor GatedProductsImpl::sum(const FieldVectors& fields) {
-  return gated_sum(fields, sets_, gate, norm_of(fields));
-}
+at::Tensor GatedProductsImpl::sum(const FieldVectors& fields) { return GatesImpl::sum(fields, sets_); }
 
 }  // namespace interplay::nn

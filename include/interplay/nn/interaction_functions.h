@@ -6,7 +6,6 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
-#include <interplay/nn/embedding.h>
 #include <interplay/nn/field_vectors.h>
 #include <interplay/nn/interactions.h>
 
@@ -41,25 +40,5 @@ class INTERPLAY_API InteractionFunctionImpl : public torch::nn::Module {
   at::Tensor sets_;  // i64 [P, o]
 };
 TORCH_MODULE(InteractionFunction);
-
-/// Batch norm without affine, then a trainable gate each: f32 [B, P] -> f32 [B, P]. A batch of one row is normalised by
-/// the running statistics. Parameter group: `group`.
-class INTERPLAY_API GatesImpl : public torch::nn::Module, public ParameterGroup {
- public:
-  GatesImpl(int64_t count, const GateOptions& options, std::string group = "gates");
-  at::Tensor sum(const at::Tensor& z);                                 ///< f32 [B, P] -> f32 [B]
-  at::Tensor sum(const FieldVectors& fields, const at::Tensor& sets);  ///< of inner products: nn::gated_sum()
-  at::Tensor forward(const at::Tensor& z);
-  std::string parameter_group() const override { return group_; }
-  at::Tensor gate;                       ///< f32 [P]
-  at::Tensor running_mean, running_var;  ///< f32 [P], buffers; undefined without norm
-
- private:
-  at::Tensor normalised(const at::Tensor& z) const;
-  bool from_batch(int64_t rows) const { return is_training() && rows > 1; }
-  GateOptions options_;
-  std::string group_;
-};
-TORCH_MODULE(Gates);
 
 }  // namespace interplay::nn

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
@@ -18,6 +20,10 @@ INTERPLAY_API at::Tensor all_sets(int64_t fields, int64_t order);
 /// z_bp = sum over k of the product of e_bfk over the fields f of set p: f32 [B, F, K], i64 [P, o] -> f32 [B, P].
 /// Throws Error on a list of another shape or kind, and on a field that is not there.
 INTERPLAY_API at::Tensor set_products(const FieldVectors& fields, const at::Tensor& sets);
+
+/// The product of the vectors of each set, element by element: f32 [B, F, K], i64 [P, o] -> f32 [B, P, K], which the
+/// other functions here never make.
+INTERPLAY_API at::Tensor elementwise_products(const at::Tensor& e, const at::Tensor& sets);
 
 /// Batch norm of products, without scale and shift: z^ = (z - mean) / sqrt(variance + eps).
 struct ProductNorm {
@@ -43,23 +49,37 @@ struct GateOptions {
   double start = 0.6, spread = 0.001;  ///< gates start from U(start - spread, start + spread)
 };
 
+/// Batch norm without affine, then a trainable gate each: f32 [B, P] -> f32 [B, P]. A batch of one row is normalised by
+/// the running statistics. Parameter group: `group`.
+class INTERPLAY_API GatesImpl : public torch::nn::Module, public ParameterGroup {
+ public:
+  GatesImpl(int64_t count, const GateOptions& options, std::string group = "gates");
+  at::Tensor forward(const at::Tensor& z);
+  at::Tensor sum(const at::Tensor& z);                                 ///< f32 [B, P] -> f32 [B]
+  at::Tensor sum(const FieldVectors& fields, const at::Tensor& sets);  ///< of set_products(): gated_sum()
+  std::string parameter_group() const override { return group_; }
+  at::Tensor gate;                       ///< f32 [P]
+  at::Tensor running_mean, running_var;  ///< f32 [P], buffers; undefined without norm
+
+ protected:
+  ProductNorm norm_of(int64_t rows) const;
+
+ private:
+  GateOptions options_;
+  std::string group_;
+};
+TORCH_MODULE(Gates);
+
 /// Interactions behind gates (Liu et al. 2020, AutoFIS, arXiv:2003.11235, eq. 9): products of sets of fields, batch
-/// norm without affine, times a trainable gate each. A batch of one row is normalised by the running statistics.
-/// Parameter group: gates.
-class INTERPLAY_API GatedProductsImpl : public torch::nn::Module, public ParameterGroup {
+/// norm without affine, times a trainable gate each.
+class INTERPLAY_API GatedProductsImpl : public GatesImpl {
  public:
   explicit GatedProductsImpl(at::Tensor sets, const GateOptions& options = {});  ///< i64 [P, o]
   at::Tensor forward(const FieldVectors& fields);                                ///< f32 [B, F, K] -> f32 [B, P]
   at::Tensor sum(const FieldVectors& fields);  ///< the same, summed over sets: f32 [B]
-  std::string parameter_group() const override { return "gates"; }
-  const at::Tensor& sets() const { return sets_; }
-  at::Tensor gate;                       ///< f32 [P]
-  at::Tensor running_mean, running_var;  ///< f32 [P], buffers; undefined without norm
 
  private:
-  ProductNorm norm_of(const FieldVectors& fields) const;
   at::Tensor sets_;
-  GateOptions options_;
 };
 TORCH_MODULE(GatedProducts);
 
