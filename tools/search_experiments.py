@@ -193,7 +193,8 @@ class Report:
         rows = [['model', 'AUC', 'logloss', 'parameters', 'weights, bytes']]
         for name, of in models.items():
             auc, logloss, parameters, size = zip(*of)
-            rows.append([name, spread(auc), spread(logloss), *(f'{statistics.mean(x):.0f}' for x in (parameters, size))])
+            rows.append([name, spread(auc), spread(logloss),
+                         *(f'{statistics.mean(x):.0f}' for x in (parameters, size))])
         self.table(rows)
 
     def write(self):
@@ -264,7 +265,7 @@ def planted_by_kind(raw):
 
 
 def aim(lab, arguments):
-    """A kernel of a pair alone is absorbed by the pair's vectors: only sets that share fields can tell functions apart."""
+    """A kernel of a pair alone is absorbed by the pair's vectors: only sets that share fields tell functions apart."""
     report, config = Report(lab, 'aim'), CONFIGS / 'aim.yaml'
     pairs = [f'{a}-{b}:inner:2' for a, b in itertools.combinations(range(4), 2)]
     pairs += [f'{a}-{b}:kernel:16' for a, b in itertools.combinations(range(4, 9), 2)] + ['9-10:inner:16']
@@ -297,8 +298,9 @@ def aim(lab, arguments):
                 models[f'the planted pairs, {function}'].append(run.model())
     for mode in arguments.modes:
         hits, wrong = zip(*found[mode])
-        report.text(f'{mode}: {statistics.mean(hits):.1f} of {len(pairs)} planted pairs open, {statistics.mean(wrong):.1f} '
-                    f'others of {66 - len(pairs)}; mean of {len(hits)} seeds; AUC of the truth {oracle:.4f} (last seed)')
+        report.text(f'{mode}: {statistics.mean(hits):.1f} of {len(pairs)} planted pairs open, '
+                    f'{statistics.mean(wrong):.1f} others of {66 - len(pairs)}; mean of {len(hits)} seeds; '
+                    f'AUC of the truth {oracle:.4f} (last seed)')
         rows = [['planted', 'pairs', *(f'{what}, {function}' for what in ('gate', 'kept at the end', 'width found')
                                        for function in functions), 'width found, both']]
         for kind in kinds:
@@ -316,7 +318,8 @@ NESTED = ((0, 1), (0, 1, 2), (0, 1, 2, 3), (4, 5), (6, 7, 8))  # the last one ha
 
 def nested(lab, seed, rows=200000, fields=10, categories=8, width=2, noise=.3):
     """Prepared data where the sets NESTED decide, each as the inner product of hidden vectors of its own, of mean 0."""
-    raw, prepared, draw = lab.out / 'raw' / f'nested-{seed}', lab.out / 'prepared' / f'nested-{seed}', random.Random(seed)
+    raw, prepared = lab.out / 'raw' / f'nested-{seed}', lab.out / 'prepared' / f'nested-{seed}'
+    draw = random.Random(seed)
     if not prepared.exists():
         hidden = {}
         for s, f, d in itertools.product(range(len(NESTED)), range(fields), range(width)):
@@ -333,7 +336,8 @@ def nested(lab, seed, rows=200000, fields=10, categories=8, width=2, noise=.3):
                                  for s, one in enumerate(NESTED) for d in range(width)) / math.sqrt(width)
                     print(int(effect + draw.gauss(0, noise) > 0), *row, sep=',', file=file)
         (raw / 'data.yaml').write_text('format: csv\nfiles: {train: train.csv, valid: valid.csv, test: test.csv}\n'
-                                       f'label: label\nfields:\n  - {{columns: [f0..f{fields - 1}], kind: categorical}}\n')
+                                       'label: label\nfields:\n'
+                                       f'  - {{columns: [f0..f{fields - 1}], kind: categorical}}\n')
         lab.interplay('prepare', raw / 'data.yaml', '--out', prepared)
     return prepared
 
@@ -394,8 +398,8 @@ def columns_of_prepared(data, rows):
 
 
 def chi_square(labels, columns, fields):
-    """Pairs of fields, those first whose cells differ most from the mean rate of ones: the statistic less its degrees of
-    freedom, in units of its spread where nothing differs, so that many cells are no merit."""
+    """Pairs of fields, those first whose cells differ most from the mean rate of ones: the statistic less its degrees
+    of freedom, in units of its spread where nothing differs, so that many cells are no merit."""
     rate = sum(labels) / len(labels)
     statistic = {}
     for a, b in itertools.combinations(fields, 2):
@@ -498,8 +502,8 @@ def selections(lab, arguments):
         rows.append([name, *(f'{statistics.mean(of["kept", o]):.0f}' for o in whole),
                      *(f'{statistics.mean(of["found", o]):.1f}' for o in whole if truth),
                      *([f'{statistics.mean(of["top"]):.1f}' if of['top'] else ''] if truth else []),
-                     spread(of['auc']), spread(of['logloss']), gain, bounds, *(f'{statistics.mean(of[key]):.0f}'
-                                                                           for key in ('parameters', 'train', 'score'))])
+                     spread(of['auc']), spread(of['logloss']), gain, bounds,
+                     *(f'{statistics.mean(of[key]):.0f}' for key in ('parameters', 'train', 'score'))])
     report.text(heading)
     report.table(rows)
     report.write()
