@@ -565,7 +565,8 @@ def main():
         if command is grow:
             sub.add_argument('--orders', type=lambda text: list(map(int, text.split(','))), default=[2, 3, 4])
         if command is aim:
-            sub.add_argument('--modes', type=lambda text: text.split(','), default=['staged', 'unified'])
+            sub.add_argument('--modes', type=lambda text: text.split(','), default=['staged'],
+                             help='staged, or also unified: sets, functions and widths in one run')
         if command is topn:
             sub.add_argument('--counts', type=lambda text: list(map(int, text.split(','))),
                              default=[10, 20, 30, 45, 60, 100, 200, 400, 741])
