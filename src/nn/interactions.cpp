@@ -69,9 +69,10 @@ struct ProductsNode : torch::autograd::Function<ProductsNode> {
   }
 };
 
-/// Mean and 1 / sqrt(variance + eps) of each product: [P] each.
+/// Mean and 1 / sqrt(variance + eps) of each product: [P] each; and the products, where they were computed for these.
 struct Normal {
   at::Tensor mean, inverse_deviation;
+  KeptProducts products = {};
 };
 
 /// Batch statistics move the running ones, as torch's BatchNorm1d: the variance that these follow is unbiased.
@@ -80,12 +81,14 @@ Normal normal_of(const at::Tensor& e, const at::Tensor& sets, const ProductNorm&
   if (!norm.mean.defined()) return {at::zeros({sets.size(0)}, options), at::ones({sets.size(0)}, options)};
   if (!norm.from_batch) return {norm.mean.clone(), (norm.variance + norm.eps).rsqrt()};
   auto mean = at::empty({sets.size(0)}, options), variance = at::empty({sets.size(0)}, options);
-  product_statistics(input_of(e), SetList(sets), write(mean), write(variance));
+  const SetList list(sets);
+  const auto products = KeptProducts::of(input_of(e), list);
+  product_statistics(input_of(e), list, write(mean), write(variance), products);
   const auto batch = double(e.size(0));
   at::Tensor running_mean = norm.mean, running_variance = norm.variance;
   running_mean.lerp_(mean, norm.momentum);
   running_variance.lerp_(variance * (batch / (batch - 1)), norm.momentum);
-  return {mean, (variance + norm.eps).rsqrt()};
+  return {mean, (variance + norm.eps).rsqrt(), products};
 }
 
 /// gate_p n_bp, n = (z - mean) / deviation: [B, P], or their sum [B] over those whose gate is not 0.
@@ -95,12 +98,16 @@ at::Tensor run_gated(const at::Tensor& e, const at::Tensor& sets, const at::Tens
   if (!summed) {
     auto out = at::empty({e.size(0), sets.size(0)}, e.options());
     const Scaling scaling{read(scale), read(normal.mean)};
-    products(input_of(e), SetList(sets), &scaling, write(out));
+    products(input_of(e), SetList(sets), &scaling, write(out), normal.products);
+    return out;
+  }
+  auto out = at::empty({e.size(0)}, e.options());
+  if (!normal.products.empty()) {
+    product_sums(input_of(e), SetList(sets), {read(scale), read(normal.mean)}, write(out), normal.products);
     return out;
   }
   const auto open = scale.nonzero().squeeze(1);
   const auto open_scale = scale.index_select(0, open), open_mean = normal.mean.index_select(0, open);
-  auto out = at::empty({e.size(0)}, e.options());
   product_sums(input_of(e), SetList(sets.index_select(0, open)), {read(open_scale), read(open_mean)}, write(out));
   return out;
 }
@@ -112,7 +119,7 @@ struct GatedNode : torch::autograd::Function<GatedNode> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& e, const at::Tensor& gates,
                             const at::Tensor& sets, const ProductNorm& norm, bool summed) {
     const Normal normal = normal_of(e, sets, norm);
-    context->save_for_backward({e, gates, sets, normal.mean, normal.inverse_deviation});
+    context->save_for_backward({e, gates, sets, normal.mean, normal.inverse_deviation, normal.products.z});
     context->saved_data["from_batch"] = norm.mean.defined() && norm.from_batch;
     context->saved_data["summed"] = summed;
     return run_gated(e, sets, gates, normal, summed);
@@ -120,12 +127,13 @@ struct GatedNode : torch::autograd::Function<GatedNode> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &e = saved[0], &gates = saved[1], &sets = saved[2], &mean = saved[3], &inverse = saved[4];
+    const KeptProducts products{saved[5]};
     const bool from_batch = context->saved_data["from_batch"].toBool();
     const bool by_set = !context->saved_data["summed"].toBool();
     auto d = gradients[0].contiguous();
     const ProductInput x = input_of(e);
     auto sums = at::empty_like(gates), d_gates = at::empty_like(gates);
-    flow_statistics(x, SetList(sets), read(mean), {read(d), by_set}, write(sums), write(d_gates));
+    flow_statistics(x, SetList(sets), read(mean), {read(d), by_set}, write(sums), write(d_gates), products);
     d_gates.mul_(inverse);
     at::Tensor d_e;
     if (context->needs_input_grad(0)) {
@@ -136,7 +144,8 @@ struct GatedNode : torch::autograd::Function<GatedNode> {
       if (by_set && open.size(0) < sets.size(0)) d = d.index_select(1, open);
       d_e = at::empty_like(e);
       scaled_gradients(x, SetList(of_open(sets)), {read(scale), read(open_mean)}, read(centre),
-                       from_batch ? read(slope) : nullptr, {read(d), by_set}, write(d_e));
+                       from_batch ? read(slope) : nullptr, {read(d), by_set}, write(d_e), products,
+                       open.const_data_ptr<int64_t>());
     }
     return {d_e, d_gates, at::Tensor(), at::Tensor(), at::Tensor()};
   }

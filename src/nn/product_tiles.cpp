@@ -23,10 +23,12 @@ SetList::SetList(const at::Tensor& sets) : order(sets.size(1)) {
   for (int64_t p = 0; p < count; ++p, set += order) {
     if (p % kBlock == 0) block_groups.push_back(int32_t(groups.size()));
     if (p % kBlock == 0 || !std::equal(set, set + shared, groups.back().shared.begin())) {
-      groups.push_back({{}, int32_t(p), 0});
+      groups.push_back({{}, int32_t(p), 0, true});
       std::copy_n(set, shared, groups.back().shared.begin());
     }
-    groups.back().end = int32_t(p + 1);
+    auto& group = groups.back();
+    group.is_run = group.is_run && (p == group.begin || set[shared] == last.back() + 1);
+    group.end = int32_t(p + 1);
     last.push_back(int32_t(set[shared]));
   }
   block_groups.push_back(int32_t(groups.size()));
@@ -180,6 +182,10 @@ INTERPLAY_INLINE void block_products(const SetList& sets, int64_t block, const F
   }
 }
 
+/// Numbers of each field that gradients are spread over at a time. A tile of all, and their gradients beside it, are
+/// larger than the first-level cache, and each set reads and writes two fields of both.
+constexpr int64_t kStrip = 4;
+
 /// d_h += sum of g e, d of the last fields += g h
 template <int kSets>
 INTERPLAY_INLINE void spread(const Floats* h, Floats* d_h, const Floats* e, Floats* d, const int32_t* last,
@@ -205,6 +211,25 @@ INTERPLAY_INLINE void spread(const Floats* h, Floats* d_h, const Floats* e, Floa
   }
 }
 
+/// The same for fields that follow one another, kWidth numbers each.
+template <int kWidth>
+INTERPLAY_INLINE void spread_run(const Floats* h, Floats* d_h, const Floats* e, Floats* d, int64_t count,
+                                 const Floats* g) {
+  Floats a[kWidth], sum[kWidth];
+#pragma GCC unroll 8
+  for (int k = 0; k < kWidth; ++k) a[k] = h[k], sum[k] = d_h[k];
+  for (int64_t i = 0; i < count; ++i, e += kWidth, d += kWidth) {
+    const Floats own = g[i];
+#pragma GCC unroll 8
+    for (int k = 0; k < kWidth; ++k) {
+      sum[k] += own * e[k];
+      d[k] += own * a[k];
+    }
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < kWidth; ++k) d_h[k] = sum[k];
+}
+
 /// d [W] += the gradients that g [sets of the block] leaves; h [2 K] is scratch
 INTERPLAY_INLINE void block_gradients(const SetList& sets, int64_t block, const Floats* e, int64_t width, Floats* h,
                                       const Floats* g, Floats* d) {
@@ -216,6 +241,11 @@ INTERPLAY_INLINE void block_gradients(const SetList& sets, int64_t block, const 
     for (int64_t k = 0; k < width; ++k) d_h[k] = Floats{};
     int64_t p = group.begin;
     const int32_t* const last = sets.last.data();
+    if (group.is_run && width == kStrip) {
+      const int64_t at = last[p] * width;
+      spread_run<kStrip>(product, d_h, e + at, d + at, group.end - p, g + p - first);
+      p = group.end;
+    }
     for (; p + 8 <= group.end; p += 8) spread<8>(product, d_h, e, d, last + p, width, g + p - first);
     for (; p + 4 <= group.end; p += 4) spread<4>(product, d_h, e, d, last + p, width, g + p - first);
     for (; p < group.end; ++p) spread<1>(product, d_h, e, d, last + p, width, g + p - first);
@@ -252,13 +282,27 @@ INTERPLAY_INLINE void load_tile(const ProductInput& x, const Rows& rows, int64_t
   to_tile(x.e + rows.first(tile) * x.flat(), x.flat(), rows.count(tile), x.flat(), e);
 }
 
+/// Where the kept products of these rows' tiles begin, or nullptr.
+Floats* kept_of(const KeptProducts& kept) {
+  return kept.empty() ? nullptr : static_cast<Floats*>(kept.z.mutable_data_ptr());
+}
+
+/// Those of a block in one of these rows' tiles: kept, or computed into z.
+INTERPLAY_INLINE const Floats* read_products(const SetList& sets, int64_t block, const Floats* kept, const Rows& rows,
+                                             int64_t tile, const Floats* e, int64_t width, Floats* h, Floats* z) {
+  if (kept) return kept + rows.first(tile) / kLanes * sets.size() + sets.first(block);
+  block_products(sets, block, e, width, h, z);
+  return z;
+}
+
 INTERPLAY_CLONES void products_of(const ProductInput& x, const SetList& sets, Rows rows, const Scaling* scaling,
-                                  float* z) {
+                                  float* z, const Floats* kept) {
   Floats *const e = room(0, x.flat()), *const h = room(1, x.width), *const out = room(2, kBlock);
   for (int64_t t = 0; t < rows.tiles(); ++t) {
-    load_tile(x, rows, t, e);
+    if (!kept) load_tile(x, rows, t, e);
     for (int64_t b = 0; b < sets.blocks(); ++b) {
-      block_products(sets, b, e, x.width, h, out);
+      const Floats* const found = read_products(sets, b, kept, rows, t, e, x.width, h, out);
+      if (found != out) std::copy_n(found, sets.size(b), out);
       if (scaling) {
         const float *const a = scaling->scale + sets.first(b), *const m = scaling->mean + sets.first(b);
         for (int64_t p = 0; p < sets.size(b); ++p) out[p] = a[p] * (out[p] - m[p]);
@@ -270,9 +314,9 @@ INTERPLAY_CLONES void products_of(const ProductInput& x, const SetList& sets, Ro
 
 /// Sums over these rows of z - shift and of its square: [P] each.
 INTERPLAY_CLONES void moments_of(const ProductInput& x, const SetList& sets, Rows rows, const float* shift, float* sum,
-                                 float* square) {
+                                 float* square, Floats* keep) {
   const int64_t tiles = rows.tiles();
-  Floats *const e = room(0, tiles * x.flat()), *const h = room(1, x.width), *const z = room(2, kBlock);
+  Floats *const e = room(0, tiles * x.flat()), *const h = room(1, x.width), *const own = room(2, kBlock);
   Floats *const s = room(3, kBlock), *const q = room(4, kBlock);
   for (int64_t t = 0; t < tiles; ++t) load_tile(x, rows, t, e + t * x.flat());
   for (int64_t b = 0; b < sets.blocks(); ++b) {
@@ -281,6 +325,7 @@ INTERPLAY_CLONES void moments_of(const ProductInput& x, const SetList& sets, Row
     std::fill_n(s, count, Floats{});
     std::fill_n(q, count, Floats{});
     for (int64_t t = 0; t < tiles; ++t) {
+      Floats* const z = keep ? keep + rows.first(t) / kLanes * sets.size() + sets.first(b) : own;
       block_products(sets, b, e + t * x.flat(), x.width, h, z);
       Floats is_row = simd::fill(1);
       for (int64_t i = rows.count(t); i < kLanes; ++i) is_row[i] = 0;
@@ -296,13 +341,13 @@ INTERPLAY_CLONES void moments_of(const ProductInput& x, const SetList& sets, Row
 }
 
 INTERPLAY_CLONES void sums_of(const ProductInput& x, const SetList& sets, Rows rows, const float* scale,
-                              const float* mean, float* out) {
-  Floats *const e = room(0, x.flat()), *const h = room(1, x.width), *const z = room(2, kBlock);
+                              const float* mean, float* out, const Floats* kept) {
+  Floats *const e = room(0, x.flat()), *const h = room(1, x.width), *const own = room(2, kBlock);
   for (int64_t t = 0; t < rows.tiles(); ++t) {
-    load_tile(x, rows, t, e);
+    if (!kept) load_tile(x, rows, t, e);
     Floats even{}, odd{};
     for (int64_t b = 0; b < sets.blocks(); ++b) {
-      block_products(sets, b, e, x.width, h, z);
+      const Floats* const z = read_products(sets, b, kept, rows, t, e, x.width, h, own);
       const float *const a = scale + sets.first(b), *const m = mean + sets.first(b);
       int64_t p = 0;
       for (; p + 2 <= sets.size(b); p += 2) {
@@ -330,18 +375,18 @@ INTERPLAY_INLINE void load_flow(const Flow& flow, const SetList& sets, int64_t b
 }
 
 INTERPLAY_CLONES void flow_statistics_of(const ProductInput& x, const SetList& sets, Rows rows, const float* mean,
-                                         const Flow& flow, float* sum, float* dot) {
+                                         const Flow& flow, float* sum, float* dot, const Floats* kept) {
   const int64_t tiles = rows.tiles();
-  Floats *const e = room(0, tiles * x.flat()), *const h = room(1, x.width), *const z = room(2, kBlock);
+  Floats *const e = room(0, tiles * x.flat()), *const h = room(1, x.width), *const room_of_z = room(2, kBlock);
   Floats *const q = room(3, kBlock), *const s = room(4, kBlock), *const d = room(5, kBlock);
-  for (int64_t t = 0; t < tiles; ++t) load_tile(x, rows, t, e + t * x.flat());
+  for (int64_t t = 0; !kept && t < tiles; ++t) load_tile(x, rows, t, e + t * x.flat());
   for (int64_t b = 0; b < sets.blocks(); ++b) {
     const int64_t count = sets.size(b);
     const float* const m = mean + sets.first(b);
     std::fill_n(q, count, Floats{});
     std::fill_n(s, count, Floats{});
     for (int64_t t = 0; t < tiles; ++t) {
-      block_products(sets, b, e + t * x.flat(), x.width, h, z);
+      const Floats* const z = read_products(sets, b, kept, rows, t, e + t * x.flat(), x.width, h, room_of_z);
       if (flow.by_set) {
         load_flow(flow, sets, b, rows, t, d);
         for (int64_t p = 0; p < count; ++p) {
@@ -361,19 +406,42 @@ INTERPLAY_CLONES void flow_statistics_of(const ProductInput& x, const SetList& s
   }
 }
 
+/// Between a tile [F, K, 16] and its strips, one behind the other: [F, kStrip or less, 16] each.
+template <bool kToStrips>
+INTERPLAY_INLINE void move_strips(Floats* tile, Floats* strips, int64_t fields, int64_t width) {
+  for (int64_t k = 0; k < width; k += kStrip) {
+    const int64_t numbers = std::min(kStrip, width - k);
+    for (int64_t f = 0; f < fields; ++f, strips += numbers) {
+      for (int64_t i = 0; i < numbers; ++i) {
+        if (kToStrips) {
+          strips[i] = tile[f * width + k + i];
+        } else {
+          tile[f * width + k + i] = strips[i];
+        }
+      }
+    }
+  }
+}
+
 /// With kSlope: from the batch's statistics, which need each product once more.
 template <bool kSlope>
 INTERPLAY_INLINE void scaled_gradients_loop(const ProductInput& x, const SetList& sets, Rows rows, const Scaling& by,
-                                            const float* centre, const float* slope, const Flow& flow, float* d_e) {
-  Floats *const e = room(0, x.flat()), *const h = room(1, 2 * x.width), *const z = room(2, kBlock);
-  Floats *const d = room(3, x.flat()), *const g = room(4, kBlock);
+                                            const float* centre, const float* slope, const Flow& flow, float* d_e,
+                                            const Floats* kept, const int64_t* place, int64_t places) {
+  Floats *const e = room(0, 2 * x.flat()), *const h = room(1, 2 * x.width), *const z = room(2, kBlock);
+  Floats *const d = room(3, x.flat()), *const g = room(4, kBlock), *const strips = e + x.flat();
   for (int64_t t = 0; t < rows.tiles(); ++t) {
     load_tile(x, rows, t, e);
+    move_strips<true>(e, strips, x.fields, x.width);
     std::fill_n(d, x.flat(), Floats{});
     const Floats own = flow_of(flow, rows, t);
     for (int64_t b = 0; b < sets.blocks(); ++b) {
       const int64_t first = sets.first(b), count = sets.size(b);
-      if (kSlope) block_products(sets, b, e, x.width, h, z);
+      if (kSlope && !kept) block_products(sets, b, e, x.width, h, z);
+      if (kSlope && kept) {
+        const Floats* const of_tile = kept + rows.first(t) / kLanes * places;
+        for (int64_t p = 0; p < count; ++p) z[p] = of_tile[place[first + p]];
+      }
       if (flow.by_set) {
         load_flow(flow, sets, b, rows, t, g);
       } else {
@@ -384,16 +452,21 @@ INTERPLAY_INLINE void scaled_gradients_loop(const ProductInput& x, const SetList
         if (kSlope) v -= centre[first + p] + (z[p] - by.mean[first + p]) * slope[first + p];
         g[p] = by.scale[first + p] * v;
       }
-      block_gradients(sets, b, e, x.width, h, g, d);
+      for (int64_t k = 0; k < x.width; k += kStrip) {
+        const int64_t at = k * x.fields;
+        block_gradients(sets, b, strips + at, std::min(kStrip, x.width - k), h, g, d + at);
+      }
     }
-    from_tile(d, x.flat(), d_e + rows.first(t) * x.flat(), x.flat(), rows.count(t));
+    move_strips<false>(e, d, x.fields, x.width);
+    from_tile(e, x.flat(), d_e + rows.first(t) * x.flat(), x.flat(), rows.count(t));
   }
 }
 
 INTERPLAY_CLONES void scaled_gradients_of(const ProductInput& x, const SetList& sets, Rows rows, const Scaling& by,
-                                          const float* centre, const float* slope, const Flow& flow, float* d_e) {
-  return slope ? scaled_gradients_loop<true>(x, sets, rows, by, centre, slope, flow, d_e)
-               : scaled_gradients_loop<false>(x, sets, rows, by, centre, slope, flow, d_e);
+                                          const float* centre, const float* slope, const Flow& flow, float* d_e,
+                                          const Floats* kept, const int64_t* place, int64_t places) {
+  return slope ? scaled_gradients_loop<true>(x, sets, rows, by, centre, slope, flow, d_e, kept, place, places)
+               : scaled_gradients_loop<false>(x, sets, rows, by, centre, slope, flow, d_e, kept, place, places);
 }
 
 int64_t tasks_of(int64_t batch) { return (batch + kRowsPerTask - 1) / kRowsPerTask; }
@@ -407,20 +480,31 @@ double sum_of(const std::vector<float>& rows, int64_t parts, int64_t size, int64
 
 }  // namespace
 
-void products(const ProductInput& x, const SetList& sets, const Scaling* scaling, float* z) {
-  each_rows(x.batch, [&](int64_t, Rows rows) { products_of(x, sets, rows, scaling, z); });
+KeptProducts KeptProducts::of(const ProductInput& x, const SetList& sets) {
+  constexpr int64_t kMostBytes = int64_t(16) << 20;  // beyond, memory is slower than the products of a tile
+  const int64_t tiles = (x.batch + kLanes - 1) / kLanes, vectors = tiles * sets.size();
+  if (vectors == 0 || vectors * int64_t(sizeof(Floats)) > kMostBytes) return {};
+  return {at::empty({tiles, sets.size(), kLanes}, at::TensorOptions().dtype(at::kFloat))};
 }
 
-void product_sums(const ProductInput& x, const SetList& sets, const Scaling& scaling, float* out) {
-  each_rows(x.batch, [&](int64_t, Rows rows) { sums_of(x, sets, rows, scaling.scale, scaling.mean, out); });
+void products(const ProductInput& x, const SetList& sets, const Scaling* scaling, float* z, const KeptProducts& kept) {
+  each_rows(x.batch, [&](int64_t, Rows rows) { products_of(x, sets, rows, scaling, z, kept_of(kept)); });
 }
 
-void product_statistics(const ProductInput& x, const SetList& sets, float* mean, float* variance) {
+void product_sums(const ProductInput& x, const SetList& sets, const Scaling& scaling, float* out,
+                  const KeptProducts& kept) {
+  each_rows(x.batch,
+            [&](int64_t, Rows rows) { sums_of(x, sets, rows, scaling.scale, scaling.mean, out, kept_of(kept)); });
+}
+
+void product_statistics(const ProductInput& x, const SetList& sets, float* mean, float* variance,
+                        const KeptProducts& keep) {
   const int64_t parts = tasks_of(x.batch), size = sets.size();
-  products_of(x, sets, {0, 1}, nullptr, mean);  // one row's, so that what is squared is no larger than it must be
+  products_of(x, sets, {0, 1}, nullptr, mean,
+              nullptr);  // one row's, so that what is squared is no larger than it must be
   std::vector<float> sum(size_t(parts * size)), square(size_t(parts * size));
   each_rows(x.batch, [&](int64_t task, Rows rows) {
-    moments_of(x, sets, rows, mean, sum.data() + task * size, square.data() + task * size);
+    moments_of(x, sets, rows, mean, sum.data() + task * size, square.data() + task * size, kept_of(keep));
   });
   for (int64_t p = 0; p < size; ++p) {
     const double m = sum_of(sum, parts, size, p) / double(x.batch);
@@ -430,11 +514,11 @@ void product_statistics(const ProductInput& x, const SetList& sets, float* mean,
 }
 
 void flow_statistics(const ProductInput& x, const SetList& sets, const float* mean, const Flow& flow, float* sums,
-                     float* dots) {
+                     float* dots, const KeptProducts& kept) {
   const int64_t parts = tasks_of(x.batch), size = sets.size();
   std::vector<float> sum(size_t(parts * size)), dot(size_t(parts * size));
   each_rows(x.batch, [&](int64_t task, Rows rows) {
-    flow_statistics_of(x, sets, rows, mean, flow, sum.data() + task * size, dot.data() + task * size);
+    flow_statistics_of(x, sets, rows, mean, flow, sum.data() + task * size, dot.data() + task * size, kept_of(kept));
   });
   for (int64_t p = 0; p < size; ++p) {
     sums[p] = float(sum_of(sum, parts, size, p));
@@ -448,9 +532,12 @@ void product_gradients(const ProductInput& x, const SetList& sets, const float* 
 }
 
 void scaled_gradients(const ProductInput& x, const SetList& sets, const Scaling& scaling, const float* centre,
-                      const float* slope, const Flow& flow, float* d_e) {
-  each_rows(x.batch,
-            [&](int64_t, Rows rows) { scaled_gradients_of(x, sets, rows, scaling, centre, slope, flow, d_e); });
+                      const float* slope, const Flow& flow, float* d_e, const KeptProducts& kept,
+                      const int64_t* place) {
+  const int64_t places = kept.empty() ? 0 : kept.z.size(1);
+  each_rows(x.batch, [&](int64_t, Rows rows) {
+    scaled_gradients_of(x, sets, rows, scaling, centre, slope, flow, d_e, kept_of(kept), place, places);
+  });
 }
 
 }  // namespace interplay::nn

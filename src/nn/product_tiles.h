@@ -17,6 +17,7 @@ struct SetList {
   struct Group {
     std::array<int32_t, 3> shared;  // order - 1 fields
     int32_t begin, end;             // sets
+    bool is_run;                    // whose last fields follow one another
   };
   explicit SetList(const at::Tensor& sets);  ///< i64 [P, o], checked
   int64_t size() const { return int64_t(last.size()); }
@@ -48,19 +49,32 @@ struct Flow {
   bool by_set;
 };
 
+/// Products as a pass left them, tile by tile, for those that follow: [tiles, P, 16]. Made where they take less time to
+/// read than to compute again, else empty.
+struct KeptProducts {
+  static KeptProducts of(const ProductInput& x, const SetList& sets);
+  bool empty() const { return !z.defined(); }
+  at::Tensor z;
+};
+
 /// z [B, P], scaled unless nullptr
-void products(const ProductInput& x, const SetList& sets, const Scaling* scaling, float* z);
+void products(const ProductInput& x, const SetList& sets, const Scaling* scaling, float* z,
+              const KeptProducts& kept = {});
 /// Sum over p of what is scaled: [B]
-void product_sums(const ProductInput& x, const SetList& sets, const Scaling& scaling, float* out);
-/// Mean and biased variance of each product over the batch: [P] each.
-void product_statistics(const ProductInput& x, const SetList& sets, float* mean, float* variance);
+void product_sums(const ProductInput& x, const SetList& sets, const Scaling& scaling, float* out,
+                  const KeptProducts& kept = {});
+/// Mean and biased variance of each product over the batch: [P] each. Fills `keep`, unless it is empty.
+void product_statistics(const ProductInput& x, const SetList& sets, float* mean, float* variance,
+                        const KeptProducts& keep = {});
 /// Sums over b of d and of d (z - mean): [P] each.
 void flow_statistics(const ProductInput& x, const SetList& sets, const float* mean, const Flow& flow, float* sums,
-                     float* dots);
+                     float* dots, const KeptProducts& kept = {});
 /// d_e [B, F, K], written whole, where d_z_bp = d_bp
 void product_gradients(const ProductInput& x, const SetList& sets, const float* d, float* d_e);
-/// The same where d_z_bp = scale_p (d - centre_p - (z_bp - mean_p) slope_p); centre, slope nullptr: all zero.
+/// The same where d_z_bp = scale_p (d - centre_p - (z_bp - mean_p) slope_p); centre, slope nullptr: all zero. `kept`
+/// holds the products of a longer list, in which set p is place[p].
 void scaled_gradients(const ProductInput& x, const SetList& sets, const Scaling& scaling, const float* centre,
-                      const float* slope, const Flow& flow, float* d_e);
+                      const float* slope, const Flow& flow, float* d_e, const KeptProducts& kept = {},
+                      const int64_t* place = nullptr);
 
 }  // namespace interplay::nn
