@@ -37,8 +37,8 @@ class Aim final : public Search {
     int64_t orders = 3, grow = 0, epochs = 1;
     std::vector<std::string> functions = nn::interaction_functions();
     bool dimensions = true, by_sign = false, base = true, retrain = true;
-    double c = 5e-4, mu = 0.8, lr = 1, keep = 0;
-    double dimension_c = 5e-3, dimension_mu = 0.55, dimension_lr = 1, keep_dimensions = 0;
+    GrdaOptions grda, dimension_grda{.c = 5e-3, .mu = 0.55};
+    double keep = 0, keep_dimensions = 0;
     void visit(auto&& field) {
       field("orders", orders, "most fields of an interaction; one search a number of fields", Range{2, 4});
       field("functions", functions, "that each set is tried under", OneOf{nn::interaction_functions()});
@@ -46,14 +46,9 @@ class Aim final : public Search {
       field("grow", grow, "sets, under each function, that the next order is grown from; 0 = as many as fields",
             Range{0, 1e9});
       field("by_sign", by_sign, "rank sets of three and more fields by the gate, not its size, as AIM's code does");
-      field("c", c, "GRDA: the larger, the more gates close; the threshold ends at c lr^(1/2 + mu) steps^mu",
-            Range{0, 1e9});
-      field("mu", mu, "GRDA: how the threshold grows with the steps", Range{0, 1});
-      field("lr", lr, "GRDA: learning rate of the gates", Range{0, 1e9});
+      grda.visit(field);
       field("keep", keep, "share of the interactions of each order to keep; 0 = as c says", Range{0, 1});
-      field("dimension_c", dimension_c, "as c, for the gates of dimensions", Range{0, 1e9});
-      field("dimension_mu", dimension_mu, "as mu, for the gates of dimensions", Range{0, 1});
-      field("dimension_lr", dimension_lr, "as lr, for the gates of dimensions", Range{0, 1e9});
+      dimension_grda.visit_of_dimensions(field);
       field("keep_dimensions", keep_dimensions, "share of the embeddings' numbers to keep; 0 = as dimension_c says",
             Range{0, 1});
       field("epochs", epochs, "passes of each search over the training rows", Range{1, 1e9});
@@ -104,11 +99,11 @@ class Aim final : public Search {
   }
 
   /// An experiment whose gates GRDA moves; the gates at its end count.
-  Config searching(const SearchRun& run, Config model, double c, double mu, double lr) const {
+  Config searching(const SearchRun& run, Config model, const GrdaOptions& grda) const {
     Config experiment = run.experiment();
     model.set("hidden", Config::sequence({}));  // the MLP comes with re-training
     experiment.set("model", model);
-    return with_grda(experiment, c, mu, lr, o_.epochs);
+    return with_grda(experiment, grda, o_.epochs);
   }
 
   void search_order(SearchRun& run, int64_t order, const std::vector<Interaction>& candidates, SearchFindings& found) {
@@ -133,9 +128,8 @@ class Aim final : public Search {
       }
       return read_named_gates(trainer, std::move(names));
     };
-    const StageResult searched = run.stage({.name = fmt::format("search-{}", order),
-                                            .experiment = searching(run, model, o_.c, o_.mu, o_.lr),
-                                            .read_gates = read});
+    const StageResult searched = run.stage(
+        {.name = fmt::format("search-{}", order), .experiment = searching(run, model, o_.grda), .read_gates = read});
     std::vector<Interaction> of_order;
     for (auto& i : interactions_of(*Bundle::open(run.directory(searched)).model())) {
       if (int64_t(i.fields.size()) == order) of_order.push_back(std::move(i));
@@ -151,9 +145,9 @@ class Aim final : public Search {
     INTERPLAY_CHECK(kept > 0 || order > 2,
                     "search: every gate is closed after {} steps: the threshold {:.4g} is beyond all of them; make "
                     "search.c smaller than {}, or say how many to keep (search.keep, --keep)",
-                    searched.steps, threshold, o_.c);
+                    searched.steps, threshold, o_.grda.c);
     log::info("kept {} of {} interactions of {} fields", kept, of_order.size(), order);
-    found.grda = GrdaSummary{o_.c, o_.mu, o_.lr, threshold};
+    found.grda = GrdaSummary{o_.grda.c, o_.grda.mu, o_.grda.lr, threshold};
     found.interactions.insert(found.interactions.end(), of_order.begin(), of_order.end());
   }
 
@@ -173,9 +167,7 @@ class Aim final : public Search {
       return read_named_gates(trainer, std::move(names));
     };
     const StageResult searched =
-        run.stage({.name = "dimensions",
-                   .experiment = searching(run, model, o_.dimension_c, o_.dimension_mu, o_.dimension_lr),
-                   .read_gates = read});
+        run.stage({.name = "dimensions", .experiment = searching(run, model, o_.dimension_grda), .read_gates = read});
     auto gates = dimension_gates_of(*Bundle::open(run.directory(searched)).model());
     if (o_.keep_dimensions > 0) {
       const auto values = read_course(run.directory(searched) / "gates.jsonl").values.back();
@@ -196,7 +188,7 @@ class Aim final : public Search {
     INTERPLAY_CHECK(kept,
                     "search: no interaction is left with numbers to multiply after {} steps; make "
                     "search.dimension_c smaller than {}, or say how many to keep (search.keep_dimensions)",
-                    searched.steps, o_.dimension_c);
+                    searched.steps, o_.dimension_grda.c);
     return out;
   }
 

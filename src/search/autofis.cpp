@@ -22,17 +22,12 @@ namespace {
 class Autofis final : public Search {
  public:
   struct Options {
-    double c = 5e-4, mu = 0.8, lr = 1;
-    Config schedule = Config::scalar("constant", true);
+    GrdaOptions grda;
     int64_t epochs = 1, top_k = 0;
     double keep = 0;
     bool base = true, retrain = true, validation = false, warm_start = false;
     void visit(auto&& field) {
-      field("c", c, "GRDA: the larger, the more gates close; the threshold ends at c lr^(1/2 + mu) steps^mu",
-            Range{0, 1e9});
-      field("mu", mu, "GRDA: how the threshold grows with the steps", Range{0, 1});
-      field("lr", lr, "GRDA: learning rate of the gates", Range{0, 1e9});
-      field("schedule", schedule, "of that rate: constant, step, ..., or a map with options");
+      grda.visit(field);
       field("epochs", epochs, "passes of the search over the training rows; the gates count as they are at its end",
             Range{1, 1e9});
       field("keep", keep,
@@ -110,9 +105,8 @@ class Autofis final : public Search {
   }
 
   SearchStage search_stage(const SearchRun& run, const Config& gated) const {
-    Config experiment = with_grda(gated, o_.c, o_.mu, o_.lr, o_.epochs);
-    experiment.set("optimizer.gates.schedule", o_.schedule);
-    SearchStage stage{.name = "search", .experiment = experiment, .read_gates = read_grda_gates};
+    SearchStage stage{
+        .name = "search", .experiment = with_grda(gated, o_.grda, o_.epochs), .read_gates = read_grda_gates};
     if (o_.validation) {
       stage.started = [&run](Trainer& trainer) {
         trainer.take_turns({"gates"}, Dataset::open(run.data(), "valid").select(run.schema()));
@@ -130,7 +124,7 @@ class Autofis final : public Search {
     const auto& values = course.values.back();
     INTERPLAY_CHECK_DATA(values.size() == found.interactions.size(), "{}: {} gates for {} interactions",
                          (run.directory(searched) / "gates.jsonl").string(), values.size(), found.interactions.size());
-    found.grda = GrdaSummary{o_.c, o_.mu, o_.lr, course.thresholds.back()};
+    found.grda = GrdaSummary{o_.grda.c, o_.grda.mu, o_.grda.lr, course.thresholds.back()};
     const auto wanted = o_.top_k > 0 ? size_t(o_.top_k) : size_t(std::llround(o_.keep * double(values.size())));
     if (wanted > 0) {
       const double threshold = threshold_that_keeps(values, wanted);
@@ -143,9 +137,9 @@ class Autofis final : public Search {
     INTERPLAY_CHECK(kept > 0,
                     "search: every gate is closed after {} steps: the threshold {:.4g} is beyond all of them; make "
                     "search.c smaller than {}, or say how many to keep (search.keep, --keep)",
-                    searched.steps, found.grda->threshold, o_.c);
+                    searched.steps, found.grda->threshold, o_.grda.c);
     log::info("kept {} of {} interactions; GRDA with c {:.4g}, mu {}, threshold {:.4g}", kept,
-              found.interactions.size(), found.grda->c, o_.mu, found.grda->threshold);
+              found.interactions.size(), found.grda->c, o_.grda.mu, found.grda->threshold);
     return found;
   }
 

@@ -143,16 +143,17 @@ void set_gates(std::vector<Interaction>& interactions, const std::vector<double>
   }
 }
 
-Config with_grda(Config experiment, double c, double mu, double lr, int64_t epochs) {
+Config with_grda(Config experiment, const GrdaOptions& options, int64_t epochs) {
   const auto number = [](auto value) { return Config::scalar(fmt::format("{}", value)); };
   experiment.set("train.epochs", number(epochs));
   experiment.set("train.patience", number(0));
   experiment.set("train.keep", Config::scalar("last", true));
   Config grda;
   grda.set("name", Config::scalar("grda", true));
-  grda.set("lr", number(lr));
-  grda.set("c", number(c));
-  grda.set("mu", number(mu));
+  grda.set("lr", number(options.lr));
+  grda.set("c", number(options.c));
+  grda.set("mu", number(options.mu));
+  grda.set("schedule", options.schedule);
   experiment.set("optimizer.gates", grda);
   return experiment;
 }

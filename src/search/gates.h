@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <interplay/base/options.h>
 #include <interplay/search/search.h>
 
 namespace interplay {
@@ -51,8 +52,28 @@ INTERPLAY_API double threshold_that_keeps(const std::vector<double>& values, siz
 /// Gates as this threshold leaves them, given what each has accumulated; those that are not 0 are kept.
 void set_gates(std::vector<Interaction>& interactions, const std::vector<double>& values, double threshold);
 
-/// The experiment of a search stage: GRDA moves the gates, and the last weights count, so that nothing stops early.
-Config with_grda(Config experiment, double c, double mu, double lr, int64_t epochs);
+/// How GRDA moves gates: options of every search, for gates of dimensions behind `dimension_`.
+struct GrdaOptions {
+  double c = 5e-4, mu = 0.8, lr = 1;
+  Config schedule = Config::scalar("constant", true);
+  void visit(auto&& field) {
+    field("c", c, "GRDA: the larger, the more gates close; the threshold ends at c lr^(1/2 + mu) steps^mu",
+          Range{0, 1e9});
+    field("mu", mu, "GRDA: how the threshold grows with the steps", Range{0, 1});
+    field("lr", lr, "GRDA: learning rate of the gates", Range{0, 1e9});
+    field("schedule", schedule, "of that rate: constant, step, ..., or a map with options; not train.schedule");
+  }
+  void visit_of_dimensions(auto&& field) {
+    field("dimension_c", c, "as c, for the gates of dimensions", Range{0, 1e9});
+    field("dimension_mu", mu, "as mu, for the gates of dimensions", Range{0, 1});
+    field("dimension_lr", lr, "as lr, for the gates of dimensions", Range{0, 1e9});
+    field("dimension_schedule", schedule, "as schedule, for the gates of dimensions");
+  }
+};
+
+/// The experiment of a search stage: so many epochs, GRDA moves the gates, and the last weights count, so that nothing
+/// stops early.
+Config with_grda(Config experiment, const GrdaOptions& options, int64_t epochs);
 
 std::string interaction_name(const Interaction& interaction);  ///< `site_id x app_id`, `site_id x app_id (kernel)`
 

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <functional>
 #include <set>
 
 #include <ATen/ATen.h>
@@ -16,6 +18,7 @@
 #include <interplay/nn/safetensors.h>
 #include <interplay/search/search.h>
 
+#include "search/gates.h"
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
@@ -113,6 +116,30 @@ TEST_F(AimSearch, FindsPlantedSetsStageByStageAndNarrowsTheirTables) {
   train_run(retrain, again);  // runs as it is
   EXPECT_EQ(read_file(folder_ / "again/model.safetensors"),
             read_file(folder_ / "out" / found.stages.back().directory / "model.safetensors"));
+}
+
+/// What GRDA accumulates as its threshold, step by step.
+double threshold_after(int64_t steps, double c, double mu, const std::function<double(int64_t)>& lr) {
+  double sum = 0;
+  for (int64_t t = 0; t < steps; ++t)
+    sum += c * std::pow(lr(t), 0.5 + mu) * (std::pow(t + 1., mu) - std::pow(double(t), mu));
+  return sum;
+}
+
+TEST_F(AimSearch, GatesHaveAScheduleOfTheirOwn) {
+  const auto last_threshold = [&](const std::string& schedule, const std::string& out) {
+    Config config =
+        experiment("orders: 2, functions: [inner], dimensions: false, base: false, retrain: false, lr: 0.5");
+    config.set("train.schedule", Config::parse("{name: step, every: 10, factor: 0.1}"));
+    if (!schedule.empty()) config.set("search.schedule", Config::parse(schedule));
+    const auto s = search_run(config, {.data = folder_ / "data", .out = folder_ / out});
+    EXPECT_EQ(s.stages[0].steps, 64);
+    return read_course(folder_ / out / s.stages[0].directory / "gates.jsonl").thresholds.back();
+  };
+  EXPECT_NEAR(last_threshold("", "constant"), threshold_after(64, 5e-4, 0.8, [](auto) { return 0.5; }), 1e-7);
+  // AIM's code: .75 after each fifth
+  EXPECT_NEAR(last_threshold("{name: step, every: 13, factor: 0.75}", "fifths"),
+              threshold_after(64, 5e-4, 0.8, [](int64_t t) { return 0.5 * std::pow(0.75, t / 13); }), 1e-7);
 }
 
 TEST_F(AimSearch, SaysHowToKeepMoreWhereEveryGateCloses) {
