@@ -136,18 +136,16 @@ class Aim final : public Search {
     }
     const GateCourse course = read_course(run.directory(searched) / "gates.jsonl");
     const auto& values = course.values.back();
-    double threshold = course.thresholds.back();
-    if (o_.keep > 0) {
-      threshold = threshold_that_keeps(values, size_t(std::llround(o_.keep * double(values.size()))));
-      set_gates(of_order, values, threshold);
-    }
+    const size_t wanted = wanted_gates(o_.keep, values.size());
+    const GrdaSummary grda = closing_grda(searched, o_.grda, course.thresholds.back(), values, wanted);
+    if (wanted > 0) set_gates(of_order, values, grda.threshold);
     const auto kept = std::count_if(of_order.begin(), of_order.end(), [](const auto& i) { return i.kept; });
     INTERPLAY_CHECK(kept > 0 || order > 2,
                     "search: every gate is closed after {} steps: the threshold {:.4g} is beyond all of them; make "
                     "search.c smaller than {}, or say how many to keep (search.keep, --keep)",
-                    searched.steps, threshold, o_.grda.c);
-    log::info("kept {} of {} interactions of {} fields", kept, of_order.size(), order);
-    found.grda = GrdaSummary{o_.grda.c, o_.grda.mu, o_.grda.lr, threshold};
+                    searched.steps, grda.threshold, o_.grda.c);
+    log::info("kept {} of {} interactions of {} fields; {}", kept, of_order.size(), order, grda_text(grda));
+    found.grda.push_back(grda);
     found.interactions.insert(found.interactions.end(), of_order.begin(), of_order.end());
   }
 
@@ -169,16 +167,22 @@ class Aim final : public Search {
     const StageResult searched =
         run.stage({.name = "dimensions", .experiment = searching(run, model, o_.dimension_grda), .read_gates = read});
     auto gates = dimension_gates_of(*Bundle::open(run.directory(searched)).model());
-    if (o_.keep_dimensions > 0) {
-      const auto values = read_course(run.directory(searched) / "gates.jsonl").values.back();
-      const double threshold =
-          threshold_that_keeps(values, size_t(std::llround(o_.keep_dimensions * double(values.size()))));
+    const GateCourse course = read_course(run.directory(searched) / "gates.jsonl");
+    const auto& values = course.values.back();
+    const size_t wanted = wanted_gates(o_.keep_dimensions, values.size());
+    GrdaSummary grda = closing_grda(searched, o_.dimension_grda, course.thresholds.back(), values, wanted);
+    grda.gates = "dimensions";
+    if (wanted > 0) {
       auto next = values.begin();
       for (auto& g : gates) {
         auto flat = g.gate.view(-1);
-        for (int64_t k = 0; k < flat.size(0); ++k) flat[k] = std::max(0.0, std::abs(*next++) - threshold);
+        for (int64_t k = 0; k < flat.size(0); ++k) flat[k] = std::max(0.0, std::abs(*next++) - grda.threshold);
       }
     }
+    const auto open =
+        std::count_if(values.begin(), values.end(), [&](double v) { return std::abs(v) > grda.threshold; });
+    log::info("kept {} of {} numbers of embeddings; {}", open, values.size(), grda_text(grda));
+    found.grda.push_back(grda);
     std::vector<FieldWidths> out;
     for (const auto& g : gates) {
       out.push_back(widths_of(g, found.interactions));

@@ -32,7 +32,7 @@ class Autofis final : public Search {
             Range{1, 1e9});
       field("keep", keep,
             "share of the interactions to keep: c is moved to where the threshold would leave that many open, given "
-            "what the gates have accumulated; 0 = as c says",
+            "what the gates have accumulated, and told in search.json (grda); 0 = as c says",
             Range{0, 1});
       field("top_k", top_k, "as keep, in number: the interactions with the largest gates; 0 = as c says",
             Range{0, 1e12});
@@ -124,22 +124,17 @@ class Autofis final : public Search {
     const auto& values = course.values.back();
     INTERPLAY_CHECK_DATA(values.size() == found.interactions.size(), "{}: {} gates for {} interactions",
                          (run.directory(searched) / "gates.jsonl").string(), values.size(), found.interactions.size());
-    found.grda = GrdaSummary{o_.grda.c, o_.grda.mu, o_.grda.lr, course.thresholds.back()};
-    const auto wanted = o_.top_k > 0 ? size_t(o_.top_k) : size_t(std::llround(o_.keep * double(values.size())));
-    if (wanted > 0) {
-      const double threshold = threshold_that_keeps(values, wanted);
-      if (found.grda->threshold > 0) found.grda->c *= threshold / found.grda->threshold;  // it is linear in c
-      found.grda->threshold = threshold;
-      set_gates(found.interactions, values, threshold);
-    }
+    const auto wanted = o_.top_k > 0 ? size_t(o_.top_k) : wanted_gates(o_.keep, values.size());
+    const GrdaSummary grda = closing_grda(searched, o_.grda, course.thresholds.back(), values, wanted);
+    if (wanted > 0) set_gates(found.interactions, values, grda.threshold);
+    found.grda = {grda};
     const auto kept =
         std::count_if(found.interactions.begin(), found.interactions.end(), [](auto& i) { return i.kept; });
     INTERPLAY_CHECK(kept > 0,
                     "search: every gate is closed after {} steps: the threshold {:.4g} is beyond all of them; make "
                     "search.c smaller than {}, or say how many to keep (search.keep, --keep)",
-                    searched.steps, found.grda->threshold, o_.grda.c);
-    log::info("kept {} of {} interactions; GRDA with c {:.4g}, mu {}, threshold {:.4g}", kept,
-              found.interactions.size(), found.grda->c, o_.grda.mu, found.grda->threshold);
+                    searched.steps, grda.threshold, o_.grda.c);
+    log::info("kept {} of {} interactions; {}", kept, found.interactions.size(), grda_text(grda));
     return found;
   }
 

@@ -127,6 +127,10 @@ GateReading read_named_gates(Trainer& trainer, std::vector<std::string> names) {
   return now;
 }
 
+size_t wanted_gates(double share, size_t count) {
+  return share > 0 ? std::max<size_t>(1, size_t(std::llround(share * double(count)))) : 0;
+}
+
 double threshold_that_keeps(const std::vector<double>& values, size_t wanted) {
   std::vector<double> sizes;
   for (const double v : values) sizes.push_back(std::abs(v));
@@ -141,6 +145,22 @@ void set_gates(std::vector<Interaction>& interactions, const std::vector<double>
     interactions[i].gate = std::copysign(std::max(0.0, std::abs(values[i]) - threshold), values[i]);
     interactions[i].kept = interactions[i].gate != 0;
   }
+}
+
+GrdaSummary closing_grda(const StageResult& stage, const GrdaOptions& ran, double threshold,
+                         const std::vector<double>& values, size_t wanted) {
+  GrdaSummary grda{.stage = stage.name, .c = ran.c, .mu = ran.mu, .lr = ran.lr, .steps = stage.steps};
+  grda.threshold = wanted > 0 ? threshold_that_keeps(values, wanted) : threshold;
+  grda.searched_c = ran.c;
+  if (wanted > 0) grda.c = threshold > 0 ? ran.c * (grda.threshold / threshold) : NAN;
+  return grda;
+}
+
+std::string grda_text(const GrdaSummary& grda) {
+  const std::string c = std::isfinite(grda.c) ? fmt::format("{:.4g}", grda.c) : "unknown";
+  return fmt::format("GRDA with c {}{}, mu {}, threshold {:.4g}", c,
+                     grda.c == grda.searched_c ? "" : fmt::format(" (searched with {:.4g})", grda.searched_c), grda.mu,
+                     grda.threshold);
 }
 
 Config with_grda(Config experiment, const GrdaOptions& options, int64_t epochs) {

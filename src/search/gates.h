@@ -46,6 +46,9 @@ GateReading read_grda_gates(Trainer& trainer);
 /// The parameters of group gates, all of which GRDA moves; `names` are those of their numbers, in the model's order.
 GateReading read_named_gates(Trainer& trainer, std::vector<std::string> names);
 
+/// A share of `count` gates, at least one; 0 where the share is 0.
+INTERPLAY_API size_t wanted_gates(double share, size_t count);
+
 /// A threshold between the last of the `wanted` largest sizes and the next; 0 where all are wanted.
 INTERPLAY_API double threshold_that_keeps(const std::vector<double>& values, size_t wanted);
 
@@ -70,6 +73,14 @@ struct GrdaOptions {
     field("dimension_schedule", schedule, "as schedule, for the gates of dimensions");
   }
 };
+
+/// What closes the gates of a finished stage, given what they and the threshold have accumulated: GRDA as it ran, or
+/// with the c whose threshold would have kept `wanted` of them (0: as it ran). Whatever the schedule, a threshold is
+/// linear in c.
+INTERPLAY_API GrdaSummary closing_grda(const StageResult& stage, const GrdaOptions& ran, double threshold,
+                                       const std::vector<double>& values, size_t wanted);
+INTERPLAY_API std::string grda_text(
+    const GrdaSummary& grda);  ///< `GRDA with c 0.01 (searched with 0.0005), mu 0.8, threshold 0.6`
 
 /// The experiment of a search stage: so many epochs, GRDA moves the gates, and the last weights count, so that nothing
 /// stops early.

@@ -71,10 +71,12 @@ struct SearchRun::State {
     for (const auto& s : stages) {
       auto course = read_course(options.out / s.directory / kGates);
       if (course.names.empty() || course.thresholds.empty()) continue;
-      const double last = course.thresholds.back();
-      courses.push_back({s.name, std::move(course), last});
+      double threshold = course.thresholds.back();
+      for (const auto& g : findings.grda) {
+        if (g.stage == s.name) threshold = g.threshold;
+      }
+      courses.push_back({s.name, std::move(course), threshold});
     }
-    if (!courses.empty() && findings.grda) courses.back().threshold = findings.grda->threshold;
     Config retrain = findings.retrain;
     retrain.erase("threads");  // of the machine, not of what was found
     write_file(options.out / "retrain.yaml", retrain.yaml());

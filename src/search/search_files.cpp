@@ -43,24 +43,31 @@ Json to_json(const StageResult& s) {
           {"steps", s.steps}};
 }
 
+Json to_json(const GrdaSummary& g) {
+  return {{"stage", g.stage},
+          {"gates", g.gates},
+          {"c", rounded(g.c)},
+          {"mu", rounded(g.mu)},
+          {"lr", rounded(g.lr)},
+          {"steps", g.steps},
+          {"threshold", rounded(g.threshold)},
+          {"searched_c", rounded(g.searched_c)}};
+}
+
 }  // namespace
 
 Json search_json(const std::string& search, const std::string& data, const SearchFindings& findings,
                  const std::vector<StageResult>& stages) {
-  Json interactions = Json::array(), stage_list = Json::array();
+  Json interactions = Json::array(), stage_list = Json::array(), grda = Json::array();
   for (const auto& i : findings.interactions) interactions.push_back(to_json(i));
   for (const auto& s : stages) stage_list.push_back(to_json(s));
-  const auto& g = findings.grda;
+  for (const auto& g : findings.grda) grda.push_back(to_json(g));
   return {{"search", search},
           {"data", data},
           {"interactions", std::move(interactions)},
           {"widths", findings.widths.empty() ? Json() : Json(findings.widths)},
           {"stages", std::move(stage_list)},
-          {"grda", g ? Json{{"c", rounded(g->c)},
-                            {"mu", rounded(g->mu)},
-                            {"lr", rounded(g->lr)},
-                            {"threshold", rounded(g->threshold)}}
-                     : Json()}};
+          {"grda", std::move(grda)}};
 }
 
 namespace {

@@ -49,10 +49,11 @@ function stages() {
 function shares() {
   make(page, 'h2', {}, 'What is kept');
   const c = make(page, 'div', {class: 'card'});
-  if (run.grda) {
-    make(c, 'p', {class: 'note'}, `GRDA with c ${short(run.grda.c)}, mu ${short(run.grda.mu)}, learning rate ${short(run.grda.lr)}; its threshold ended at ` +
-         `${short(run.grda.threshold)}. An interaction is kept where what its gate has accumulated, of either sign, is beyond the threshold.`);
+  for (const g of run.grda) {
+    make(c, 'p', {class: 'note'}, `Stage ${g.stage}: GRDA with c ${short(g.c)}, mu ${short(g.mu)}, learning rate ${short(g.lr)}; its threshold after ${group(g.steps)} steps: ${short(g.threshold)}.` +
+         (g.c === g.searched_c ? '' : ` The stage ran with c ${short(g.searched_c)}; this c would have kept the share or number that was asked for.`));
   }
+  if (run.grda.length) make(c, 'p', {class: 'note'}, 'An interaction is kept where what its gate has accumulated, of either sign, is beyond the threshold.');
   const rows = [];
   for (const order of orders) {
     for (const f of functions) {

@@ -5,7 +5,6 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,17 +43,24 @@ struct StageResult {
   int64_t steps = 0;
 };
 
-/// The rule that closed the gates, and where it ended.
+/// The rule that closed the gates of a stage, and where it ended.
 struct GrdaSummary {
-  double c = 0, mu = 0, lr = 0, threshold = 0;
+  std::string stage = {}, gates = "interactions";  ///< gates of interactions, or of dimensions
+  /// What `threshold` belongs to, with this rate, its schedule and so many steps: what the stage ran with or, where a
+  /// share or a number to keep was given, what would have kept them. Not a number where the stage ran with 0.
+  double c = 0;
+  double mu = 0, lr = 0;
+  int64_t steps = 0;
+  double threshold = 0;
+  double searched_c = 0;  ///< that the stage ran with
 };
 
 /// What a search has found so far.
 struct SearchFindings {
   std::vector<Interaction> interactions;  ///< every candidate, kept or not
   std::map<std::string, int64_t> widths;  ///< numbers an embedding row keeps, by field; empty: not searched
-  std::optional<GrdaSummary> grda;
-  Config retrain;  ///< the experiment that retrain.yaml holds
+  std::vector<GrdaSummary> grda;          ///< by stage
+  Config retrain;                         ///< the experiment that retrain.yaml holds
 };
 
 /// The directory of one search and what a search may do in it. Stages that are finished are not run again, and one that

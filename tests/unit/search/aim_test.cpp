@@ -111,6 +111,12 @@ TEST_F(AimSearch, FindsPlantedSetsStageByStageAndNarrowsTheirTables) {
   const Json json = Json::parse(read_file(folder_ / "out/search.json"));
   EXPECT_EQ(json["interactions"].size(), found.findings.interactions.size());
   EXPECT_FALSE(json["widths"].is_null());
+  ASSERT_EQ(json["grda"].size(), 3u);
+  for (const Json& g : json["grda"]) {  // lr 1: threshold = c steps^mu
+    const double mu = g["gates"] == "dimensions" ? 0.55 : 0.8;
+    EXPECT_NEAR(g["threshold"], g["c"].get<double>() * std::pow(320, mu), 1e-6) << g;
+    EXPECT_NE(g["c"], g["searched_c"]) << g;  // a share was asked for
+  }
   RunOptions again;
   again.data = folder_ / "data", again.out = folder_ / "again";
   train_run(retrain, again);  // runs as it is

@@ -21,7 +21,7 @@ SearchFindings findings() {
   f.interactions = {{.fields = {"city", "</script>"}, .gate = -0.5, .kept = true},
                     {.fields = {"city", "hour", "app"}, .function = "kernel", .gate = 0, .kept = false}};
   f.widths = {{"city", 8}};
-  f.grda = GrdaSummary{.c = 5e-4, .mu = 0.8, .lr = 1, .threshold = 0.25};
+  f.grda = {{.stage = "search", .c = 1e-3, .mu = 0.8, .lr = 1, .steps = 10, .threshold = 0.25, .searched_c = 5e-4}};
   return f;
 }
 
@@ -42,7 +42,8 @@ TEST(SearchPage, CarriesWhatSearchJsonHoldsAndTheCoursesOfTheGates) {
   EXPECT_EQ(data["widths"]["city"], 8);
   EXPECT_EQ(data["stages"][0]["auc"], 0.75);
   EXPECT_TRUE(data["stages"][0]["logloss"].is_null());  // not known
-  EXPECT_EQ(data["grda"]["threshold"], 0.25);
+  EXPECT_EQ(data["grda"], Json::parse(R"([{"stage": "search", "gates": "interactions", "c": 0.001, "mu": 0.8, "lr": 1.0,
+      "steps": 10, "threshold": 0.25, "searched_c": 0.0005}])"));
   const Json& course = data["courses"][0];
   EXPECT_EQ(course["stage"], "search");
   EXPECT_EQ(course["gates"], 2);

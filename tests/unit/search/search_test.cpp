@@ -108,7 +108,7 @@ TEST_F(SearchTest, KeepsARunAStageAndWhatWasFound) {
   EXPECT_EQ(found["widths"], Json({{"a", 4}}));
   EXPECT_EQ(found["stages"][1]["name"], "second");
   EXPECT_EQ(found["stages"][1]["parameters"], s.stages[1].parameters);
-  EXPECT_TRUE(found["grda"].is_null());
+  EXPECT_TRUE(found["grda"].empty());
   EXPECT_EQ(Config::load(out() / "retrain.yaml")["model"]["name"].as<std::string>(), "lr");
   EXPECT_EQ(Config::load(out() / "config.yaml")["search"]["width"].as<int64_t>(), 4);
   for (const char* stage : {"1-first", "2-second"})
@@ -176,6 +176,30 @@ TEST_F(SearchTest, ReadsTheKeptInteractionsOfASearchOrTheListOfAnExperiment) {
   EXPECT_THAT(config_error([&] { read_interactions(other); }), HasSubstr("other.yaml: has no list of interactions"));
   const auto none = folder_.write("none.json", R"({"interactions": [{"fields": ["a", "b"], "kept": false}]})");
   EXPECT_THAT(config_error([&] { read_interactions(none); }), HasSubstr("none.json: keeps no interaction"));
+}
+
+TEST(ClosingGrda, NamesTheCWhoseThresholdKeepsThatMany) {
+  // After 100 steps at lr 0.25, mu 0.5: threshold = c 0.25^(1/2 + 1/2) 100^(1/2) = 2.5 c.
+  const StageResult stage{.name = "search", .steps = 100};
+  const GrdaOptions ran{.c = 0.4, .mu = 0.5, .lr = 0.25};
+  const std::vector<double> values{-3, 0.5, 2, 1.5, -0.1};
+  const auto two = closing_grda(stage, ran, 2.5 * ran.c, values, 2);  // between 2 and 1.5
+  EXPECT_DOUBLE_EQ(two.threshold, 1.75);
+  EXPECT_DOUBLE_EQ(two.c, 1.75 / 2.5);
+  EXPECT_EQ(two.searched_c, 0.4);
+  EXPECT_EQ(grda_text(two), "GRDA with c 0.7 (searched with 0.4), mu 0.5, threshold 1.75");
+  const auto as_it_ran = closing_grda(stage, ran, 2.5 * ran.c, values, 0);
+  EXPECT_EQ(as_it_ran.threshold, 1);
+  EXPECT_EQ(as_it_ran.c, 0.4);
+  EXPECT_EQ(grda_text(as_it_ran), "GRDA with c 0.4, mu 0.5, threshold 1");
+  EXPECT_EQ(closing_grda(stage, ran, 1, values, 5).c, 0);                  // all
+  EXPECT_TRUE(std::isnan(closing_grda(stage, {.c = 0}, 0, values, 2).c));  // 0 grows to no threshold
+}
+
+TEST(ClosingGrda, WantsAtLeastOneOfAShare) {
+  EXPECT_EQ(wanted_gates(0, 15), 0u);
+  EXPECT_EQ(wanted_gates(0.2, 15), 3u);
+  EXPECT_EQ(wanted_gates(0.01, 15), 1u);
 }
 
 TEST_F(SearchTest, ACourseWhoseLastLineWasCutShortGoesOn) {
