@@ -66,9 +66,12 @@ struct AimOptions {
           "[{order: 2, function: inner, width: 4, tables: [a, b]}, ...]: tables narrower than embedding_dim");
     field("gates", gates, "a trainable gate times each normalised interaction");
     field("dimension_gates", dimension_gates,
-          "a gate on each number of the normalised embeddings, which searches their widths; without `gates`");
+          "a gate on each number of the normalised embeddings, which searches their widths; together with `gates`, "
+          "products are divided by the root of the width instead of normalised: a norm would undo what these gates do");
     field("searched_order", searched_order,
-          "gates of this order alone are of parameter group gates, others of dense; 0 = all of them", Range{0, 4});
+          "gates of this order alone are of parameter groups gates and dimension_gates; others are of dense, and of "
+          "interactions; 0 = all of them",
+          Range{0, 4});
     field("gate_norm", gate.norm, "batch norm, without affine, of the interactions before their gates");
     field("gate_norm_eps", gate.norm_eps, "added to the variance (AIM's code: 1e-10 for order 4)", Range{0, 1});
     field("gate_norm_momentum", gate.norm_momentum, "of a batch in the running statistics", Range{0, 1});
@@ -81,14 +84,6 @@ struct AimOptions {
           "a trained factor, of random sign at the start, on the linear term, each order and the MLP, as AIM's code");
     mlp.visit(field);
     field("init_std", init_std, "embeddings start from N(0, init_std^2)", Range{0, 100});
-  }
-
-  void check(const Config& config) const {
-    if (gates && dimension_gates) {
-      config["dimension_gates"].fail(
-          "gates of interactions and of dimensions cannot be searched at once, for batch norm couples them; set gates: "
-          "false");
-    }
   }
 };
 
@@ -116,15 +111,19 @@ class BlockImpl final : public torch::nn::Module, public interplay::HasInteracti
     fields_ = register_module(
         "fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std, unused, "embedding", widths));
     const auto places = interplay::field_sets(sets, fields_->names()).at(order);
-    function_ = register_module("function",
-                                interplay::nn::InteractionFunction(function, places, o.embedding_dim, o.kernel_start));
+    const bool searched = o.searched_order == 0 || o.searched_order == order;
+    const bool unit = o.gates && o.dimension_gates && searched;
+    function_ = register_module("function", interplay::nn::InteractionFunction(
+                                                function, places, o.embedding_dim,
+                                                interplay::nn::KernelOptions{.start = o.kernel_start, .unit = unit}));
     if (o.gates) {
-      const bool searched = o.searched_order == 0 || o.searched_order == order;
-      gates_ = register_module("gates", interplay::nn::Gates(places.size(0), o.gate, searched ? "gates" : "dense"));
+      auto gate = o.gate;
+      gate.norm = gate.norm && !unit;
+      gates_ = register_module("gates", interplay::nn::Gates(places.size(0), gate, searched ? "gates" : "dense"));
     }
-    if (o.dimension_gates)
+    if (o.dimension_gates && searched)
       dimension_gates_ =
-          register_module("dimension_gates", interplay::nn::Gates(fields_->flat_width(), o.gate, "gates"));
+          register_module("dimension_gates", interplay::nn::Gates(fields_->flat_width(), o.gate, "dimension_gates"));
   }
 
   /// f32 [B]; what the MLP reads goes to `deep`, where that is given: f32 [B, out()]
@@ -132,7 +131,7 @@ class BlockImpl final : public torch::nn::Module, public interplay::HasInteracti
     auto e = fields_(x);  // [B, F, K]
     if (dimension_gates_) e = interplay::nn::FieldVectors(dimension_gates_(e.flat()).view_as(e.tensor()));
     if (!deep) {
-      if (gates_ && function_name_ == "inner") return gates_->sum(e, function_->sets());
+      if (gates_ && function_name_ == "inner") return gates_->sum(e, function_->sets()) * function_->scale();
       return sum(function_(e));
     }
     const auto parts = function_->parts(e);  // [B, P, K], or [B, P, 1]

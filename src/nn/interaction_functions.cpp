@@ -1,6 +1,7 @@
 #include <interplay/nn/interaction_functions.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include <ATen/ATen.h>
@@ -88,8 +89,11 @@ at::Tensor weighted_products(const at::Tensor& e, const at::Tensor& sets, const 
 std::vector<std::string> interaction_functions() { return {"inner", "vector_kernel", "number_kernel", "outer"}; }
 
 InteractionFunctionImpl::InteractionFunctionImpl(std::string function, at::Tensor sets, int64_t width,
-                                                 double kernel_start)
-    : function_(std::move(function)), sets_(std::move(sets)) {
+                                                 const KernelOptions& options)
+    : function_(std::move(function)),
+      sets_(std::move(sets)),
+      unit_(options.unit),
+      scale_(unit_ && function_ != "outer" ? 1 / std::sqrt(double(width)) : 1) {
   const auto known = interaction_functions();
   INTERPLAY_CHECK(std::find(known.begin(), known.end(), function_) != known.end(),
                   "there is no interaction function '{}' (functions: {})", function_, fmt::join(known, ", "));
@@ -99,29 +103,40 @@ InteractionFunctionImpl::InteractionFunctionImpl(std::string function, at::Tenso
     for (int64_t m = 0; m < kernel.size(0); ++m) torch::nn::init::xavier_uniform_(kernel.narrow(0, m, 1));
   } else {
     const auto shape = function_ == "vector_kernel" ? std::vector{sets_.size(0), width} : std::vector{sets_.size(0)};
-    kernel = at::empty(shape).normal_(kernel_start, kKernelSpread);
+    kernel = at::empty(shape).normal_(options.start, kKernelSpread);
   }
   register_parameter("kernel", kernel);
 }
 
-at::Tensor InteractionFunctionImpl::projections(const FieldVectors& fields, int64_t m) const {
-  return at::matmul(fields.tensor(), kernel[m]).index_select(1, sets_.select(1, m));  // [B, F] -> [B, P]
+at::Tensor InteractionFunctionImpl::read_kernel() const {
+  if (!unit_) return kernel;
+  if (function_ == "number_kernel") return kernel.sign();
+  const auto square = kernel.square();
+  return kernel / (function_ == "outer" ? square.sum(1, true) : square.mean(1, true)).clamp_min(1e-12).sqrt();
 }
 
-at::Tensor InteractionFunctionImpl::forward(const FieldVectors& fields) {
-  if (function_ == "inner") return set_products(fields, sets_);
-  if (function_ == "number_kernel") return set_products(fields, sets_) * kernel;
-  if (function_ == "vector_kernel") return weighted_products(fields.tensor(), sets_, kernel);
-  auto product = projections(fields, 0);
-  for (int64_t m = 1; m < sets_.size(1); ++m) product = product * projections(fields, m);
+at::Tensor InteractionFunctionImpl::outer(const FieldVectors& fields) const {
+  const auto k = read_kernel();
+  at::Tensor product;
+  for (int64_t m = 0; m < sets_.size(1); ++m) {
+    const auto projection = at::matmul(fields.tensor(), k[m]).index_select(1, sets_.select(1, m));  // [B, F] -> [B, P]
+    product = product.defined() ? product * projection : projection;
+  }
   return product;
 }
 
+at::Tensor InteractionFunctionImpl::forward(const FieldVectors& fields) {
+  if (function_ == "inner") return scaled(set_products(fields, sets_));
+  if (function_ == "number_kernel") return scaled(set_products(fields, sets_) * read_kernel());
+  if (function_ == "vector_kernel") return scaled(weighted_products(fields.tensor(), sets_, read_kernel()));
+  return outer(fields);
+}
+
 at::Tensor InteractionFunctionImpl::parts(const FieldVectors& fields) {
-  if (function_ == "outer") return forward(fields).unsqueeze(2);
-  const auto h = elementwise_products(fields.tensor(), sets_);  // [B, P, K]
+  if (function_ == "outer") return outer(fields).unsqueeze(2);
+  const auto h = scaled(elementwise_products(fields.tensor(), sets_));  // [B, P, K]
   if (function_ == "inner") return h;
-  return h * (function_ == "number_kernel" ? kernel.unsqueeze(1) : kernel);
+  return h * (function_ == "number_kernel" ? read_kernel().unsqueeze(1) : read_kernel());
 }
 
 }  // namespace interplay::nn

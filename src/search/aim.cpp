@@ -26,6 +26,12 @@ Config flag(bool value) { return Config::scalar(value ? "true" : "false"); }
 ///     dimensions                    a gate on each number of the embeddings that the kept interactions read
 ///     retrain                       the kept interactions anew, their tables as narrow as found, and an MLP
 ///
+/// unified: each search-<order> has both kinds of gates, and there is no stage `dimensions`; earlier orders are read as
+/// they were found, from narrow tables. AIM's code refuses this, for the batch norm after the gates of dimensions takes
+/// away their scale. Here that norm is left out: numbers are normalised before their gates, products divided by the
+/// root of the embedding's width, and kernels read as of unit scale, so that gates of one function compare to those of
+/// another.
+///
 /// Where AIM's released code is odd, the default differs: sets are ranked by |gate| at every order (by_sign: signed
 /// from order 3 on, as the code does), as many as there are fields are grown (the code: 24, Avazu's fields), every
 /// function starts as the inner product (model.kernel_start: 0 is the code's), order 4 is normalised as the others are,
@@ -36,13 +42,17 @@ class Aim final : public Search {
   struct Options {
     int64_t orders = 3, grow = 0, epochs = 1;
     std::vector<std::string> functions = nn::interaction_functions();
-    bool dimensions = true, by_sign = false, base = true, retrain = true;
+    bool dimensions = true, unified = false, by_sign = false, base = true, retrain = true;
     GrdaOptions grda, dimension_grda{.c = 5e-3, .mu = 0.55};
     double keep = 0, keep_dimensions = 0;
     void visit(auto&& field) {
       field("orders", orders, "most fields of an interaction; one search a number of fields", Range{2, 4});
       field("functions", functions, "that each set is tried under", OneOf{nn::interaction_functions()});
       field("dimensions", dimensions, "search the widths of the embeddings too");
+      field(
+          "unified", unified,
+          "search widths in the same stages as interactions and functions: products of normalised numbers, behind "
+          "gates each, are divided by the root of the width instead of normalised anew; false: in a stage of its own");
       field("grow", grow, "sets, under each function, that the next order is grown from; 0 = as many as fields",
             Range{0, 1e9});
       field("by_sign", by_sign, "rank sets of three and more fields by the gate, not its size, as AIM's code does");
@@ -55,6 +65,11 @@ class Aim final : public Search {
       field("base", base, "train the experiment as it is first, to compare with");
       field("retrain", retrain, "train what was found");
     }
+    void check(const Config& config) const {
+      if (unified && !dimensions) {
+        config["unified"].fail("searches widths too, which dimensions: false leaves out; leave one away");
+      }
+    }
   };
 
   explicit Aim(const Options& options) : o_(options) {}
@@ -62,22 +77,19 @@ class Aim final : public Search {
   void run(SearchRun& run) override {
     if (o_.base) run.stage({.name = "base", .experiment = run.experiment()});
     SearchFindings found;
+    std::vector<FieldWidths> widths;
     std::vector<std::string> fields;
     for (int64_t order = 2; order <= o_.orders; ++order) {
       std::vector<Interaction> candidates;
       if (order > 2) {
-        std::vector<Interaction> last;
-        for (const auto& i : found.interactions) {
-          if (int64_t(i.fields.size()) == order - 1) last.push_back(i);
-        }
-        candidates = grow(last, o_.grow > 0 ? size_t(o_.grow) : fields.size(), fields, o_.by_sign && order > 3);
+        candidates = grow(of_order(order - 1, found.interactions), o_.grow > 0 ? size_t(o_.grow) : fields.size(),
+                          fields, o_.by_sign && order > 3);
         if (candidates.empty()) break;  // all fields are in the sets there are
       }
-      search_order(run, order, candidates, found);
+      search_order(run, order, candidates, found, widths);
       if (order == 2) fields = fields_of(found.interactions);
     }
-    std::vector<FieldWidths> widths;
-    if (o_.dimensions) widths = search_dimensions(run, found);
+    if (o_.dimensions && !o_.unified) search_dimensions(run, found, widths);
     found.retrain = retrained(run, found, widths);
     run.found(found);
     if (o_.retrain) run.stage({.name = "retrain", .experiment = found.retrain});
@@ -98,19 +110,38 @@ class Aim final : public Search {
     return model;
   }
 
-  /// An experiment whose gates GRDA moves; the gates at its end count.
-  Config searching(const SearchRun& run, Config model, const GrdaOptions& grda) const {
-    Config experiment = run.experiment();
+  /// The stage in which GRDA moves the gates of a model.
+  StageResult search_stage(SearchRun& run, const std::string& name, Config model, int64_t order) const {
     model.set("hidden", Config::sequence({}));  // the MLP comes with re-training
+    SearchStage stage{.name = name};
+    std::map<std::string, GrdaOptions> groups;
+    if (model["gates"].as<bool>()) {
+      groups["gates"] = o_.grda;
+      stage.read_gates = [order](Trainer& trainer) {
+        std::vector<std::string> names;
+        for (const auto& i : of_order(order, interactions_of(trainer.model()))) names.push_back(interaction_name(i));
+        return read_named_gates(trainer, "gates", std::move(names));
+      };
+    }
+    if (model["dimension_gates"].as<bool>()) {
+      groups["dimension_gates"] = o_.dimension_grda;
+      stage.read_dimension_gates = [](Trainer& trainer) {
+        return read_named_gates(trainer, "dimension_gates", names_of(dimension_gates_of(trainer.model())));
+      };
+    }
+    Config experiment = run.experiment();
     experiment.set("model", model);
-    return with_grda(experiment, grda, o_.epochs);
+    stage.experiment = with_grda(experiment, groups, o_.epochs);
+    return run.stage(stage);
   }
 
-  void search_order(SearchRun& run, int64_t order, const std::vector<Interaction>& candidates, SearchFindings& found) {
+  void search_order(SearchRun& run, int64_t order, const std::vector<Interaction>& candidates, SearchFindings& found,
+                    std::vector<FieldWidths>& widths) const {
     Config model = aim_model(run);
     model.set("gates", flag(true));
-    model.set("dimension_gates", flag(false));
+    model.set("dimension_gates", flag(o_.unified));
     model.set("searched_order", number(order));
+    set_narrow(model, run.schema(), widths);  // of earlier orders
     if (order == 2) {
       std::vector<Config> functions;
       for (const auto& f : o_.functions) functions.push_back(text(f));
@@ -121,92 +152,114 @@ class Aim final : public Search {
       all.insert(all.end(), candidates.begin(), candidates.end());
       model.set("interactions", listed(all));
     }
-    const auto read = [order](Trainer& trainer) {
-      std::vector<std::string> names;
-      for (const auto& i : interactions_of(trainer.model())) {
-        if (int64_t(i.fields.size()) == order) names.push_back(interaction_name(i));
-      }
-      return read_named_gates(trainer, std::move(names));
-    };
-    const StageResult searched = run.stage(
-        {.name = fmt::format("search-{}", order), .experiment = searching(run, model, o_.grda), .read_gates = read});
-    std::vector<Interaction> of_order;
-    for (auto& i : interactions_of(*Bundle::open(run.directory(searched)).model())) {
-      if (int64_t(i.fields.size()) == order) of_order.push_back(std::move(i));
-    }
+    const StageResult searched = search_stage(run, fmt::format("search-{}", order), model, order);
+    auto candidates_now = of_order(order, interactions_of(*Bundle::open(run.directory(searched)).model()));
     const GateCourse course = read_course(run.directory(searched) / "gates.jsonl");
     const auto& values = course.values.back();
     const size_t wanted = wanted_gates(o_.keep, values.size());
     const GrdaSummary grda = closing_grda(searched, o_.grda, course.thresholds.back(), values, wanted);
-    if (wanted > 0) set_gates(of_order, values, grda.threshold);
-    const auto kept = std::count_if(of_order.begin(), of_order.end(), [](const auto& i) { return i.kept; });
+    if (wanted > 0) set_gates(candidates_now, values, grda.threshold);
+    const auto kept = std::count_if(candidates_now.begin(), candidates_now.end(), [](const auto& i) { return i.kept; });
     INTERPLAY_CHECK(kept > 0 || order > 2,
                     "search: every gate is closed after {} steps: the threshold {:.4g} is beyond all of them; make "
                     "search.c smaller than {}, or say how many to keep (search.keep, --keep)",
                     searched.steps, grda.threshold, o_.grda.c);
-    log::info("kept {} of {} interactions of {} fields; {}", kept, of_order.size(), order, grda_text(grda));
+    log::info("kept {} of {} interactions of {} fields; {}", kept, candidates_now.size(), order, grda_text(grda));
     found.grda.push_back(grda);
-    found.interactions.insert(found.interactions.end(), of_order.begin(), of_order.end());
+    found.interactions.insert(found.interactions.end(), candidates_now.begin(), candidates_now.end());
+    if (o_.unified) take_widths(run, searched, found, widths);
   }
 
-  /// Also takes away interactions that are left without numbers to multiply.
-  std::vector<FieldWidths> search_dimensions(SearchRun& run, SearchFindings& found) {
+  void search_dimensions(SearchRun& run, SearchFindings& found, std::vector<FieldWidths>& widths) const {
     Config model = aim_model(run);
     model.set("gates", flag(false));
     model.set("dimension_gates", flag(true));
     model.set("interactions", listed(found.interactions));
-    const auto read = [](Trainer& trainer) {
-      std::vector<std::string> names;
-      for (const auto& g : dimension_gates_of(trainer.model())) {
-        for (const auto& field : g.fields) {
-          for (int64_t k = 0; k < g.gate.size(1); ++k) names.push_back(fmt::format("{} #{}", table_name(g, field), k));
-        }
-      }
-      return read_named_gates(trainer, std::move(names));
-    };
-    const StageResult searched =
-        run.stage({.name = "dimensions", .experiment = searching(run, model, o_.dimension_grda), .read_gates = read});
+    take_widths(run, search_stage(run, "dimensions", model, 0), found, widths);
+  }
+
+  /// What the gates of dimensions of a stage leave. Also takes away interactions that are left without numbers to
+  /// multiply. Of fields that no kept interaction reads, gates count for nothing: no gradient comes to them.
+  void take_widths(const SearchRun& run, const StageResult& searched, SearchFindings& found,
+                   std::vector<FieldWidths>& widths) const {
     auto gates = dimension_gates_of(*Bundle::open(run.directory(searched)).model());
-    const GateCourse course = read_course(run.directory(searched) / "gates.jsonl");
-    const auto& values = course.values.back();
+    const GateCourse course = read_course(run.directory(searched) / "dimension_gates.jsonl");
+    std::vector<double> values;  // of fields that are read
+    std::vector<at::Tensor> rows;
+    auto next = course.values.back().begin();
+    for (auto& g : gates) {
+      for (size_t f = 0; f < g.fields.size(); ++f, next += g.gate.size(1)) {
+        if (!is_read(g, g.fields[f], found.interactions)) continue;
+        values.insert(values.end(), next, next + g.gate.size(1));
+        rows.push_back(g.gate[int64_t(f)]);
+      }
+    }
     const size_t wanted = wanted_gates(o_.keep_dimensions, values.size());
     GrdaSummary grda = closing_grda(searched, o_.dimension_grda, course.thresholds.back(), values, wanted);
     grda.gates = "dimensions";
-    if (wanted > 0) {
-      auto next = values.begin();
-      for (auto& g : gates) {
-        auto flat = g.gate.view(-1);
-        for (int64_t k = 0; k < flat.size(0); ++k) flat[k] = std::max(0.0, std::abs(*next++) - grda.threshold);
-      }
+    int64_t open = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double beyond = std::max(0.0, std::abs(values[i]) - grda.threshold);
+      open += beyond > 0;
+      const int64_t width = rows.front().size(0);
+      if (wanted > 0) rows[i / size_t(width)][int64_t(i) % width] = beyond;
     }
-    const auto open =
-        std::count_if(values.begin(), values.end(), [&](double v) { return std::abs(v) > grda.threshold; });
     log::info("kept {} of {} numbers of embeddings; {}", open, values.size(), grda_text(grda));
     found.grda.push_back(grda);
-    std::vector<FieldWidths> out;
     for (const auto& g : gates) {
-      out.push_back(widths_of(g, found.interactions));
-      for (const auto& [field, width] : out.back().widths) found.widths[table_name(g, field)] = width;
+      widths.push_back(widths_of(g, found.interactions));
+      for (const auto& [field, width] : widths.back().widths) found.widths[table_name(g, field)] = width;
     }
     const auto kept = std::any_of(found.interactions.begin(), found.interactions.end(), [](auto& i) { return i.kept; });
     INTERPLAY_CHECK(kept,
                     "search: no interaction is left with numbers to multiply after {} steps; make "
                     "search.dimension_c smaller than {}, or say how many to keep (search.keep_dimensions)",
                     searched.steps, o_.dimension_grda.c);
+  }
+
+  static bool is_read(const DimensionGates& g, const std::string& field, const std::vector<Interaction>& interactions) {
+    return std::any_of(interactions.begin(), interactions.end(), [&](const Interaction& i) {
+      return i.kept && int64_t(i.fields.size()) == g.order && i.function == g.function &&
+             std::find(i.fields.begin(), i.fields.end(), field) != i.fields.end();
+    });
+  }
+
+  static std::vector<std::string> names_of(const std::vector<DimensionGates>& gates) {
+    std::vector<std::string> names;
+    for (const auto& g : gates) {
+      for (const auto& field : g.fields) {
+        for (int64_t k = 0; k < g.gate.size(1); ++k) names.push_back(fmt::format("{} #{}", table_name(g, field), k));
+      }
+    }
+    return names;
+  }
+
+  static std::vector<Interaction> of_order(int64_t order, const std::vector<Interaction>& interactions) {
+    std::vector<Interaction> out;
+    for (const auto& i : interactions) {
+      if (int64_t(i.fields.size()) == order) out.push_back(i);
+    }
     return out;
   }
 
   static Config retrained(const SearchRun& run, const SearchFindings& found, const std::vector<FieldWidths>& widths) {
     Config experiment = run.experiment(), model = aim_model(run);
-    const auto most = model["embedding_dim"].as<int64_t>();
     model.set("gates", flag(true));
     model.set("dimension_gates", flag(false));
     model.set("interactions", listed(found.interactions));
+    set_narrow(model, run.schema(), widths);
+    experiment.set("model", model);
+    return experiment;
+  }
+
+  /// Lists the tables that are narrower than the model's embeddings.
+  static void set_narrow(Config& model, const Schema& schema, const std::vector<FieldWidths>& widths) {
+    const auto most = model["embedding_dim"].as<int64_t>();
     std::vector<Config> narrow;
     for (const auto& w : widths) {
       std::map<std::string, int64_t> by_table;  // as wide as the widest of the fields that read it
       for (const auto& [field, width] : w.widths) {
-        const Field& f = run.schema().field(field);
+        const Field& f = schema.field(field);
         if (!f.table.empty() && width > 0) by_table[f.table] = std::max(by_table[f.table], width);
       }
       std::map<int64_t, std::vector<Config>> by_width;
@@ -223,8 +276,6 @@ class Aim final : public Search {
       }
     }
     if (!narrow.empty()) model.set("narrow", Config::sequence(std::move(narrow)));
-    experiment.set("model", model);
-    return experiment;
   }
 
   static Config listed(const std::vector<Interaction>& interactions) {

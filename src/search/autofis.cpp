@@ -105,8 +105,9 @@ class Autofis final : public Search {
   }
 
   SearchStage search_stage(const SearchRun& run, const Config& gated) const {
-    SearchStage stage{
-        .name = "search", .experiment = with_grda(gated, o_.grda, o_.epochs), .read_gates = read_grda_gates};
+    SearchStage stage{.name = "search",
+                      .experiment = with_grda(gated, {{"gates", o_.grda}}, o_.epochs),
+                      .read_gates = read_grda_gates};
     if (o_.validation) {
       stage.started = [&run](Trainer& trainer) {
         trainer.take_turns({"gates"}, Dataset::open(run.data(), "valid").select(run.schema()));

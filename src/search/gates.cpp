@@ -106,16 +106,16 @@ GateCourse read_course(const fs::path& file) {
 GateReading read_grda_gates(Trainer& trainer) {
   std::vector<std::string> names;
   for (const auto& i : interactions_of(trainer.model())) names.push_back(interaction_name(i));
-  return read_named_gates(trainer, std::move(names));
+  return read_named_gates(trainer, "gates", std::move(names));
 }
 
-GateReading read_named_gates(Trainer& trainer, std::vector<std::string> names) {
+GateReading read_named_gates(Trainer& trainer, const std::string& of_group, std::vector<std::string> names) {
   GateReading now;
   now.names = std::move(names);
   const auto states = trainer.parameters().state();
   for (const auto& module : trainer.model().named_modules()) {
     const auto* const group = dynamic_cast<const nn::ParameterGroup*>(module.value().get());
-    if (!group || group->parameter_group() != "gates") continue;
+    if (!group || group->parameter_group() != of_group) continue;
     for (const auto& gate : module.value()->named_parameters(/*recurse=*/false)) {
       const GrdaState grda = grda_state(states.at(module.key() + "." + gate.key()));
       const auto v = (grda.steps > 0 ? grda.v : gate.value().detach().cpu()).contiguous();  // v begins with a step
@@ -163,19 +163,28 @@ std::string grda_text(const GrdaSummary& grda) {
                      grda.threshold);
 }
 
-Config with_grda(Config experiment, const GrdaOptions& options, int64_t epochs) {
+Config with_grda(const Config& experiment, const std::map<std::string, GrdaOptions>& groups, int64_t epochs) {
   const auto number = [](auto value) { return Config::scalar(fmt::format("{}", value)); };
-  experiment.set("train.epochs", number(epochs));
-  experiment.set("train.patience", number(0));
-  experiment.set("train.keep", Config::scalar("last", true));
-  Config grda;
-  grda.set("name", Config::scalar("grda", true));
-  grda.set("lr", number(options.lr));
-  grda.set("c", number(options.c));
-  grda.set("mu", number(options.mu));
-  grda.set("schedule", options.schedule);
-  experiment.set("optimizer.gates", grda);
-  return experiment;
+  Config out = experiment;
+  out.set("train.epochs", number(epochs));
+  out.set("train.patience", number(0));
+  out.set("train.keep", Config::scalar("last", true));
+  Config optimizer = experiment["optimizer"];
+  if (optimizer.is_map()) {
+    optimizer.erase("gates");
+    optimizer.erase("dimension_gates");
+    out.set("optimizer", optimizer);
+  }
+  for (const auto& [group, options] : groups) {
+    Config grda;
+    grda.set("name", Config::scalar("grda", true));
+    grda.set("lr", number(options.lr));
+    grda.set("c", number(options.c));
+    grda.set("mu", number(options.mu));
+    grda.set("schedule", options.schedule);
+    out.set("optimizer." + group, grda);
+  }
+  return out;
 }
 
 std::string interaction_name(const Interaction& interaction) {

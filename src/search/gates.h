@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -43,8 +44,8 @@ INTERPLAY_API GateCourse read_course(const std::filesystem::path& file);  ///< e
 
 /// The gates of every interaction of a model, which GRDA moves, in the order of interactions_of().
 GateReading read_grda_gates(Trainer& trainer);
-/// The parameters of group gates, all of which GRDA moves; `names` are those of their numbers, in the model's order.
-GateReading read_named_gates(Trainer& trainer, std::vector<std::string> names);
+/// The parameters of one group, all of which GRDA moves; `names` are those of their numbers, in the model's order.
+GateReading read_named_gates(Trainer& trainer, const std::string& of_group, std::vector<std::string> names);
 
 /// A share of `count` gates, at least one; 0 where the share is 0.
 INTERPLAY_API size_t wanted_gates(double share, size_t count);
@@ -82,9 +83,9 @@ INTERPLAY_API GrdaSummary closing_grda(const StageResult& stage, const GrdaOptio
 INTERPLAY_API std::string grda_text(
     const GrdaSummary& grda);  ///< `GRDA with c 0.01 (searched with 0.0005), mu 0.8, threshold 0.6`
 
-/// The experiment of a search stage: so many epochs, GRDA moves the gates, and the last weights count, so that nothing
-/// stops early.
-Config with_grda(Config experiment, const GrdaOptions& options, int64_t epochs);
+/// The experiment of a search stage: so many epochs, by GRDA what `groups` name, and the last weights count, so that
+/// nothing stops early. Optimizers that the experiment has for gates are those of re-training.
+Config with_grda(const Config& experiment, const std::map<std::string, GrdaOptions>& groups, int64_t epochs);
 
 std::string interaction_name(const Interaction& interaction);  ///< `site_id x app_id`, `site_id x app_id (kernel)`
 

@@ -18,7 +18,7 @@ namespace interplay {
 namespace {
 
 constexpr const char* kManifest = "manifest.json";
-constexpr const char* kGates = "gates.jsonl";
+constexpr const char *kGates = "gates.jsonl", *kDimensionGates = "dimension_gates.jsonl";
 constexpr int64_t kReadings = 100;  // of the gates in a stage: as many points as a curve can show
 
 /// Refuses a directory that cannot be begun or gone on with, before anything in it is touched.
@@ -69,13 +69,15 @@ struct SearchRun::State {
     const auto json = search_json(search, options.data.string(), findings, stages);
     std::vector<StageCourse> courses;
     for (const auto& s : stages) {
-      auto course = read_course(options.out / s.directory / kGates);
-      if (course.names.empty() || course.thresholds.empty()) continue;
-      double threshold = course.thresholds.back();
-      for (const auto& g : findings.grda) {
-        if (g.stage == s.name) threshold = g.threshold;
+      for (const std::string gates : {"interactions", "dimensions"}) {
+        auto course = read_course(options.out / s.directory / (gates == "interactions" ? kGates : kDimensionGates));
+        if (course.names.empty() || course.thresholds.empty()) continue;
+        double threshold = course.thresholds.back();
+        for (const auto& g : findings.grda) {
+          if (g.stage == s.name && g.gates == gates) threshold = g.threshold;
+        }
+        courses.push_back({s.name, gates, std::move(course), threshold});
       }
-      courses.push_back({s.name, std::move(course), threshold});
     }
     Config retrain = findings.retrain;
     retrain.erase("threads");  // of the machine, not of what was found
@@ -112,18 +114,21 @@ StageResult SearchRun::stage(const SearchStage& stage) {
       return t;
     }();
     const int64_t steps = train.epochs * ((s.train_rows + train.batch_size - 1) / train.batch_size);
-    GateLog gates(out / kGates, steps / kReadings, stage.read_gates);
+    std::vector<GateLog> logs;
+    if (stage.read_gates) logs.emplace_back(out / kGates, steps / kReadings, stage.read_gates);
+    if (stage.read_dimension_gates)
+      logs.emplace_back(out / kDimensionGates, steps / kReadings, stage.read_dimension_gates);
     run.started = [&](Trainer& trainer) {
       if (stage.started) stage.started(trainer);
-      if (stage.read_gates) {
-        gates.started(trainer);
-        trainer.on_step([&](int64_t step, double) { gates.stepped(trainer, step); });
-      }
+      for (auto& log : logs) log.started(trainer);
+      trainer.on_step([&](int64_t step, double) {
+        for (auto& log : logs) log.stepped(trainer, step);
+      });
       if (s.options.started) s.options.started(trainer);
     };
     run.finished = [&](Trainer& trainer) {
       if (s.options.finished) s.options.finished(trainer);
-      if (stage.read_gates) gates.finished(trainer);
+      for (auto& log : logs) log.finished(trainer);
       if (stage.finished) stage.finished(trainer);
     };
     train_run(stage.experiment, run);

@@ -99,8 +99,13 @@ Json to_json(const StageCourse& s) {
     for (const size_t g : gates) line.push_back(short_number(reading[g]));
     values.push_back(std::move(line));
   }
-  return {{"stage", s.stage},           {"gates", course.names.size()}, {"threshold", short_number(s.threshold)},
-          {"names", std::move(names)},  {"steps", course.steps},        {"thresholds", std::move(thresholds)},
+  return {{"stage", s.stage},
+          {"of", s.gates},
+          {"gates", course.names.size()},
+          {"threshold", short_number(s.threshold)},
+          {"names", std::move(names)},
+          {"steps", course.steps},
+          {"thresholds", std::move(thresholds)},
           {"values", std::move(values)}};
 }
 

@@ -19,7 +19,7 @@ INTERPLAY_API nlohmann::ordered_json search_json(const std::string& search, cons
 /// The course of the gates of one stage, and the threshold that decided which of them are kept: the last one, unless a
 /// share or a number was asked for.
 struct StageCourse {
-  std::string stage;
+  std::string stage, gates;  // as in GrdaSummary
   GateCourse course;
   double threshold = 0;
 };

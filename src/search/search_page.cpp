@@ -50,7 +50,7 @@ function shares() {
   make(page, 'h2', {}, 'What is kept');
   const c = make(page, 'div', {class: 'card'});
   for (const g of run.grda) {
-    make(c, 'p', {class: 'note'}, `Stage ${g.stage}: GRDA with c ${short(g.c)}, mu ${short(g.mu)}, learning rate ${short(g.lr)}; its threshold after ${group(g.steps)} steps: ${short(g.threshold)}.` +
+    make(c, 'p', {class: 'note'}, `Stage ${g.stage}, gates of ${g.gates}: GRDA with c ${short(g.c)}, mu ${short(g.mu)}, learning rate ${short(g.lr)}; its threshold after ${group(g.steps)} steps: ${short(g.threshold)}.` +
          (g.c === g.searched_c ? '' : ` The stage ran with c ${short(g.searched_c)}; this c would have kept the share or number that was asked for.`));
   }
   if (run.grda.length) make(c, 'p', {class: 'note'}, 'An interaction is kept where what its gate has accumulated, of either sign, is beyond the threshold.');
@@ -145,10 +145,10 @@ function course(c, stage) {
 function courses() {
   for (const stage of run.courses) {
     if (stage.values.length < 2) continue;
-    make(page, 'h2', {}, `Gates over the steps of stage ${stage.stage}`);
+    make(page, 'h2', {}, `Gates of ${stage.of} over the steps of stage ${stage.stage}`);
     const c = card(page, '', (stage.names.length < stage.gates ? `${group(stage.names.length)} of ${group(stage.gates)} gates: the largest, and some of the others. ` : '') +
                    (stage.threshold > 0
-                     ? 'What GRDA has accumulated for each gate. The gate itself is the part beyond the dashed threshold, which grows with the steps: a curve that ends within it is closed, and its interaction is left out.' +
+                     ? 'What GRDA has accumulated for each gate. The gate itself is the part beyond the dashed threshold, which grows with the steps: a curve that ends within it is closed, and its ' + (stage.of === 'dimensions' ? 'number' : 'interaction') + ' is left out.' +
                        (Math.abs(stage.threshold - stage.thresholds[stage.thresholds.length - 1]) > 1e-3 * stage.threshold
                          ? ' It is drawn as chosen by the share or number to keep, not as the gates were trained.' : '')
                      : 'The gates as they were trained.'));

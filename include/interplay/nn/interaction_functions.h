@@ -14,6 +14,13 @@ namespace interplay::nn {
 /// inner, vector_kernel, number_kernel, outer
 INTERPLAY_API std::vector<std::string> interaction_functions();
 
+struct KernelOptions {
+  double start = 1;  ///< kernels of vectors and numbers start from N(start, 0.001^2), at 1 as inner
+  /// z has variance 1 where the numbers of the vectors are independent of variance 1: sums are divided by sqrt(K), and
+  /// kernels read as of root mean square 1 (those of outer: of length 1), so that none takes over what a gate says.
+  bool unit = false;
+};
+
 /// One of the four interaction functions of AIM (Zhu et al. 2021, arXiv:2111.03318) for P sets of one order. With
 /// h_p = the product of the vectors of set p, element by element:
 ///
@@ -26,18 +33,23 @@ INTERPLAY_API std::vector<std::string> interaction_functions();
 /// outer is the kernel product of rank one, its kernel shared by all sets. Throws Error on another name.
 class INTERPLAY_API InteractionFunctionImpl : public torch::nn::Module {
  public:
-  /// Kernels of vectors and numbers start from N(kernel_start, 0.001^2), at 1 as inner; those of outer by Xavier.
-  InteractionFunctionImpl(std::string function, at::Tensor sets, int64_t width, double kernel_start = 1);
+  /// Kernels of outer start by Xavier.
+  InteractionFunctionImpl(std::string function, at::Tensor sets, int64_t width, const KernelOptions& options = {});
   at::Tensor forward(const FieldVectors& fields);  ///< f32 [B, F, K] -> z f32 [B, P]
   at::Tensor parts(const FieldVectors& fields);    ///< what z_p sums up: f32 [B, P, K]; outer: z itself, [B, P, 1]
+  double scale() const { return scale_; }          ///< of z: 1, or 1 / sqrt(K)
   const std::string& function() const { return function_; }
   const at::Tensor& sets() const { return sets_; }
   at::Tensor kernel;  ///< undefined for inner
 
  private:
-  at::Tensor projections(const FieldVectors& fields, int64_t m) const;  // <kernel_m, e> of the m-th fields: [B, P]
+  at::Tensor read_kernel() const;
+  at::Tensor outer(const FieldVectors& fields) const;
+  at::Tensor scaled(const at::Tensor& t) const { return scale_ == 1 ? t : t * scale_; }
   std::string function_;
   at::Tensor sets_;  // i64 [P, o]
+  bool unit_;
+  double scale_;
 };
 TORCH_MODULE(InteractionFunction);
 

@@ -28,7 +28,9 @@ struct SearchStage {
   std::string name = {};  ///< base, search, retrain, ...: part of its directory
   Config experiment = {};
   std::function<void(Trainer&)> started = {}, finished = {};  ///< as in RunOptions
-  std::function<GateReading(Trainer&)> read_gates = {};       ///< where given, their course is kept in gates.jsonl
+  /// Where given, the course of the gates of interactions is kept in gates.jsonl, that of the gates of dimensions in
+  /// dimension_gates.jsonl.
+  std::function<GateReading(Trainer&)> read_gates = {}, read_dimension_gates = {};
 };
 
 /// What a finished stage says of itself. It is read from its files, so that a resumed search says the same.

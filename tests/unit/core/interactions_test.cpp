@@ -145,6 +145,42 @@ TEST(FieldInteractions, RefuseListsThatMeanNothing) {
   EXPECT_THAT(error({{"site", "app"}, {"app", "site"}}), HasSubstr("[app, site] is listed twice"));
 }
 
+TEST(Aim, ProductsKeepTheScaleOfDimensionGatesWhereBothKindsAreSearched) {
+  const auto model =
+      make_model(Config::parse("{name: aim, embedding_dim: 4, init_std: 0.7, gates: true, dimension_gates: true, "
+                               "interactions: [[site, app]]}"),
+                 schema());
+  auto weights = model->named_parameters();
+  EXPECT_FALSE(model->named_buffers().contains("order2_inner.gates.running_mean"));
+  const auto product = [&](double gate) {  // those of site's numbers, app's staying where they are
+    const at::NoGradGuard no_grad;
+    weights["order2_inner.dimension_gates.gate"].narrow(0, 0, 4).fill_(gate);
+    return model->forward(rows()).logit;
+  };
+  const auto linear = product(0);
+  EXPECT_FALSE(at::allclose(product(1), linear, 1e-3, 1e-4));
+  EXPECT_TRUE(at::allclose(product(3) - linear, 3 * (product(1) - linear), 1e-4, 1e-5));  // a norm would keep it at 1
+}
+
+TEST(Aim, OrdersThatAreNotSearchedKeepTheirNormAndMoveWithAllElse) {
+  const auto model =
+      make_model(Config::parse("{name: aim, embedding_dim: 4, init_std: 0.7, gates: true, dimension_gates: true, "
+                               "searched_order: 3, interactions: [[site, app], [site, app, hour]]}"),
+                 schema());
+  EXPECT_TRUE(model->named_buffers().contains("order2_inner.gates.running_mean"));
+  const auto gates = dimension_gates_of(*model);
+  ASSERT_EQ(gates.size(), 1u);
+  EXPECT_EQ(gates[0].order, 3);
+  ParameterGroups parameters(*model, Config::parse("{gates: {name: grda, lr: 1, c: 1e6, mu: 0.8}, "
+                                                   "dimension_gates: {name: grda, lr: 1, c: 1e6, mu: 0.8}}"));
+  model->forward(rows()).logit.square().sum().backward();
+  parameters.step({});  // a threshold that closes every gate of the two groups
+  const auto list = interactions_of(*model);
+  EXPECT_TRUE(list[0].kept);
+  EXPECT_FALSE(list[1].kept);
+  EXPECT_EQ(dimension_gates_of(*model)[0].gate.count_nonzero().item<int64_t>(), 0);
+}
+
 class Searchable : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Searchable, GatesAreAGroupOfTheirOwn) {

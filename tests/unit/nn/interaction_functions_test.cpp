@@ -88,10 +88,32 @@ TEST(InteractionFunction, OuterMultipliesProjectionsByPlace) {
 
 TEST(InteractionFunction, KernelsStartNearTheInnerProduct) {
   for (const char* name : {"vector_kernel", "number_kernel"}) {
-    InteractionFunction as_inner(name, pairs(), 2), small(name, pairs(), 2, /*kernel_start=*/0);
+    InteractionFunction as_inner(name, pairs(), 2), small(name, pairs(), 2, KernelOptions{.start = 0});
     EXPECT_NEAR(as_inner->kernel.mean().item<double>(), 1, 0.01) << name;
     EXPECT_NEAR(small->kernel.mean().item<double>(), 0, 0.01) << name;
   }
+}
+
+TEST(InteractionFunction, OfUnitScaleHasVarianceOneWhateverItsKernel) {
+  at::manual_seed(4);
+  const int64_t width = 9, rows = 40000;
+  const FieldVectors e(at::randn({rows, 3, width}));
+  for (const auto& name : interaction_functions()) {
+    for (const int64_t order : {2, 3}) {
+      InteractionFunction function(name, all_sets(3, order), width, KernelOptions{.unit = true});
+      const at::NoGradGuard no_grad;
+      for (const double factor : {1., -7.}) {  // a kernel that grows says no more
+        if (function->kernel.defined()) function->kernel.normal_(3, 1).mul_(factor);
+        const auto z = function(e);
+        // the variance of the variance of products of o normal numbers is about 3^o / rows
+        EXPECT_TRUE(at::allclose(z.var(0), at::ones({z.size(1)}), 0, 5 * std::pow(3, order / 2.) / std::sqrt(rows)))
+            << name << " " << order << " " << z.var(0);
+        EXPECT_TRUE(at::allclose(function->parts(e).sum(2), z, 1e-4, 1e-4)) << name;
+      }
+    }
+  }
+  InteractionFunction inner("inner", pairs(), 2, KernelOptions{.unit = true});
+  EXPECT_TRUE(at::allclose(inner(vectors())[0], at::tensor({1.f, 12.f, 1.f}) / std::sqrt(2.)));
 }
 
 TEST(InteractionFunction, NamesThoseThereAre) {

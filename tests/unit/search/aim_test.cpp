@@ -69,18 +69,19 @@ std::vector<std::string> names(const std::vector<StageResult>& stages) {
   return out;
 }
 
+Interaction strongest(const SearchSummary& found, size_t order) {
+  const Interaction* best = nullptr;
+  for (const auto& i : found.findings.interactions) {
+    if (i.fields.size() == order && (!best || std::abs(i.gate) > std::abs(best->gate))) best = &i;
+  }
+  return *best;
+}
+
 TEST_F(AimSearch, FindsPlantedSetsStageByStageAndNarrowsTheirTables) {
   const auto found = run("orders: 3, functions: [inner, outer], epochs: 5, keep: 0.25, keep_dimensions: 0.3");
   EXPECT_THAT(names(found.stages), ElementsAre("base", "search-2", "search-3", "dimensions", "retrain"));
-  const auto strongest = [&](size_t order) {
-    const Interaction* best = nullptr;
-    for (const auto& i : found.findings.interactions) {
-      if (i.fields.size() == order && (!best || std::abs(i.gate) > std::abs(best->gate))) best = &i;
-    }
-    return best->fields;
-  };
-  EXPECT_THAT(strongest(2), ElementsAre("f0", "f1"));
-  EXPECT_THAT(strongest(3), ElementsAre("f1", "f2", "f3"));
+  EXPECT_THAT(strongest(found, 2).fields, ElementsAre("f0", "f1"));
+  EXPECT_THAT(strongest(found, 3).fields, ElementsAre("f1", "f2", "f3"));
   for (const char* field : {"f1", "f2", "f3"})
     EXPECT_LE(found.findings.widths.at(fmt::format("{} (order 3, inner)", field)), 3) << field;
   EXPECT_GT(found.stages.back().auc, found.stages.front().auc + 0.03);  // FM knows no triples
@@ -146,6 +147,42 @@ TEST_F(AimSearch, GatesHaveAScheduleOfTheirOwn) {
   // AIM's code: .75 after each fifth
   EXPECT_NEAR(last_threshold("{name: step, every: 13, factor: 0.75}", "fifths"),
               threshold_after(64, 5e-4, 0.8, [](int64_t t) { return 0.5 * std::pow(0.75, t / 13); }), 1e-7);
+}
+
+TEST_F(AimSearch, UnifiedItFindsSetsFunctionsAndWidthsInOneStageAnOrder) {
+  const auto found = run(
+      "orders: 3, unified: true, functions: [inner, outer], epochs: 5, keep: 0.25, keep_dimensions: 0.3, base: false");
+  EXPECT_THAT(names(found.stages), ElementsAre("search-2", "search-3", "retrain"));
+  const Interaction pair = strongest(found, 2), triple = strongest(found, 3);
+  EXPECT_THAT(pair.fields, ElementsAre("f0", "f1"));
+  EXPECT_EQ(pair.function, "inner");
+  EXPECT_THAT(triple.fields, ElementsAre("f1", "f2", "f3"));
+  EXPECT_EQ(triple.function, "inner");
+  for (const char* table : {"f0 (order 2, inner)", "f1 (order 2, inner)", "f1 (order 3, inner)", "f2 (order 3, inner)",
+                            "f3 (order 3, inner)"}) {
+    EXPECT_GE(found.findings.widths.at(table), 1) << table;
+    EXPECT_LE(found.findings.widths.at(table), 5) << table;  // two are planted, eight are searched
+  }
+  EXPECT_LT(found.stages.back().bytes, found.stages.front().bytes);
+  const Json json = Json::parse(read_file(folder_ / "out/search.json"));
+  EXPECT_EQ(json["widths"].size(), found.findings.widths.size());
+  EXPECT_EQ(json["grda"].size(), 4u);  // two kinds of gates at two orders
+
+  RunOptions again;
+  again.data = folder_ / "data", again.out = folder_ / "again";
+  train_run(Config::load(folder_ / "out/retrain.yaml"), again);
+  const std::string weights = read_file(folder_ / "again/model.safetensors");
+  EXPECT_EQ(weights, read_file(folder_ / "out" / found.stages.back().directory / "model.safetensors"));
+}
+
+TEST_F(AimSearch, UnifiedWithPairsAloneItIsOneSearch) {
+  const auto found = run(
+      "orders: 2, unified: true, functions: [inner, outer], keep: 0.15, keep_dimensions: 0.3, base: false, retrain: "
+      "false");
+  EXPECT_THAT(names(found.stages), ElementsAre("search-2"));
+  EXPECT_FALSE(found.findings.widths.empty());
+  EXPECT_THAT(config_error([&] { run("unified: true, dimensions: false"); }),
+              HasSubstr("search.unified: searches widths too"));
 }
 
 TEST_F(AimSearch, SaysHowToKeepMoreWhereEveryGateCloses) {

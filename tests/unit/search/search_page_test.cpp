@@ -28,7 +28,7 @@ SearchFindings findings() {
 std::string page() {
   const StageResult base{.name = "base", .directory = "stages/1-base", .split = "test", .auc = 0.75, .parameters = 90};
   const StageCourse course{
-      "search", {{"city x hour", "city x app"}, {0, 10}, {0, 0.25}, {{0.6, 0.6}, {0.7, -0.1}}}, 0.5};
+      "search", "interactions", {{"city x hour", "city x app"}, {0, 10}, {0, 0.25}, {{0.6, 0.6}, {0.7, -0.1}}}, 0.5};
   return search_html(search_json("autofis", "prepared/toys", findings(), {base}), kConfig, {course});
 }
 
@@ -46,6 +46,7 @@ TEST(SearchPage, CarriesWhatSearchJsonHoldsAndTheCoursesOfTheGates) {
       "steps": 10, "threshold": 0.25, "searched_c": 0.0005}])"));
   const Json& course = data["courses"][0];
   EXPECT_EQ(course["stage"], "search");
+  EXPECT_EQ(course["of"], "interactions");
   EXPECT_EQ(course["gates"], 2);
   EXPECT_EQ(course["names"], Json({"city x hour", "city x app"}));
   EXPECT_EQ(course["steps"], Json({0, 10}));
@@ -58,8 +59,8 @@ TEST(SearchPage, DrawsTheLargestOfManyGatesAndSomeOfTheOthers) {
   GateCourse course;
   course.steps = {5}, course.thresholds = {0.1}, course.values.emplace_back();
   for (int i = 0; i < 1000; ++i) course.names.push_back(std::to_string(i)), course.values[0].push_back(i * -0.001);
-  const Json drawn = data_of(
-      search_html(search_json("autofis", "x", findings(), {}), kConfig, {{"search", course, 0.1}}))["courses"][0];
+  const Json drawn = data_of(search_html(search_json("autofis", "x", findings(), {}), kConfig,
+                                         {{"search", "interactions", course, 0.1}}))["courses"][0];
   EXPECT_EQ(drawn["gates"], 1000);
   ASSERT_EQ(drawn["names"].size(), 400u);
   ASSERT_EQ(drawn["values"][0].size(), 400u);
