@@ -1,4 +1,5 @@
-// The settings of AutoFIS's authors, for data sets that are not here: 200 steps on made-up rows of their shape.
+// The settings of AutoFIS's and AIM's authors, for data sets that are not here: 200 steps on made-up rows of their
+// shape.
 #include <fstream>
 
 #include <gtest/gtest.h>
@@ -23,7 +24,8 @@ constexpr int64_t kRows = 2000, kSteps = 200;
 struct DataSet {
   std::string file;                 // its data.yaml, below configs/
   std::vector<std::string> header;  // of its files
-  std::string experiments;          // how the names of its experiments begin
+  std::string experiments;          // how the names of its AutoFIS experiments begin
+  std::string aim;                  // the AIM experiment
   size_t fields;
 };
 
@@ -34,11 +36,12 @@ DataSet avazu() {
            "C14",        "C15",          "C16",        "C17",       "C18",          "C19",           "C20",
            "C21",        "mday",         "hour",       "wday"},
           "avazu/auto",
+          "avazu/aim.yaml",
           24};
 }
 
 DataSet criteo_x2() {
-  DataSet out{"criteo/x2.yaml", {"label"}, "criteo/x2_auto", 39};
+  DataSet out{"criteo/x2.yaml", {"label"}, "criteo/x2_auto", "criteo/x2_aim.yaml", 39};
   for (int i = 0; i < 13; ++i) out.header.push_back(fmt::format("num_{}", i));
   for (int i = 0; i < 26; ++i) out.header.push_back(fmt::format("cat_{}", i));
   return out;
@@ -71,36 +74,58 @@ class AuthorsSettings : public ::testing::TestWithParam<DataSet> {
     log::set_level(log::Level::error);
   }
   ~AuthorsSettings() override { log::set_level(log::Level::info); }
-};
 
-TEST_P(AuthorsSettings, RunOnRowsOfThatShape) {
-  const DataSet set = GetParam();
-  const testing::TempDir folder;
-  fs::create_directories(folder / "raw");
-  write_rows(folder / "raw/train.csv", set, 1, kRows);
-  write_rows(folder / "raw/test.csv", set, 2, 200);
-  Config data = Config::load(kConfigs / set.file);
-  data.set("root", Config::scalar((folder / "raw").string(), true));
-  prepare(data, folder / "data");
-  ASSERT_EQ(Schema::load(folder / "data/schema.yaml").fields().size(), set.fields);
-  const auto names = experiments_of(set);
-  ASSERT_EQ(names.size(), 4u);
-  for (const auto& name : names) {
+  void SetUp() override {
+    const DataSet& set = GetParam();
+    fs::create_directories(folder_ / "raw");
+    write_rows(folder_ / "raw/train.csv", set, 1, kRows);
+    write_rows(folder_ / "raw/test.csv", set, 2, 200);
+    Config data = Config::load(kConfigs / set.file);
+    data.set("root", Config::scalar((folder_ / "raw").string(), true));
+    prepare(data, folder_ / "data");
+    ASSERT_EQ(Schema::load(folder_ / "data/schema.yaml").fields().size(), set.fields);
+  }
+  SearchSummary search(const std::string& name, const std::vector<std::string>& changes) const {
     Config experiment = Config::load(kConfigs / name);
     EXPECT_EQ(experiment["train"]["batch_size"].as<int64_t>(), 2000) << name;
-    for (const char* change : {"train.batch_size=10", "search.base=false", "search.keep=0.5", "threads=1"})
+    for (const char* change : {"train.batch_size=10", "search.base=false", "threads=1"})
       experiment.set(std::string(change));
-    const fs::path out = folder / fs::path(name).stem();
-    const SearchSummary s = search_run(experiment, {.data = folder / "data", .out = out});
-    ASSERT_EQ(s.stages.size(), 2u) << name;
+    for (const auto& change : changes) experiment.set(change);
+    const SearchSummary s = search_run(experiment, {.data = folder_ / "data", .out = folder_ / fs::path(name).stem()});
     for (const auto& stage : s.stages) {
       EXPECT_EQ(stage.steps, kSteps) << name;
       EXPECT_TRUE(std::isfinite(stage.logloss)) << name;
     }
+    return s;
+  }
+
+  testing::TempDir folder_;
+};
+
+TEST_P(AuthorsSettings, OfAutofisRunOnRowsOfThatShape) {
+  const DataSet& set = GetParam();
+  const auto names = experiments_of(set);
+  ASSERT_EQ(names.size(), 4u);
+  for (const auto& name : names) {
+    const SearchSummary s = search(name, {"search.keep=0.5"});
+    ASSERT_EQ(s.stages.size(), 2u) << name;
     const int64_t f = int64_t(set.fields), pairs = f * (f - 1) / 2, triples = pairs * (f - 2) / 3;
     const bool third = name.find("3rd") != std::string::npos;
     EXPECT_EQ(int64_t(s.findings.interactions.size()), pairs + (third ? triples : 0)) << name;
   }
+}
+
+/// The first of its stages: all of them, with layers of that width, take minutes.
+TEST_P(AuthorsSettings, OfAimRunOnRowsOfThatShape) {
+  const SearchSummary s =
+      search(GetParam().aim, {"search.keep=0.5", "search.orders=2", "search.dimensions=false", "search.retrain=false"});
+  std::vector<std::string> stages;
+  for (const auto& stage : s.stages) stages.push_back(stage.name);
+  EXPECT_EQ(stages, (std::vector<std::string>{"search-2"}));
+  const auto pairs = std::count_if(s.findings.interactions.begin(), s.findings.interactions.end(),
+                                   [](const auto& i) { return i.fields.size() == 2; });
+  const int64_t f = int64_t(GetParam().fields);
+  EXPECT_EQ(pairs, 4 * f * (f - 1) / 2);  // under four functions
 }
 
 INSTANTIATE_TEST_SUITE_P(Authors, AuthorsSettings, ::testing::Values(avazu(), criteo_x2()),
