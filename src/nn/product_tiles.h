@@ -5,6 +5,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <interplay/base/error.h>
+
 namespace interplay::nn {
 
 /// What computes products of field vectors, sixteen batch rows side by side: element w of these rows is one vector of a
@@ -12,7 +14,7 @@ namespace interplay::nn {
 
 /// A list of sets as groups of neighbours that share all fields but their last; the product of those they share is
 /// computed once a group. Groups end where blocks of sets do: what a block needs stays in the first-level cache.
-struct SetList {
+struct INTERPLAY_API SetList {
   static constexpr int64_t kBlock = 256;
   struct Group {
     std::array<int32_t, 3> shared;  // order - 1 fields
@@ -51,30 +53,30 @@ struct Flow {
 
 /// Products as a pass left them, tile by tile, for those that follow: [tiles, P, 16]. Made where they take less time to
 /// read than to compute again, else empty.
-struct KeptProducts {
+struct INTERPLAY_API KeptProducts {
   static KeptProducts of(const ProductInput& x, const SetList& sets);
   bool empty() const { return !z.defined(); }
   at::Tensor z;
 };
 
 /// z [B, P], scaled unless nullptr
-void products(const ProductInput& x, const SetList& sets, const Scaling* scaling, float* z,
-              const KeptProducts& kept = {});
+INTERPLAY_API void products(const ProductInput& x, const SetList& sets, const Scaling* scaling, float* z,
+                            const KeptProducts& kept = {});
 /// Sum over p of what is scaled: [B]
-void product_sums(const ProductInput& x, const SetList& sets, const Scaling& scaling, float* out,
-                  const KeptProducts& kept = {});
+INTERPLAY_API void product_sums(const ProductInput& x, const SetList& sets, const Scaling& scaling, float* out,
+                                const KeptProducts& kept = {});
 /// Mean and biased variance of each product over the batch: [P] each. Fills `keep`, unless it is empty.
-void product_statistics(const ProductInput& x, const SetList& sets, float* mean, float* variance,
-                        const KeptProducts& keep = {});
+INTERPLAY_API void product_statistics(const ProductInput& x, const SetList& sets, float* mean, float* variance,
+                                      const KeptProducts& keep = {});
 /// Sums over b of d and of d (z - mean): [P] each.
-void flow_statistics(const ProductInput& x, const SetList& sets, const float* mean, const Flow& flow, float* sums,
-                     float* dots, const KeptProducts& kept = {});
+INTERPLAY_API void flow_statistics(const ProductInput& x, const SetList& sets, const float* mean, const Flow& flow,
+                                   float* sums, float* dots, const KeptProducts& kept = {});
 /// d_e [B, F, K], written whole, where d_z_bp = d_bp
-void product_gradients(const ProductInput& x, const SetList& sets, const float* d, float* d_e);
+INTERPLAY_API void product_gradients(const ProductInput& x, const SetList& sets, const float* d, float* d_e);
 /// The same where d_z_bp = scale_p (d - centre_p - (z_bp - mean_p) slope_p); centre, slope nullptr: all zero. `kept`
 /// holds the products of a longer list, in which set p is place[p].
-void scaled_gradients(const ProductInput& x, const SetList& sets, const Scaling& scaling, const float* centre,
-                      const float* slope, const Flow& flow, float* d_e, const KeptProducts& kept = {},
-                      const int64_t* place = nullptr);
+INTERPLAY_API void scaled_gradients(const ProductInput& x, const SetList& sets, const Scaling& scaling,
+                                    const float* centre, const float* slope, const Flow& flow, float* d_e,
+                                    const KeptProducts& kept = {}, const int64_t* place = nullptr);
 
 }  // namespace interplay::nn
