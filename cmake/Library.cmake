@@ -7,6 +7,8 @@ file(GLOB_RECURSE tensor_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/nn/
      ${PROJECT_SOURCE_DIR}/src/core/*.cpp ${PROJECT_SOURCE_DIR}/src/train/*.cpp ${PROJECT_SOURCE_DIR}/src/serve/*.cpp
      ${PROJECT_SOURCE_DIR}/src/search/*.cpp
      ${PROJECT_SOURCE_DIR}/src/bench/*.cpp)
+file(GLOB lm_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/lm/*.cpp)
+file(GLOB tensor_lm_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/lm/tensor/*.cpp)
 file(GLOB model_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.cpp)
 
 add_library(interplay_flags INTERFACE)
@@ -21,6 +23,11 @@ add_library(interplay_data OBJECT ${base_sources} ${prepare_sources})
 target_include_directories(interplay_data PRIVATE ${PROJECT_SOURCE_DIR}/src ${XXHASH_INCLUDE})
 target_link_libraries(interplay_data PUBLIC interplay_flags interplay_arrow fmt::fmt spdlog::spdlog yaml-cpp
                       nlohmann_json::nlohmann_json Threads::Threads)
+
+# language models without tensors: files and text
+add_library(interplay_lm_text OBJECT ${lm_sources})
+target_include_directories(interplay_lm_text PRIVATE ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(interplay_lm_text PUBLIC interplay_flags fmt::fmt)
 
 if(INTERPLAY_SANITIZE)
   return()
@@ -51,3 +58,10 @@ foreach(file ${INTERPLAY_TORCH_LIBRARIES} ${INTERPLAY_FMT_SONAME})
 endforeach()
 target_link_options(interplay INTERFACE $<INSTALL_INTERFACE:-Wl,--allow-shlib-undefined>)
 set_target_properties(interplay PROPERTIES INSTALL_RPATH "$ORIGIN")
+
+# Language models, a second library: whoever links the first carries none of it.
+add_library(interplay_lm SHARED $<TARGET_OBJECTS:interplay_lm_text> ${tensor_lm_sources})
+add_library(Interplay::lm ALIAS interplay_lm)
+target_include_directories(interplay_lm PRIVATE ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(interplay_lm PUBLIC interplay PRIVATE $<BUILD_INTERFACE:interplay_flags>)
+set_target_properties(interplay_lm PROPERTIES EXPORT_NAME lm INSTALL_RPATH "$ORIGIN")
