@@ -71,6 +71,11 @@ class Autofis final : public Search {
       Config model = model_of(base);
       model.erase("gates");
       base.set("model", model);
+      if (base.has("optimizer") && base["optimizer"].has("gates")) {  // a group that the base model does not have
+        Config optimizer = base["optimizer"];
+        optimizer.erase("gates");
+        base.set("optimizer", optimizer);
+      }
       run.stage({.name = "base", .experiment = base});
     }
     const StageResult searched = run.stage(search_stage(run, gated));

@@ -116,6 +116,17 @@ TEST_F(SearchTest, KeepsARunAStageAndWhatWasFound) {
   Manifest::load(out()).check(out(), /*contents=*/true);
 }
 
+TEST_F(SearchTest, TheBaseOfAutoFisHasNoGatesForAnOptimizerToMove) {
+  Config config = experiment("{name: autofis, keep: 0.5}");
+  config.set("model", Config::parse("{name: fm, embedding_dim: 4}"));
+  config.set("optimizer", Config::parse("{gates: {name: adam, lr: 1e-2}}"));
+  const SearchSummary s = search_run(config, {.data = folder_ / "data", .out = out()});
+  ASSERT_EQ(s.stages.size(), 3u);
+  EXPECT_FALSE(Config::load(out() / s.stages[0].directory / "config.yaml")["optimizer"].has("gates"));
+  EXPECT_EQ(Config::load(out() / s.stages[2].directory / "config.yaml")["optimizer"]["gates"]["name"].as<std::string>(),
+            "adam");
+}
+
 TEST_F(SearchTest, ReadsGatesBeforeTheFirstStepAndAfterEach) {
   search();
   const GateCourse course = read_course(out() / "stages/1-first/gates.jsonl");
