@@ -1,7 +1,5 @@
 // SIM (Qi et al. 2020, "Search-based User Interest Modeling with Lifelong Sequential Behavior Data for Click-Through
 // Rate Prediction", arXiv:2006.05639), soft search.
-#include <cmath>
-
 #include <ATen/ATen.h>
 
 #include <interplay/model.h>
@@ -35,9 +33,11 @@ class Sim final : public interplay::Model {
       mlp.visit(field);
       field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
-    void check() const {
-      INTERPLAY_CHECK(attention_dim % heads == 0, "model.attention_dim: {} is no multiple of model.heads, {}",
-                      attention_dim, heads);
+    void check(const interplay::Config& config) const {
+      if (attention_dim % heads != 0) {
+        config["attention_dim"].fail(
+            fmt::format("{} numbers do not divide into {} heads; take a multiple of `heads`", attention_dim, heads));
+      }
     }
   };
 
