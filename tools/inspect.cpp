@@ -55,7 +55,7 @@ void inspect_run(const fs::path& directory) {
   if (!bundle.finished()) return;
   const std::string against = Scorer::load(directory).fallback_reason();
   fmt::print("\nscores {}\n", against.empty() ? "compiled: requests and small batches run without LibTorch"
-                                               : "through LibTorch at every size: " + against);
+                                              : "through LibTorch at every size: " + against);
 }
 
 void inspect_search(const fs::path& directory) {
