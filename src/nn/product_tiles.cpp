@@ -23,12 +23,10 @@ SetList::SetList(const at::Tensor& sets) : order(sets.size(1)) {
   for (int64_t p = 0; p < count; ++p, set += order) {
     if (p % kBlock == 0) block_groups.push_back(int32_t(groups.size()));
     if (p % kBlock == 0 || !std::equal(set, set + shared, groups.back().shared.begin())) {
-      groups.push_back({{}, int32_t(p), 0, true});
+      groups.push_back({{}, int32_t(p), 0});
       std::copy_n(set, shared, groups.back().shared.begin());
     }
-    auto& group = groups.back();
-    group.is_run = group.is_run && (p == group.begin || set[shared] == last.back() + 1);
-    group.end = int32_t(p + 1);
+    groups.back().end = int32_t(p + 1);
     last.push_back(int32_t(set[shared]));
   }
   block_groups.push_back(int32_t(groups.size()));
@@ -182,10 +180,6 @@ INTERPLAY_INLINE void block_products(const SetList& sets, int64_t block, const F
   }
 }
 
-/// Numbers of each field that gradients are spread over at a time. A tile of all, and their gradients beside it, are
-/// larger than the first-level cache, and each set reads and writes two fields of both.
-constexpr int64_t kStrip = 4;
-
 /// d_h += sum of g e, d of the last fields += g h
 template <int kSets>
 INTERPLAY_INLINE void spread(const Floats* h, Floats* d_h, const Floats* e, Floats* d, const int32_t* last,
@@ -211,25 +205,6 @@ INTERPLAY_INLINE void spread(const Floats* h, Floats* d_h, const Floats* e, Floa
   }
 }
 
-/// The same for fields that follow one another, kWidth numbers each.
-template <int kWidth>
-INTERPLAY_INLINE void spread_run(const Floats* h, Floats* d_h, const Floats* e, Floats* d, int64_t count,
-                                 const Floats* g) {
-  Floats a[kWidth], sum[kWidth];
-#pragma GCC unroll 8
-  for (int k = 0; k < kWidth; ++k) a[k] = h[k], sum[k] = d_h[k];
-  for (int64_t i = 0; i < count; ++i, e += kWidth, d += kWidth) {
-    const Floats own = g[i];
-#pragma GCC unroll 8
-    for (int k = 0; k < kWidth; ++k) {
-      sum[k] += own * e[k];
-      d[k] += own * a[k];
-    }
-  }
-#pragma GCC unroll 8
-  for (int k = 0; k < kWidth; ++k) d_h[k] = sum[k];
-}
-
 /// d [W] += the gradients that g [sets of the block] leaves; h [2 K] is scratch
 INTERPLAY_INLINE void block_gradients(const SetList& sets, int64_t block, const Floats* e, int64_t width, Floats* h,
                                       const Floats* g, Floats* d) {
@@ -241,11 +216,6 @@ INTERPLAY_INLINE void block_gradients(const SetList& sets, int64_t block, const 
     for (int64_t k = 0; k < width; ++k) d_h[k] = Floats{};
     int64_t p = group.begin;
     const int32_t* const last = sets.last.data();
-    if (group.is_run && width == kStrip) {
-      const int64_t at = last[p] * width;
-      spread_run<kStrip>(product, d_h, e + at, d + at, group.end - p, g + p - first);
-      p = group.end;
-    }
     for (; p + 8 <= group.end; p += 8) spread<8>(product, d_h, e, d, last + p, width, g + p - first);
     for (; p + 4 <= group.end; p += 4) spread<4>(product, d_h, e, d, last + p, width, g + p - first);
     for (; p < group.end; ++p) spread<1>(product, d_h, e, d, last + p, width, g + p - first);
@@ -406,33 +376,15 @@ INTERPLAY_CLONES void flow_statistics_of(const ProductInput& x, const SetList& s
   }
 }
 
-/// Between a tile [F, K, 16] and its strips, one behind the other: [F, kStrip or less, 16] each.
-template <bool kToStrips>
-INTERPLAY_INLINE void move_strips(Floats* tile, Floats* strips, int64_t fields, int64_t width) {
-  for (int64_t k = 0; k < width; k += kStrip) {
-    const int64_t numbers = std::min(kStrip, width - k);
-    for (int64_t f = 0; f < fields; ++f, strips += numbers) {
-      for (int64_t i = 0; i < numbers; ++i) {
-        if (kToStrips) {
-          strips[i] = tile[f * width + k + i];
-        } else {
-          tile[f * width + k + i] = strips[i];
-        }
-      }
-    }
-  }
-}
-
 /// With kSlope: from the batch's statistics, which need each product once more.
 template <bool kSlope>
 INTERPLAY_INLINE void scaled_gradients_loop(const ProductInput& x, const SetList& sets, Rows rows, const Scaling& by,
                                             const float* centre, const float* slope, const Flow& flow, float* d_e,
                                             const Floats* kept, const int64_t* place, int64_t places) {
-  Floats *const e = room(0, 2 * x.flat()), *const h = room(1, 2 * x.width), *const z = room(2, kBlock);
-  Floats *const d = room(3, x.flat()), *const g = room(4, kBlock), *const strips = e + x.flat();
+  Floats *const e = room(0, x.flat()), *const h = room(1, 2 * x.width), *const z = room(2, kBlock);
+  Floats *const d = room(3, x.flat()), *const g = room(4, kBlock);
   for (int64_t t = 0; t < rows.tiles(); ++t) {
     load_tile(x, rows, t, e);
-    move_strips<true>(e, strips, x.fields, x.width);
     std::fill_n(d, x.flat(), Floats{});
     const Floats own = flow_of(flow, rows, t);
     for (int64_t b = 0; b < sets.blocks(); ++b) {
@@ -452,13 +404,9 @@ INTERPLAY_INLINE void scaled_gradients_loop(const ProductInput& x, const SetList
         if (kSlope) v -= centre[first + p] + (z[p] - by.mean[first + p]) * slope[first + p];
         g[p] = by.scale[first + p] * v;
       }
-      for (int64_t k = 0; k < x.width; k += kStrip) {
-        const int64_t at = k * x.fields;
-        block_gradients(sets, b, strips + at, std::min(kStrip, x.width - k), h, g, d + at);
-      }
+      block_gradients(sets, b, e, x.width, h, g, d);
     }
-    move_strips<false>(e, d, x.fields, x.width);
-    from_tile(e, x.flat(), d_e + rows.first(t) * x.flat(), x.flat(), rows.count(t));
+    from_tile(d, x.flat(), d_e + rows.first(t) * x.flat(), x.flat(), rows.count(t));
   }
 }
 

@@ -19,7 +19,6 @@ struct INTERPLAY_API SetList {
   struct Group {
     std::array<int32_t, 3> shared;  // order - 1 fields
     int32_t begin, end;             // sets
-    bool is_run;                    // whose last fields follow one another
   };
   explicit SetList(const at::Tensor& sets);  ///< i64 [P, o], checked
   int64_t size() const { return int64_t(last.size()); }
