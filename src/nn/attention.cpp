@@ -22,11 +22,22 @@ at::Tensor pool(const SequenceVectors& s, const std::string& how) {
   return sum / count.clamp_min(1e-12).unsqueeze(1);
 }
 
+namespace {
+
+/// Where entries lie in a table [B, L] of padded rows.
+struct PaddedPlaces {
+  explicit PaddedPlaces(const SequenceVectors& s)
+      : longest(s.offsets.diff().max().item<int64_t>()),
+        index(s.row * longest + at::arange(s.row.size(0), s.row.options()) - s.offsets.index_select(0, s.row)) {}
+  int64_t longest;   // L
+  at::Tensor index;  // i64 [N], into [B L]
+};
+
+}  // namespace
+
 at::Tensor segment_softmax(const at::Tensor& scores, const SequenceVectors& s) {
   if (scores.numel() == 0) return scores;
-  const int64_t longest = s.offsets.diff().max().item<int64_t>();
-  const auto place = at::arange(scores.size(0), s.row.options()) - s.offsets.index_select(0, s.row);
-  const auto index = s.row * longest + place;  // into [B, L]
+  const auto [longest, index] = PaddedPlaces(s);
   const auto masked = s.valid.defined() ? scores.masked_fill(~s.valid, -1e30) : scores;
   auto padded = at::full({s.batch() * longest}, -1e30, scores.options()).index_copy(0, index, masked);
   return padded.view({s.batch(), longest}).softmax(1).reshape(-1).index_select(0, index);
@@ -74,9 +85,7 @@ SequenceVectors last_entries(const SequenceVectors& s, int64_t count) {
 SequenceVectors top_entries(const SequenceVectors& s, const at::Tensor& scores, int64_t count) {
   if (scores.numel() == 0) return s;
   const auto known = s.valid.defined() ? scores.masked_fill(~s.valid, -HUGE_VAL) : scores;
-  const int64_t longest = s.offsets.diff().max().item<int64_t>();
-  const auto place = at::arange(scores.size(0), s.row.options()) - s.offsets.index_select(0, s.row);
-  const auto index = s.row * longest + place;  // into [B, L]
+  const auto [longest, index] = PaddedPlaces(s);
   const auto padded = at::full({s.batch() * longest}, -HUGE_VAL, known.options()).index_copy(0, index, known);
   const auto best = std::get<1>(padded.view({s.batch(), longest}).topk(std::min(count, longest), 1));
   const auto kept = at::zeros({s.batch(), longest}, at::kBool).to(scores.device()).scatter(1, best, true).flatten();
