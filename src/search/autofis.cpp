@@ -67,15 +67,10 @@ class Autofis final : public Search {
   void run(SearchRun& run) override {
     const Config gated = with_gates(run.experiment());
     if (o_.base) {
-      Config base = run.experiment();
+      Config base = without_gate_rules(run.experiment());  // for groups that it does not have
       Config model = model_of(base);
       model.erase("gates");
       base.set("model", model);
-      if (base.has("optimizer") && base["optimizer"].has("gates")) {  // a group that the base model does not have
-        Config optimizer = base["optimizer"];
-        optimizer.erase("gates");
-        base.set("optimizer", optimizer);
-      }
       run.stage({.name = "base", .experiment = base});
     }
     const StageResult searched = run.stage(search_stage(run, gated));

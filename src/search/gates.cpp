@@ -163,18 +163,21 @@ std::string grda_text(const GrdaSummary& grda) {
                      grda.threshold);
 }
 
+Config without_gate_rules(Config experiment) {
+  Config optimizer = experiment["optimizer"];
+  if (!optimizer.is_map()) return experiment;
+  optimizer.erase("gates");
+  optimizer.erase("dimension_gates");
+  experiment.set("optimizer", optimizer);
+  return experiment;
+}
+
 Config with_grda(const Config& experiment, const std::map<std::string, GrdaOptions>& groups, int64_t epochs) {
   const auto number = [](auto value) { return Config::scalar(fmt::format("{}", value)); };
-  Config out = experiment;
+  Config out = without_gate_rules(experiment);
   out.set("train.epochs", number(epochs));
   out.set("train.patience", number(0));
   out.set("train.keep", Config::scalar("last", true));
-  Config optimizer = experiment["optimizer"];
-  if (optimizer.is_map()) {
-    optimizer.erase("gates");
-    optimizer.erase("dimension_gates");
-    out.set("optimizer", optimizer);
-  }
   for (const auto& [group, options] : groups) {
     Config grda;
     grda.set("name", Config::scalar("grda", true));

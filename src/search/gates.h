@@ -83,6 +83,8 @@ INTERPLAY_API GrdaSummary closing_grda(const StageResult& stage, const GrdaOptio
 INTERPLAY_API std::string grda_text(
     const GrdaSummary& grda);  ///< `GRDA with c 0.01 (searched with 0.0005), mu 0.8, threshold 0.6`
 
+/// The experiment without optimizers of gates.
+Config without_gate_rules(Config experiment);
 /// The experiment of a search stage: so many epochs, by GRDA what `groups` name, and the last weights count, so that
 /// nothing stops early. Optimizers that the experiment has for gates are those of re-training.
 Config with_grda(const Config& experiment, const std::map<std::string, GrdaOptions>& groups, int64_t epochs);
