@@ -2,7 +2,7 @@
 # address, so that a plugin built against other headers cannot be loaded.
 file(GLOB_RECURSE INTERPLAY_PUBLIC_HEADERS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/interplay/*.h)
 # Interplay::lm is a library of its own, which no plugin is linked with.
-list(FILTER INTERPLAY_PUBLIC_HEADERS EXCLUDE REGEX "/include/interplay/lm/")
+list(FILTER INTERPLAY_PUBLIC_HEADERS EXCLUDE REGEX "/include/interplay/(lm|systems)/")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${INTERPLAY_PUBLIC_HEADERS})
 set(all_hashes "")
 foreach(header ${INTERPLAY_PUBLIC_HEADERS})

@@ -8,7 +8,8 @@ file(GLOB_RECURSE tensor_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/nn/
      ${PROJECT_SOURCE_DIR}/src/search/*.cpp
      ${PROJECT_SOURCE_DIR}/src/bench/*.cpp)
 file(GLOB lm_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/lm/*.cpp)
-file(GLOB tensor_lm_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/lm/tensor/*.cpp)
+file(GLOB tensor_lm_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/lm/tensor/*.cpp
+     ${PROJECT_SOURCE_DIR}/src/systems/*.cpp)
 file(GLOB model_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.cpp)
 
 add_library(interplay_flags INTERFACE)
@@ -27,7 +28,7 @@ target_link_libraries(interplay_data PUBLIC interplay_flags interplay_arrow fmt:
 # language models without tensors: files and text
 add_library(interplay_lm_text OBJECT ${lm_sources})
 target_include_directories(interplay_lm_text PRIVATE ${PROJECT_SOURCE_DIR}/src)
-target_link_libraries(interplay_lm_text PUBLIC interplay_flags fmt::fmt)
+target_link_libraries(interplay_lm_text PUBLIC interplay_flags fmt::fmt nlohmann_json::nlohmann_json ICU::i18n ICU::uc)
 
 if(INTERPLAY_SANITIZE)
   return()
@@ -59,9 +60,11 @@ endforeach()
 target_link_options(interplay INTERFACE $<INSTALL_INTERFACE:-Wl,--allow-shlib-undefined>)
 set_target_properties(interplay PROPERTIES INSTALL_RPATH "$ORIGIN")
 
-# Language models, a second library: whoever links the first carries none of it.
+# Language models and the systems made of them, a second library: whoever links the first carries none of it.
 add_library(interplay_lm SHARED $<TARGET_OBJECTS:interplay_lm_text> ${tensor_lm_sources})
 add_library(Interplay::lm ALIAS interplay_lm)
 target_include_directories(interplay_lm PRIVATE ${PROJECT_SOURCE_DIR}/src)
-target_link_libraries(interplay_lm PUBLIC interplay PRIVATE $<BUILD_INTERFACE:interplay_flags>)
+target_link_libraries(interplay_lm PUBLIC interplay PRIVATE $<BUILD_INTERFACE:interplay_flags> spdlog::spdlog
+                      nlohmann_json::nlohmann_json Eigen3::Eigen ICU::i18n ICU::uc)
+target_precompile_headers(interplay_lm PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
 set_target_properties(interplay_lm PROPERTIES EXPORT_NAME lm INSTALL_RPATH "$ORIGIN")

@@ -18,7 +18,8 @@ struct Common {
   std::vector<std::filesystem::path> plugins;
 };
 
-/// A subcommand is a file that says how to parse it and what to run. It adds itself.
+/// A subcommand is a file that says how to parse it and what to run. It adds itself. A name of two words, as
+/// "lm embed", is a subcommand of the first, which is a command without `add`: it holds others and runs nothing itself.
 struct Command {
   const char* name;
   const char* doc;

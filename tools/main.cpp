@@ -61,6 +61,8 @@ void suit_environment(int count, char** arguments, char** environment) {
 }
 __attribute__((section(".preinit_array"), used)) void (*const preinit)(int, char**, char**) = suit_environment;
 
+const CLI::App& program_of(const CLI::App& app) { return app.get_parent() ? program_of(*app.get_parent()) : app; }
+
 bool is_number(const std::string& cell) {
   return !cell.empty() && cell.find_first_not_of("0123456789.,+-e% kMG/s") == std::string::npos;
 }
@@ -128,7 +130,7 @@ Config ExperimentArguments::load(const CLI::App& app) const {
   if (!interactions.empty()) config.set("model.interactions", read_interactions(interactions));
   for (const auto& assignment : sets) config.set(assignment);
   if (seed >= 0) config.set("seed", Config::scalar(std::to_string(seed)));
-  const auto* const threads = app.get_parent()->get_option("--threads");
+  const auto* const threads = program_of(app).get_option("--threads");
   if (threads->count() > 0 && threads->as<int>() > 0) config.set("threads", Config::scalar(threads->as<std::string>()));
   return config;
 }
@@ -166,7 +168,14 @@ OnInterrupt::~OnInterrupt() {
 /// What is wrong with the command line. CLI11 knows what it could not use, but neither names the nearest nor finds
 /// words for a reader.
 std::string explain(const CLI::App& app, const CLI::ParseError& problem) {
-  const auto parsed = app.get_subcommands();
+  // The innermost command that was named, and the path to it.
+  std::vector<const CLI::App*> path{&app};
+  while (!path.back()->get_subcommands().empty()) path.push_back(path.back()->get_subcommands()[0]);
+  const CLI::App& at = *path.back();
+  std::vector<std::string> names;
+  for (const auto* command : at.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
+  const bool incomplete = !names.empty();
   const auto close_to = [](const std::string& word, const std::vector<std::string>& known) {
     const std::string close = nearest(word, known);
     return close.empty() ? "" : fmt::format("; did you mean {}?", close);
@@ -174,24 +183,24 @@ std::string explain(const CLI::App& app, const CLI::ParseError& problem) {
   const std::vector<std::string> unused = app.remaining(true);
   const auto option =
       std::find_if(unused.begin(), unused.end(), [](const std::string& word) { return word.starts_with("-"); });
-  std::vector<std::string> names;
-  for (const auto& command : commands()) names.emplace_back(command.name);
-  if (parsed.empty() && !unused.empty() && option != unused.begin()) {
-    return fmt::format("there is no subcommand '{}'{} (subcommands: {})", unused[0], close_to(unused[0], names),
-                       fmt::join(names, ", "));
+  std::string typed;
+  for (size_t i = 1; i < path.size(); ++i) typed += path[i]->get_name() + " ";
+  if (incomplete && !unused.empty() && option != unused.begin()) {
+    return fmt::format("there is no subcommand '{}{}'{} (subcommands: {})", typed, unused[0],
+                       close_to(unused[0], names), fmt::join(names, ", "));
   }
   std::string what = problem.what();
   if (option != unused.end()) {
     std::vector<std::string> known;
-    for (const CLI::App* at : {&app, parsed.empty() ? &app : static_cast<const CLI::App*>(parsed[0])}) {
-      for (const CLI::Option* o : at->get_options()) {
+    for (const CLI::App* command : path) {
+      for (const CLI::Option* o : command->get_options()) {
         for (const auto& name : o->get_lnames()) known.push_back("--" + name);
       }
     }
     what = fmt::format("there is no option {}{}", *option, close_to(*option, known));
   } else if (!unused.empty()) {
     what = fmt::format("'{}' is one word too many", unused[0]);
-  } else if (parsed.empty()) {
+  } else if (incomplete) {
     what = fmt::format("a subcommand is missing: {}", fmt::join(names, ", "));
   } else if (what.starts_with("Could not convert: ")) {
     const size_t value = what.find(" = ");
@@ -201,7 +210,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& problem) {
   } else if (const size_t missing = what.find(": 1 required "); missing != std::string::npos) {
     what = what.substr(0, missing) + ": its value is missing";
   }
-  return fmt::format("{} (see `interplay {}--help`)", what, parsed.empty() ? "" : parsed[0]->get_name() + " ");
+  return fmt::format("{} (see `interplay {}--help`)", what, typed);
 }
 
 int run(int count, char** words) {
@@ -219,10 +228,17 @@ int run(int count, char** words) {
   std::sort(commands().begin(), commands().end(),
             [](const Command& a, const Command& b) { return std::string(a.name) < b.name; });
   std::vector<std::pair<CLI::App*, std::function<void()>>> runs;
-  for (const auto& command : commands()) {
-    CLI::App* const sub = app.add_subcommand(command.name, command.doc);
+  for (const auto& command : commands()) {  // a command sorts before those that are its own
+    const std::string_view name = command.name;
+    const size_t space = name.find(' ');
+    CLI::App* const parent = space == name.npos ? &app : app.get_subcommand(std::string(name.substr(0, space)));
+    CLI::App* const sub = parent->add_subcommand(std::string(name.substr(space + 1)), command.doc);
     sub->footer("And --threads, --quiet, --plugin: see `interplay --help`.");
-    runs.emplace_back(sub, command.add(*sub));
+    if (command.add) {
+      runs.emplace_back(sub, command.add(*sub));
+    } else {
+      sub->require_subcommand(1);
+    }
   }
   try {
     app.parse(count, words);
