@@ -80,6 +80,24 @@ class Cosine final : public Schedule {
   Options options_;
 };
 
+/// From the first rate in a straight line, so that the step after the last would have `minimum`; with warm-up the
+/// schedule of most fine-tuning (and of ReLLa, without).
+class Linear final : public Schedule {
+ public:
+  struct Options {
+    double minimum = 0;
+    void visit(auto&& field) { field("minimum", minimum, "share of the first rate after the last step", Range{0, 1}); }
+  };
+  explicit Linear(const Options& options) : options_(options) {}
+  double factor(int64_t step, int64_t total) const override {
+    const double way = std::min(1.0, double(step - 1) / double(std::max<int64_t>(1, total)));
+    return options_.minimum + (1 - options_.minimum) * (1 - way);
+  }
+
+ private:
+  Options options_;
+};
+
 class Step final : public Schedule {
  public:
   struct Options {
@@ -102,6 +120,7 @@ class Step final : public Schedule {
 INTERPLAY_REGISTER(schedules(), "constant", Constant, "the rate stays as it is");
 INTERPLAY_REGISTER(schedules(), "plateau", Plateau, "falls when an evaluation does not improve");
 INTERPLAY_REGISTER(schedules(), "cosine", Cosine, "half a cosine from the first rate down to `minimum`");
+INTERPLAY_REGISTER(schedules(), "linear", Linear, "falls in a straight line to `minimum`");
 INTERPLAY_REGISTER(schedules(), "step", Step, "falls by a factor every so many steps");
 
 }  // namespace

@@ -53,7 +53,8 @@ function shares() {
     make(c, 'p', {class: 'note'}, `Stage ${g.stage}, gates of ${g.gates}: GRDA with c ${short(g.c)}, mu ${short(g.mu)}, learning rate ${short(g.lr)}; its threshold after ${group(g.steps)} steps: ${short(g.threshold)}.` +
          (g.c === g.searched_c ? '' : ` The stage ran with c ${short(g.searched_c)}; this c would have kept the share or number that was asked for.`));
   }
-  if (run.grda.length) make(c, 'p', {class: 'note'}, 'An interaction is kept where what its gate has accumulated, of either sign, is beyond the threshold.');
+  if (run.grda.length) make(c, 'p', {class: 'note'}, 'An interaction is kept where what its gate has accumulated, of either sign, is beyond the threshold.' +
+         (run.grda.some(g => g.gates === 'dimensions') ? ' The search of widths may leave out more: an interaction whose fields have no number in common that stayed open is not kept, whatever its own gate.' : ''));
   const rows = [];
   for (const order of orders) {
     for (const f of functions) {

@@ -32,6 +32,12 @@ TEST(Schedule, CosineStaysAtItsEndWhereTheEstimateOfStepsWasLow) {
   EXPECT_DOUBLE_EQ(cosine->factor(1, 1), 1);  // one step in all
 }
 
+TEST(Schedule, LinearFallsByEqualSteps) {
+  // (transformers' get_linear_schedule_with_warmup, step s of n without warm-up: (n - s) / n, s from 0)
+  EXPECT_EQ(factors(*make("linear"), 5, 4), (std::vector<double>{1, .75, .5, .25, 0}));
+  EXPECT_DOUBLE_EQ(make("{name: linear, minimum: 0.5}")->factor(3, 4), 0.75);
+}
+
 TEST(Schedule, PlateauWaitsThroughItsPatience) {
   const auto plateau = make("{name: plateau, factor: 0.5, patience: 2, minimum: 0.2}");
   std::vector<double> after;
@@ -59,7 +65,7 @@ TEST(Schedule, PlateauGoesOnFromItsState) {
 }
 
 TEST(Schedule, ThoseWithoutMemoryRestoreFromNothing) {
-  for (const char* name : {"constant", "cosine", "step"}) {
+  for (const char* name : {"constant", "cosine", "linear", "step"}) {
     const auto schedule = make(name);
     const double before = schedule->factor(3, 10);
     schedule->observe(false);
@@ -71,7 +77,7 @@ TEST(Schedule, ThoseWithoutMemoryRestoreFromNothing) {
 TEST(Schedule, RefusesOptionsOutOfRange) {
   EXPECT_THROW(make("{name: plateau, patience: 0}"), Error);
   EXPECT_THROW(make("{name: step, every: 0}"), Error);
-  EXPECT_THROW(make("linear"), Error);
+  EXPECT_THROW(make("straight"), Error);
 }
 
 }  // namespace
