@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <interplay/base/api.h>
+
+namespace interplay::lm {
+
+class Gguf;
+class Tokenizer;
+
+/// One turn of a conversation; `role` is system, user or assistant.
+struct ChatMessage {
+  std::string role, content;
+};
+
+/// How a chat model wants turns to be written: ChatML, `<|im_start|>ROLE\nCONTENT<|im_end|>\n` each. Where the first
+/// message is not the system's, the model's own system text goes before it; an empty one asks for none.
+///
+///     const auto frame = lm::ChatFrame::of(lm::Gguf(file));
+///     const auto ids = frame.encode(*tokenizer, {{"user", "Is water wet? Answer Yes or No."}});
+class INTERPLAY_API ChatFrame {
+ public:
+  explicit ChatFrame(std::string default_system = "") : default_system_(std::move(default_system)) {}
+  /// Reads the model's `tokenizer.chat_template`. Throws Error(data) where it has none, or one of another form.
+  static ChatFrame of(const Gguf& model);
+  /// As of(), from the text of the template; `place` is named in errors.
+  static ChatFrame from_template(std::string_view chat_template, const std::string& place);
+
+  const std::string& default_system() const { return default_system_; }
+
+  /// The turns as one text; with `answer`, it ends in the head of the assistant's turn. Throws Error(config) for a role
+  /// other than system, user and assistant.
+  std::string text(std::span<const ChatMessage> messages, bool answer = true) const;
+  /// Ids of text(), where what a message says stays text: a control token's name in it does not become that token.
+  std::vector<int64_t> encode(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+                              bool answer = true) const;
+
+ private:
+  std::vector<ChatMessage> turns(std::span<const ChatMessage> messages) const;
+  std::string default_system_;
+};
+
+}  // namespace interplay::lm
