@@ -1,7 +1,33 @@
 // interplay lm: what language models do by themselves. Each of its subcommands is a file tools/lm_*.cpp.
-#include "command.h"
+#include "lm.h"
+
+#include <interplay/base/error.h>
+#include <interplay/base/files.h>
 
 namespace interplay::tool {
+
+void TextArguments::add(CLI::App& app) {
+  app.add_option("--text", texts, "a text (may be given again)")->allow_extra_args(false);
+  app.add_option("--file", file, "a text a line");
+}
+
+std::vector<std::string> TextArguments::read() const {
+  INTERPLAY_CHECK(
+      texts.empty() != file.empty(), "{}",
+      texts.empty() ? "--text T or --file F is required: the texts" : "--text and --file are both given; give one");
+  if (file.empty()) return texts;
+  std::vector<std::string> lines;
+  const std::string all = read_file(file);
+  for (size_t at = 0; at < all.size();) {
+    const size_t end = std::min(all.find('\n', at), all.size());
+    lines.push_back(all.substr(at, end - at));
+    if (lines.back().ends_with('\r')) lines.back().pop_back();
+    at = end + 1;
+  }
+  INTERPLAY_CHECK_DATA(!lines.empty(), "{}: is empty; expected a text a line", file);
+  return lines;
+}
+
 namespace {
 
 const AddCommand command("lm", "language models: text to vectors, scores and prompts", nullptr);

@@ -26,16 +26,24 @@ bool is_chinese(UChar32 c) {
          within(0x2b740, 0x2b81f) || within(0x2b920, 0x2ceaf) || within(0xf900, 0xfaff) || within(0x2f800, 0x2fa1f);
 }
 
+/// The reference's tables of marks, punctuation and format characters are those of Unicode 8.
+bool is_of_unicode_8(UChar32 c) {
+  UVersionInfo age;
+  u_charAge(c, age);
+  return age[0] <= 8;
+}
+
 bool is_space(UChar32 c) { return u_isUWhiteSpace(c); }
 
 bool is_dropped(UChar32 c) {
   if (c == '\t' || c == '\n' || c == '\r') return false;
-  return c == 0 || c == 0xfffd || (U_GET_GC_MASK(c) & (U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK)) != 0;
+  const bool other = (U_GET_GC_MASK(c) & (U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK)) != 0;
+  return c == 0 || c == 0xfffd || (other && is_of_unicode_8(c));
 }
 
 bool is_punctuation(UChar32 c) {
   if (c < 128) return c > ' ' && c < 127 && !u_isalnum(c);  // of ASCII the symbols as well, as $ and +
-  return u_ispunct(c);
+  return u_ispunct(c) && is_of_unicode_8(c);
 }
 
 class WordPiece final : public Tokenizer {
@@ -119,7 +127,7 @@ class WordPiece final : public Tokenizer {
     out.remove();
     for (int32_t at = 0; at < raw.length(); at = raw.moveIndex32(at, 1)) {
       const UChar32 c = raw.char32At(at);
-      if (cleaning_.strip_accents && u_charType(c) == U_NON_SPACING_MARK) continue;
+      if (cleaning_.strip_accents && u_charType(c) == U_NON_SPACING_MARK && is_of_unicode_8(c)) continue;
       out += cleaning_.lowercase ? u_tolower(c) : c;
     }
     return out;

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "command.h"
+
+namespace interplay::tool {
+
+/// What subcommands of `lm` read texts from: --text, again and again, or --file with a text a line.
+struct TextArguments {
+  std::vector<std::string> texts;
+  std::string file;
+  void add(CLI::App& app);
+  /// Throws Error where neither or both are given, or where the file holds no text.
+  std::vector<std::string> read() const;
+};
+
+}  // namespace interplay::tool
