@@ -7,6 +7,7 @@
     python3 tools/search_experiments.py grow         sets of two, three and four fields: what AIM's growing orders reach
     python3 tools/search_experiments.py selections   39 correlated fields: AutoFIS beside other selections of its size
     python3 tools/search_experiments.py topn         the same data: AUC over the number of pairs kept, four ways
+    python3 tools/search_experiments.py cost         a step with gates beside one without (wants an idle machine)
 
 Everything is kept below --out: what is finished there is not run again, and what was cut short goes on. Data and runs
 follow from the seed alone. Tables go to standard output and, as Markdown, to OUT/<experiment>.md. What the experiments
@@ -540,6 +541,35 @@ def topn(lab, arguments):
     report.write()
 
 
+def cost(lab, arguments):
+    """Training rows/s of `interplay bench train` without gates over those with, in pairs run one after the other. FM in
+    closed form has no explicit pairs: it is listed with all pairs but one, too."""
+    report = Report(lab, 'cost')
+    criteo = [f'I{i}' for i in range(1, 14)] + [f'C{i}' for i in range(1, 27)]
+    listed = ['--set', f'model.interactions={as_list(list(itertools.combinations(criteo, 2))[:-1])}']
+    gates = ['--set', 'model.gates=true', '--set', 'optimizer.gates={name: grda}']
+    cases = [(f'{model}, {precision}', model, precision, [], gates)
+             for model in ('deepfm', 'ipnn') for precision in ('bf16', 'fp32')]
+    cases += [('fm, pairs listed', 'fm', 'fp32', listed, listed + gates), ('fm, closed form', 'fm', 'fp32', [], gates)]
+
+    def rate(model, precision, options):
+        result = json.loads(lab.interplay('bench', 'train', '--model', model, '--repeat', 1, '--rows', arguments.rows,
+                                          '--scratch', lab.out / 'bench', '--json', '--set',
+                                          f'train.precision={precision}', *options))
+        machine.append(result['machine'])
+        return next(figure['median'] for figure in result['figures'] if figure['name'] == 'train')
+
+    rows, machine = [['model', 'k rows/s without', 'with gates', 'without / with', 'least', 'most']], []
+    for name, model, precision, without, within in cases:
+        pairs = [(rate(model, precision, without), rate(model, precision, within)) for _ in range(arguments.repeats)]
+        ratios = [a / b for a, b in pairs]
+        rows.append([name, *(f'{statistics.median(column) / 1000:.1f}' for column in zip(*pairs)),
+                     *(f'{f(ratios):.2f}' for f in (statistics.median, min, max))])
+    report.text(f'{machine[-1]["cpu"]}, {machine[-1]["instructions"]}, {machine[-1]["threads"]} threads')
+    report.table(rows)
+    report.write()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--program', type=pathlib.Path, default=ROOT / 'build' / 'bin' / 'interplay')
@@ -548,7 +578,7 @@ def main():
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='of the configuration searched')
     parser.add_argument('--seeds', type=lambda text: list(map(int, text.split(','))), help='as 1,2,3')
     commands = parser.add_subparsers(dest='command', required=True)
-    for command in (planted, recall, aim, grow, selections, topn):
+    for command in (planted, recall, aim, grow, selections, topn, cost):
         sub = commands.add_parser(command.__name__)
         sub.set_defaults(run=command)
         if command in (selections, topn):
@@ -562,6 +592,9 @@ def main():
             sub.add_argument('--data', type=pathlib.Path, help='prepared data instead of planted ones')
             sub.add_argument('--experiments', type=pathlib.Path, nargs=3, metavar=('AUTOFIS', 'AIM', 'FWFM'),
                              help='experiment files for --data')
+        if command is cost:
+            sub.add_argument('--rows', type=int, default=500000)
+            sub.add_argument('--repeats', type=int, default=5)
         if command is grow:
             sub.add_argument('--orders', type=lambda text: list(map(int, text.split(','))), default=[2, 3, 4])
         if command is aim:
