@@ -2,6 +2,7 @@
 #include <cmath>
 #include <fstream>
 #include <map>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -34,6 +35,7 @@ struct Result {
   double train_rows_per_s = NAN, train_seconds = NAN, seconds = 0;
   std::vector<MetricValue> metrics;
   Predicted predicted;
+  std::optional<AucDifference> from_half;  ///< its AUC less that of no knowledge, 0.5
 };
 
 Config wanted(const Arguments& a, bool group) {
@@ -95,6 +97,7 @@ std::string six(double v) { return std::isfinite(v) ? fmt::format("{:.6f}", v) :
 void print_table(const std::vector<Result>& results, const Arguments& a) {
   std::vector<std::vector<std::string>> rows{{"model"}};
   for (const auto& m : results[0].metrics) rows[0].push_back(m.display);
+  if (results[0].from_half) rows[0].push_back("AUC, 95% interval");
   for (const char* head : {"parameters", "train rows/s", "train s", "run"}) rows[0].push_back(head);
   for (const auto& r : results) {
     std::vector<std::string> row{r.model};
@@ -103,6 +106,7 @@ void print_table(const std::vector<Result>& results, const Arguments& a) {
           std::find_if(r.metrics.begin(), r.metrics.end(), [&](const auto& v) { return v.name == m.name; });
       row.push_back(same == r.metrics.end() ? "n/a" : six(same->value));
     }
+    if (r.from_half) row.push_back(fmt::format("{:.4f} to {:.4f}", 0.5 + r.from_half->low, 0.5 + r.from_half->high));
     row.push_back(std::to_string(r.parameters));
     row.push_back(std::isfinite(r.train_rows_per_s) ? fmt::format("{:.0f}", r.train_rows_per_s) : "n/a");
     row.push_back(std::isfinite(r.train_seconds) ? fmt::format("{:.1f}", r.train_seconds) : "n/a");
@@ -190,6 +194,11 @@ void evaluate_all(const Arguments& a) {
   const size_t expected = results[0].predicted.logit.size();
   INTERPLAY_CHECK_DATA(a.against.empty() || scores.size() == expected, "--against {}: {} scores for {} rows", a.against,
                        scores.size(), expected);
+  for (auto& r : results) {
+    // A constant says nothing: its AUC is 0.5 in every replicate.
+    if (a.compare)
+      r.from_half = bootstrap_auc_difference(r.predicted.label, r.predicted.logit, std::vector<float>(expected));
+  }
   Json json = Json::array();
   for (const auto& r : results) {
     json.push_back({{"run", r.run},
@@ -201,6 +210,7 @@ void evaluate_all(const Arguments& a) {
                     {"train_rows_per_s", number(r.train_rows_per_s)},
                     {"train_seconds", number(r.train_seconds)},
                     {"eval_rows_per_s", std::round(double(r.rows) / r.seconds)}});
+    if (r.from_half) json.back()["auc_interval"] = {0.5 + r.from_half->low, 0.5 + r.from_half->high};
   }
   if (!a.json) {
     if (results.size() > 1) {
@@ -233,7 +243,8 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--metrics", a->metrics, "names, as auc,logloss,gauc")->delimiter(',')->allow_extra_args(false);
   app.add_option("--by", a->by, "metrics for each value of this field, too");
   app.add_option("--min-rows", a->min_rows, "leave out slices with fewer rows")->capture_default_str();
-  app.add_flag("--compare", a->compare, "paired bootstrap of the AUC: first run against each other one");
+  app.add_flag("--compare", a->compare,
+               "bootstrap of the AUC: of each run, and of the first against each other one (paired)");
   app.add_option("--against", a->against, "the same against scores from elsewhere, one a line");
   app.add_option("--batch-size", a->batch_size, "rows a batch")->capture_default_str()->check(at_least(1));
   app.add_option("--precision", a->precision, "of matrix products; fp32 gives the same scores everywhere")

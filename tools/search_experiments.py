@@ -24,29 +24,14 @@ import random
 import re
 import statistics
 import struct
-import subprocess
-import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import lab as laboratory
+from lab import ROOT, Lab, Report, Run, as_sets, interval, say, spread
+
 CONFIGS = ROOT / 'configs' / 'planted'
-T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 
 
-class Lab:
-    """Runs the program, each run in a directory of its own."""
-
-    def __init__(self, arguments):
-        self.program, self.out, self.threads = arguments.program, arguments.out, arguments.threads
-        self.sets = [part for key_value in arguments.set for part in ('--set', key_value)]
-        self.out.mkdir(parents=True, exist_ok=True)
-
-    def interplay(self, *arguments):
-        command = [str(self.program), '--quiet', '--threads', str(self.threads), *map(str, arguments)]
-        result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if result.returncode:
-            sys.exit(f'{" ".join(command)}: status {result.returncode}')
-        return result.stdout
-
+class SearchLab(Lab):
     def data(self, name, *options):
         """Prepared data of `interplay synth planted`, and the sets of fields planted in them."""
         raw, prepared = self.out / 'raw' / name, self.out / 'prepared' / name
@@ -60,50 +45,9 @@ class Lab:
         oracle = float(re.search(r'oracle: \{auc: ([0-9.]+)', truth)[1])
         return raw, prepared, sets, oracle
 
-    def run(self, command, name, config, data, *options):
-        out = self.out / 'runs' / name
-        if not (out / 'manifest.json').exists():
-            say(f'{command} {name}')
-            resume = ['--resume'] if out.exists() and any(out.iterdir()) else []
-            out.parent.mkdir(parents=True, exist_ok=True)
-            self.interplay(command, config, '--data', data, '--out', out, *options, *resume)
-        return out
-
-    def options(self, command, config):
-        """--set of the command line; a retrain.yaml has it already, and only `search` reads search.*"""
-        if not config.is_relative_to(ROOT / 'configs'):
-            return []
-        pairs = zip(self.sets[::2], self.sets[1::2])
-        return [part for pair in pairs if command == 'search' or not pair[1].startswith('search.') for part in pair]
-
-    def train(self, name, config, data, seed, **keys):
-        """A run's summary.json, and its directory."""
-        out = self.run('train', name, config, data, '--seed', seed, *self.options('train', config), *as_sets(keys))
-        return Run(out, json.loads((out / 'summary.json').read_text()))
-
     def search(self, name, config, data, seed, **keys):
         out = self.run('search', name, config, data, '--seed', seed, *self.options('search', config), *as_sets(keys))
         return Search(out)
-
-    def compare(self, name, first, others):
-        """AUC of `first` less that of each other run, each with its 95% interval over test rows, and the metrics."""
-        file = self.out / 'compare' / f'{name}.json'
-        if not file.exists():
-            file.parent.mkdir(exist_ok=True)
-            text = self.interplay('eval', first, *others, '--compare', '--metrics', 'auc,logloss', '--json')
-            file.write_text(text)
-        return json.loads(file.read_text())
-
-
-class Run:
-    def __init__(self, directory, summary):
-        self.directory, self.summary = directory, summary
-        self.auc, self.logloss = summary['test']['auc'], summary['test']['logloss']
-
-    def model(self):
-        """AUC, logloss, parameters, and bytes of the saved weights"""
-        size = (self.directory / 'model.safetensors').stat().st_size
-        return self.auc, self.logloss, self.summary['parameters'], size
 
 
 class Search:
@@ -142,64 +86,18 @@ class Search:
         return sorted(sizes, key=lambda pair: -sizes[pair])
 
 
-def as_sets(keys):
-    """{'train__epochs': 3} as --set train.epochs=3"""
-    return [part for key, value in keys.items() for part in ('--set', f'{key.replace("__", ".")}={value}')]
-
-
 def as_list(sets):
     return '[' + ', '.join('[' + ', '.join(fields) + ']' for fields in sets) + ']'
 
 
-def say(text):
-    print(f'== {text}', file=sys.stderr, flush=True)
-
-
-def interval(differences):
-    """Mean and 95% interval of paired differences, by Student's t."""
-    mean = statistics.mean(differences)
-    if len(differences) < 2:
-        return f'{mean:+.4f}'
-    t = T_975[min(len(differences) - 2, len(T_975) - 1)]
-    half = t * statistics.stdev(differences) / math.sqrt(len(differences))
-    return f'{mean:+.4f} ({mean - half:+.4f} to {mean + half:+.4f})'
-
-
-def spread(values, digits=4):
-    if len(values) < 2:
-        return f'{values[0]:.{digits}f}'
-    return f'{statistics.mean(values):.{digits}f} +- {statistics.stdev(values):.{digits}f}'
-
-
-class Report:
-    def __init__(self, lab, name):
-        self.file, self.parts = lab.out / f'{name}.md', []
-
-    def text(self, line):
-        print(line + '\n', flush=True)
-        self.parts.append(line)
-
-    def table(self, rows):
-        rows = [[str(cell) for cell in row] for row in rows]
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-        lines.insert(1, '  '.join('-' * width for width in widths))
-        print('\n'.join(lines) + '\n', flush=True)
-        marked = ['| ' + ' | '.join(row) + ' |' for row in rows]
-        marked.insert(1, '|' + '---|' * len(rows[0]))
-        self.parts.append('\n'.join(marked))
-
-    def models(self, models):
-        """{name: [Search.model() of each seed]}"""
-        rows = [['model', 'AUC', 'logloss', 'parameters', 'weights, bytes']]
-        for name, of in models.items():
-            auc, logloss, parameters, size = zip(*of)
-            rows.append([name, spread(auc), spread(logloss),
-                         *(f'{statistics.mean(x):.0f}' for x in (parameters, size))])
-        self.table(rows)
-
-    def write(self):
-        self.file.write_text('\n\n'.join(self.parts) + '\n')
+def report_models(report, models):
+    """{name: [Search.model() of each seed]}"""
+    rows = [['model', 'AUC', 'logloss', 'parameters', 'weights, bytes']]
+    for name, of in models.items():
+        auc, logloss, parameters, size = zip(*of)
+        rows.append([name, spread(auc), spread(logloss),
+                     *(f'{statistics.mean(x):.0f}' for x in (parameters, size))])
+    report.table(rows)
 
 
 def planted(lab, arguments):
@@ -310,7 +208,7 @@ def aim(lab, arguments):
                          *(f'{100 * statistics.mean(kept[i]):.0f}%' for i in at), *(spread(widths[i], 1) for i in at),
                          spread(both[mode, kind], 1)])
         report.table(rows)
-    report.models(models)
+    report_models(report, models)
     report.write()
 
 
@@ -365,7 +263,7 @@ def grow(lab, arguments):
         tried, hits, wrong = (statistics.mean(column) for column in zip(*of))
         rows.append([orders, order, f'{tried:.0f}', sum(len(s) == order for s in truth), f'{hits:.1f}', f'{wrong:.1f}'])
     report.table(rows)
-    report.models(models)
+    report_models(report, models)
     report.write()
 
 
@@ -572,11 +470,7 @@ def cost(lab, arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--program', type=pathlib.Path, default=ROOT / 'build' / 'bin' / 'interplay')
-    parser.add_argument('--out', type=pathlib.Path, default=ROOT / 'runs' / 'search-experiments')
-    parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='of the configuration searched')
-    parser.add_argument('--seeds', type=lambda text: list(map(int, text.split(','))), help='as 1,2,3')
+    laboratory.add_arguments(parser, 'search-experiments')
     commands = parser.add_subparsers(dest='command', required=True)
     for command in (planted, recall, aim, grow, selections, topn, cost):
         sub = commands.add_parser(command.__name__)
@@ -604,7 +498,7 @@ def main():
             sub.add_argument('--counts', type=lambda text: list(map(int, text.split(','))),
                              default=[10, 20, 30, 45, 60, 100, 200, 400, 741])
     arguments = parser.parse_args()
-    arguments.run(Lab(arguments), arguments)
+    arguments.run(SearchLab(arguments), arguments)
 
 
 if __name__ == '__main__':
