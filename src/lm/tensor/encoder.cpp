@@ -1,0 +1,247 @@
+#include <interplay/lm/encoder.h>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
+
+#include <interplay/base/error.h>
+#include <interplay/base/files.h>
+#include <interplay/base/progress.h>
+#include <interplay/lm/model_files.h>
+#include <interplay/nn/safetensors.h>
+
+namespace interplay::lm {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+Json read_json(const fs::path& file) {
+  try {
+    return Json::parse(read_file(file));
+  } catch (const Json::exception& problem) {
+    throw Error(fmt::format("{}: is no JSON: {}", file.string(), problem.what()), ErrorKind::data);
+  }
+}
+
+torch::nn::Linear linear(int64_t in, int64_t out) { return torch::nn::Linear(in, out); }
+torch::nn::LayerNorm layer_norm(const BertOptions& o) {
+  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({o.width}).eps(o.layer_norm_eps));
+}
+
+}  // namespace
+
+TextEncoder::~TextEncoder() = default;
+
+BertOptions BertOptions::load(const fs::path& file) {
+  const Json config = read_json(file);
+  const std::string place = file.string();
+  try {
+    const auto expect = [&](const char* key, const Json& expected) {
+      const Json found = config.value(key, expected);
+      INTERPLAY_CHECK_DATA(found == expected, "{}: {} is {}; expected {}", place, key, found.dump(), expected.dump());
+    };
+    INTERPLAY_CHECK_DATA(config.value("model_type", "") == "bert",
+                         "{}: model_type is {}; encoders of the type \"bert\" are read", place,
+                         config.value("model_type", Json()).dump());
+    expect("hidden_act", "gelu");
+    expect("position_embedding_type", "absolute");
+    BertOptions o;
+    const auto size = [&](const char* key, int64_t& into) {
+      into = config.at(key).get<int64_t>();
+      constexpr int64_t kMost = 1 << 24;
+      INTERPLAY_CHECK_DATA(into >= 1 && into <= kMost, "{}: {} is {}; expected 1 to {}", place, key, into, kMost);
+    };
+    size("vocab_size", o.vocabulary);
+    size("hidden_size", o.width);
+    size("num_hidden_layers", o.layers);
+    size("num_attention_heads", o.heads);
+    size("intermediate_size", o.hidden);
+    size("max_position_embeddings", o.positions);
+    size("type_vocab_size", o.token_types);
+    o.layer_norm_eps = config.value("layer_norm_eps", o.layer_norm_eps);
+    INTERPLAY_CHECK_DATA(o.width % o.heads == 0, "{}: hidden_size {} is no multiple of num_attention_heads {}", place,
+                         o.width, o.heads);
+    return o;
+  } catch (const Json::exception& problem) {
+    throw Error(fmt::format("{}: is no config.json of a BERT: {}", place, problem.what()), ErrorKind::data);
+  }
+}
+
+BertLayerImpl::BertLayerImpl(const BertOptions& o) : heads_(o.heads) {
+  query_key_value = register_module("query_key_value", linear(o.width, 3 * o.width));
+  attention_output = register_module("attention_output", linear(o.width, o.width));
+  attention_norm = register_module("attention_norm", layer_norm(o));
+  up = register_module("up", linear(o.width, o.hidden));
+  down = register_module("down", linear(o.hidden, o.width));
+  output_norm = register_module("output_norm", layer_norm(o));
+}
+
+at::Tensor BertLayerImpl::forward(const at::Tensor& x, const at::Tensor& mask) {
+  const int64_t rows = x.size(0), length = x.size(1), width = x.size(2);
+  const auto parts = query_key_value(x).view({rows, length, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
+  const std::optional<at::Tensor> bias = mask.defined() ? std::optional(mask) : std::nullopt;
+  const auto attended =
+      at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias);  // [B, heads, L, D / heads]
+  const auto y = attention_norm(x + attention_output(attended.transpose(1, 2).reshape({rows, length, width})));
+  return output_norm(y + down(at::gelu(up(y))));  // [B, L, D]
+}
+
+BertImpl::BertImpl(const BertOptions& o) : options_(o) {
+  words_ = register_module("words", torch::nn::Embedding(o.vocabulary, o.width));
+  positions_ = register_module("positions", torch::nn::Embedding(o.positions, o.width));
+  types_ = register_module("types", torch::nn::Embedding(o.token_types, o.width));
+  norm_ = register_module("norm", layer_norm(o));
+  for (int64_t i = 0; i < o.layers; ++i) layers_.push_back(register_module("layer" + std::to_string(i), BertLayer(o)));
+}
+
+void BertImpl::load(const nn::Safetensors& weights, const std::string& place) {
+  const at::NoGradGuard no_grad;
+  const std::string prefix = weights.has("bert.embeddings.word_embeddings.weight") ? "bert." : "";
+  const auto put = [&](at::Tensor into, const std::string& name) {
+    const at::Tensor& found = weights.at(prefix + name);
+    INTERPLAY_CHECK_DATA(found.sizes() == into.sizes() && at::isFloatingType(found.scalar_type()),
+                         "{}: tensor '{}' is {} [{}]; config.json makes it floating-point [{}]", place, prefix + name,
+                         toString(found.scalar_type()), fmt::join(found.sizes(), ", "), fmt::join(into.sizes(), ", "));
+    into.copy_(found);
+  };
+  const auto put_both = [&](auto& module, const std::string& name) {
+    put(module->weight, name + ".weight");
+    put(module->bias, name + ".bias");
+  };
+  put(words_->weight, "embeddings.word_embeddings.weight");
+  put(positions_->weight, "embeddings.position_embeddings.weight");
+  put(types_->weight, "embeddings.token_type_embeddings.weight");
+  put_both(norm_, "embeddings.LayerNorm");
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const std::string at = fmt::format("encoder.layer.{}.", i);
+    BertLayerImpl& layer = *layers_[i];
+    int64_t part = 0;
+    for (const char* name : {"query", "key", "value"}) {
+      put(layer.query_key_value->weight.chunk(3)[part], at + "attention.self." + name + ".weight");
+      put(layer.query_key_value->bias.chunk(3)[part++], at + "attention.self." + name + ".bias");
+    }
+    put_both(layer.attention_output, at + "attention.output.dense");
+    put_both(layer.attention_norm, at + "attention.output.LayerNorm");
+    put_both(layer.up, at + "intermediate.dense");
+    put_both(layer.down, at + "output.dense");
+    put_both(layer.output_norm, at + "output.LayerNorm");
+  }
+}
+
+at::Tensor BertImpl::forward(const at::Tensor& ids, const at::Tensor& lengths) {
+  const int64_t length = ids.size(1);
+  INTERPLAY_CHECK(length <= options_.positions, "a text of {} tokens; the model has positions for {}", length,
+                  options_.positions);
+  const auto places = at::arange(length, ids.options());    // [L]
+  const auto type = types_->weight.select(0, 0);            // one text alone: all of it is of type 0
+  auto x = norm_(words_(ids) + positions_(places) + type);  // [B, L, D]
+  at::Tensor mask;
+  const auto behind = places.unsqueeze(0) >= lengths.unsqueeze(1);  // [B, L]
+  if (behind.any().item<bool>()) {
+    mask = at::zeros({ids.size(0), 1, 1, length}, x.options());
+    mask.masked_fill_(behind.view({ids.size(0), 1, 1, length}), -std::numeric_limits<double>::infinity());
+  }
+  for (auto& layer : layers_) x = layer(x, mask);
+  return x;
+}
+
+SentenceEncoder::SentenceEncoder(const fs::path& folder, EncoderOptions options)
+    : folder_(folder), options_(std::move(options)) {
+  INTERPLAY_CHECK_DATA(fs::is_directory(folder), "{}: is a file; a text encoder is a folder, as minilm-l6 is",
+                       folder.string());
+  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json"}) {
+    INTERPLAY_CHECK_DATA(fs::exists(folder / file),
+                         "{}: has no {}; a text encoder is a folder with config.json, model.safetensors and "
+                         "tokenizer.json, as `interplay fetch minilm-l6` makes one",
+                         folder.string(), file);
+  }
+  const BertOptions sizes = BertOptions::load(folder / "config.json");
+  tokenizer_ = Tokenizer::load(folder);
+  INTERPLAY_CHECK_DATA(tokenizer_->size() <= sizes.vocabulary,
+                       "{}: tokenizer.json has {} tokens; config.json says {}; they belong to two models",
+                       folder.string(), tokenizer_->size(), sizes.vocabulary);
+  const fs::path pooling = folder / "1_Pooling" / "config.json", sentence = folder / "sentence_bert_config.json";
+  INTERPLAY_CHECK_DATA(!fs::exists(pooling) || read_json(pooling).value("pooling_mode_mean_tokens", false),
+                       "{}: pools otherwise than by the mean, which is what is computed", pooling.string());
+  if (options_.max_length == 0) {
+    options_.max_length = sizes.positions;
+    if (fs::exists(sentence))
+      options_.max_length = std::min(sizes.positions, read_json(sentence).value("max_seq_length", sizes.positions));
+  }
+  INTERPLAY_CHECK(options_.max_length >= 3 && options_.max_length <= sizes.positions,
+                  "max_length is {}; expected 3 (a token and its frame) to {}, the positions of the model",
+                  options_.max_length, sizes.positions);
+  const fs::path weights = folder / "model.safetensors";
+  model_ = Bert(sizes);
+  model_->load(nn::Safetensors(weights), weights.string());
+  model_->eval();
+  if (options_.precision == nn::Precision::bf16) model_->to(at::kBFloat16);
+  checksum_ = model_checksum(folder);
+}
+
+SentenceEncoder::~SentenceEncoder() = default;
+
+int64_t SentenceEncoder::width() const { return model_->options().width; }
+
+std::string SentenceEncoder::identity() const {
+  return fmt::format("bert {:016x}, mean of at most {} tokens, length 1, {}", checksum_, options_.max_length,
+                     nn::to_string(options_.precision));
+}
+
+std::vector<int64_t> SentenceEncoder::ids_of(std::string_view text) const {
+  // Names of control tokens in a text become these, as with the libraries that the model was trained by.
+  return tokenizer_->encode(text, {.control = true, .frame = true, .max_length = options_.max_length});
+}
+
+// Sorted by length, so that the texts of a batch are of about one length and hardly any padding is computed.
+at::Tensor SentenceEncoder::encode(std::span<const std::string> texts) {
+  const at::NoGradGuard no_grad;
+  std::vector<std::vector<int64_t>> ids(texts.size());
+  int64_t tokens = 0;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    try {
+      ids[i] = ids_of(texts[i]);
+    } catch (const Error& problem) {
+      throw Error(fmt::format("text {}: {}", i + 1, problem.what()), problem.kind());
+    }
+    tokens += int64_t(ids[i].size());
+  }
+  std::vector<int64_t> order(texts.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return ids[size_t(a)].size() > ids[size_t(b)].size(); });
+  auto out = at::empty({int64_t(texts.size()), width()}, at::kFloat);
+  std::optional<Progress> progress;
+  if (!options_.progress.empty()) progress.emplace(options_.progress, tokens, "tokens");
+  for (size_t first = 0; first < order.size();) {
+    const auto length = int64_t(ids[size_t(order[first])].size());  // of the longest
+    const size_t most = size_t(std::max<int64_t>(1, options_.batch_tokens / length));
+    const size_t count = std::min(most, order.size() - first);
+    auto batch = at::zeros({int64_t(count), length}, at::kLong);
+    auto lengths = at::empty({int64_t(count)}, at::kLong);
+    int64_t batch_tokens = 0;
+    for (size_t row = 0; row < count; ++row) {
+      const auto& one = ids[size_t(order[first + row])];
+      std::copy(one.begin(), one.end(), batch.mutable_data_ptr<int64_t>() + int64_t(row) * length);
+      lengths.mutable_data_ptr<int64_t>()[row] = int64_t(one.size());
+      batch_tokens += int64_t(one.size());
+    }
+    const auto states = model_->forward(batch, lengths).to(at::kFloat);                    // [B, L, D]
+    const auto inside = at::arange(length).unsqueeze(0) < lengths.unsqueeze(1);            // [B, L]
+    const auto sum = states.masked_fill(inside.logical_not().unsqueeze(2), 0).sum(1);      // [B, D]
+    const auto mean = sum / lengths.unsqueeze(1);                                          // [B, D]
+    const auto unit = mean / at::linalg_vector_norm(mean, 2, {1}, true).clamp_min(1e-12);  // as PyTorch's normalize
+    const auto places = at::from_blob(order.data() + first, {int64_t(count)}, at::kLong);
+    out.index_copy_(0, places, unit);
+    first += count;
+    if (progress)
+      progress->add(batch_tokens, fmt::format("{} texts/s", human_count(double(first) / progress->seconds())));
+  }
+  return out;
+}
+
+}  // namespace interplay::lm

@@ -1,0 +1,90 @@
+// interplay lm embed MODEL: texts to vectors.
+#include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
+
+#include <interplay/base/log.h>
+#include <interplay/lm/cached_encoder.h>
+#include <interplay/lm/encoder.h>
+#include <interplay/lm/model_files.h>
+
+#include "lm.h"
+
+namespace interplay::tool {
+namespace {
+
+/// The beginning of a text, on one line.
+std::string shorten(const std::string& text) {
+  constexpr size_t kMost = 48;
+  std::string out;
+  for (const char c : text.substr(0, kMost)) out += c == '\n' || c == '\r' || c == '\t' ? ' ' : c;
+  if (text.size() <= kMost) return out;
+  while (!out.empty() && (out.back() & 0xc0) == 0x80) out.pop_back();  // the rest of a character that was cut
+  if (!out.empty() && (out.back() & 0x80) != 0) out.pop_back();
+  return out + "...";
+}
+
+void print(const lm::SentenceEncoder& encoder, const std::vector<std::string>& texts, const at::Tensor& vectors) {
+  constexpr int64_t kShown = 4, kMostCosines = 8;
+  const auto n = int64_t(texts.size());
+  std::vector<std::vector<std::string>> rows{{"text", "tokens", fmt::format("first of {} numbers", encoder.width())}};
+  const auto cosines = vectors.matmul(vectors.t());
+  const bool compared = n > 1 && n <= kMostCosines;
+  for (int64_t i = 0; compared && i < n; ++i) rows[0].push_back(fmt::format("cosine to {}", i + 1));
+  for (int64_t i = 0; i < n; ++i) {
+    const auto* const row = vectors[i].const_data_ptr<float>();
+    const size_t tokens = encoder.ids_of(texts[size_t(i)]).size();
+    std::string numbers;
+    for (int64_t j = 0; j < std::min(kShown, encoder.width()); ++j) numbers += fmt::format("{:+.4f} ", row[j]);
+    rows.push_back({fmt::format("{}. {}", i + 1, shorten(texts[size_t(i)])), std::to_string(tokens), numbers + ".."});
+    for (int64_t j = 0; compared && j < n; ++j)
+      rows.back().push_back(fmt::format("{:.4f}", cosines[i][j].item<float>()));
+  }
+  fmt::print("{}", table(rows));
+}
+
+std::function<void()> add(CLI::App& app) {
+  struct Arguments {
+    std::string model, precision = "fp32", cache;
+    TextArguments texts;
+    int64_t max_length = 0;
+    bool json = false;
+  };
+  auto a = std::make_shared<Arguments>();
+  app.add_option("MODEL", a->model, "a fetched name or a folder with a text encoder")->required();
+  a->texts.add(app);
+  app.add_option("--precision", a->precision, "of weights and layers")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->capture_default_str();
+  app.add_option("--max-length", a->max_length, "most tokens of a text; 0 = what the model says")
+      ->check(at_least(0))
+      ->capture_default_str();
+  app.add_option("--cache", a->cache, "directory of vectors that are known already; new ones are added");
+  app.add_flag("--json", a->json, "for machines: a line {ids, vector} a text");
+  return [a] {
+    const auto texts = a->texts.read();
+    lm::EncoderOptions options;
+    options.precision = nn::parse_precision(a->precision);
+    options.max_length = a->max_length;
+    options.progress = "lm embed";
+    lm::SentenceEncoder encoder(lm::find_model(a->model), options);
+    at::Tensor vectors;
+    if (a->cache.empty()) {
+      vectors = encoder.encode(texts);
+    } else {
+      lm::CachedEncoder cached(encoder, a->cache);
+      vectors = cached.encode(texts);
+      log::info("{}: {} of {} texts were not in it", a->cache, cached.encoded(), texts.size());
+    }
+    if (!a->json) return print(encoder, texts, vectors);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const auto* const row = vectors[int64_t(i)].const_data_ptr<float>();
+      fmt::print("{{\"ids\":[{}],\"vector\":[{}]}}\n", fmt::join(encoder.ids_of(texts[i]), ","),
+                 fmt::join(row, row + encoder.width(), ","));
+    }
+  };
+}
+
+const AddCommand command("lm embed", "texts to vectors, by a text encoder", add);
+
+}  // namespace
+}  // namespace interplay::tool
