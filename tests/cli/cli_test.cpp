@@ -253,6 +253,8 @@ int main(int count, char** words) {
   const std::string path = std::getenv("PATH") ? std::getenv("PATH") : "";
   ::setenv("PATH", (fs::path(INTERPLAY_PROGRAM).parent_path().string() + ":" + path).c_str(), 1);
   ::setenv("LC_ALL", "C", 1);
+  ::setenv("REFERENCE", INTERPLAY_CLI_DIR "/../reference/data", 1);
+  ::unsetenv("INTERPLAY_MODELS");
   ::testing::InitGoogleTest(&count, words);
   try {
     if (count == 3 && std::string(words[1]) == "--make-shared") {

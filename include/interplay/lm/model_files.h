@@ -20,6 +20,9 @@ struct KnownModel {
 };
 INTERPLAY_API const std::vector<KnownModel>& known_models();  ///< by name
 
+/// Whether its files lie in models_folder()/NAME.
+INTERPLAY_API bool is_fetched(const KnownModel& model);
+
 /// Where fetched models lie: the environment's INTERPLAY_MODELS, else .deps/models below the current directory.
 INTERPLAY_API std::filesystem::path models_folder();
 

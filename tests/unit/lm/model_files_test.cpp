@@ -58,16 +58,22 @@ TEST(FindModel, TakesFilesFoldersAndFetchedNames) {
   const fs::path one = dir / "one", folder = dir / "minilm-l6", chat = dir / "smollm2-135m";
   for (const auto& path : {one, folder, chat}) fs::create_directory(path);
   write_file(one / "m.gguf", "x");
-  write_file(folder / "model.safetensors", "x");
-  write_file(chat / "s.gguf", "x");
+  for (const auto& model : known_models()) {
+    EXPECT_FALSE(is_fetched(model));
+    for (const auto& file : model.files) {
+      fs::create_directories((dir / model.name / file).parent_path());
+      write_file(dir / model.name / file, "x");
+    }
+    EXPECT_TRUE(is_fetched(model));
+  }
   EXPECT_EQ(find_model((one / "m.gguf").string()), one / "m.gguf");
   EXPECT_EQ(find_model(one.string()), one / "m.gguf");
   EXPECT_EQ(find_model(folder.string()), folder);
   EXPECT_EQ(find_model((folder / "model.safetensors").string()), folder);
   EXPECT_EQ(find_model("minilm-l6"), folder);
-  EXPECT_EQ(find_model("smollm2-135m"), chat / "s.gguf");
+  EXPECT_EQ(find_model("smollm2-135m"), chat / "SmolLM2-135M-Instruct.Q4_1.gguf");
   EXPECT_EQ(model_checksum(folder), hash64("x"));
-  EXPECT_EQ(model_checksum(chat / "s.gguf"), hash64("x"));
+  EXPECT_EQ(model_checksum(chat), hash64("x"));
 }
 
 TEST(FindModel, SaysHowToGetWhatIsMissing) {
@@ -75,7 +81,7 @@ TEST(FindModel, SaysHowToGetWhatIsMissing) {
   const Environment models("INTERPLAY_MODELS", dir.path().string());
   EXPECT_THAT(config_error([] { find_model("smollm2-135m"); }), HasSubstr("run `interplay fetch smollm2-135m`"));
   EXPECT_THAT(config_error([] { find_model("minilm-l7"); }),
-              AllOf(HasSubstr("did you mean minilm-l6?"), HasSubstr("nor one of minilm-l6, smollm2-135m")));
+              AllOf(HasSubstr("nor one of minilm-l6, smollm2-135m; did you mean minilm-l6?")));
   EXPECT_THAT(config_error([&] { find_model(dir.path().string()); }),
               HasSubstr("0 GGUF files and no model.safetensors"));
   dir.write("a.gguf", "x");
