@@ -66,5 +66,7 @@ add_library(Interplay::lm ALIAS interplay_lm)
 target_include_directories(interplay_lm PRIVATE ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(interplay_lm PUBLIC interplay PRIVATE $<BUILD_INTERFACE:interplay_flags> spdlog::spdlog
                       nlohmann_json::nlohmann_json Eigen3::Eigen ICU::i18n ICU::uc)
+# ICU's libraries do not look beside themselves for one another: in the package, ours finds all three.
+target_link_libraries(interplay_lm PRIVATE -Wl,--push-state,--no-as-needed ICU::data -Wl,--pop-state)
 target_precompile_headers(interplay_lm PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
 set_target_properties(interplay_lm PROPERTIES EXPORT_NAME lm INSTALL_RPATH "$ORIGIN")
