@@ -1,0 +1,379 @@
+#include <interplay/lm/decoder.h>
+
+#include <algorithm>
+#include <set>
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <interplay/base/error.h>
+
+#include "lm/tensor/llama_layers.h"
+
+namespace interplay::lm {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+TokenBatch TokenBatch::of(const std::vector<std::vector<int64_t>>& sequences) {
+  TokenBatch out;
+  out.offsets = {0};
+  std::vector<int64_t> all;
+  for (size_t b = 0; b < sequences.size(); ++b) {
+    INTERPLAY_CHECK(!sequences[b].empty(), "sequence {} of {} has no tokens", b, sequences.size());
+    all.insert(all.end(), sequences[b].begin(), sequences[b].end());
+    out.offsets.push_back(int64_t(all.size()));
+  }
+  out.ids = at::tensor(all, at::kLong);
+  return out;
+}
+
+TokenBatch TokenBatch::from_padded(const at::Tensor& ids, const at::Tensor& mask) {
+  INTERPLAY_CHECK(ids.dim() == 2 && ids.sizes() == mask.sizes(), "ids of shape [{}] and a mask of shape [{}]",
+                  fmt::join(ids.sizes(), ", "), fmt::join(mask.sizes(), ", "));
+  const auto real = mask.to(at::kBool);
+  const auto counts = real.sum(1).cumsum(0).contiguous();
+  TokenBatch out;
+  out.offsets = {0};
+  for (int64_t b = 0; b < ids.size(0); ++b) {
+    out.offsets.push_back(counts.const_data_ptr<int64_t>()[b]);
+    INTERPLAY_CHECK(out.offsets.back() > out.offsets[size_t(b)], "sequence {} of {} has no tokens", b, ids.size(0));
+  }
+  out.ids = ids.masked_select(real);
+  return out;
+}
+
+at::Tensor TokenBatch::last_rows() const { return at::tensor(at::ArrayRef<int64_t>(offsets).slice(1), at::kLong) - 1; }
+
+at::Tensor TokenBatch::sample() const {
+  const auto counts = at::tensor(at::ArrayRef<int64_t>(offsets), at::kLong).diff();
+  return at::repeat_interleave(at::arange(sequences(), at::kLong), counts);
+}
+
+KvCache KvCache::fork(int64_t sequences) const {
+  INTERPLAY_CHECK(pasts_.size() == 1, "a cache of {} sequences cannot be forked; expected one", pasts_.size());
+  KvCache out(sequences);
+  std::fill(out.pasts_.begin(), out.pasts_.end(), pasts_[0]);
+  return out;
+}
+
+/// One pass of a batch through the layers.
+struct DecoderImpl::Run {
+  AttentionCall attention;           // memory aside, which every layer has of its own
+  std::vector<at::Tensor> memories;  // [B]: f32 [layers, 2, kv_heads, capacity, head_dim]
+  at::Tensor rows;                   // of the last layer
+  std::optional<AdapterCall> mixes;
+  at::Tensor sample;
+
+  const AdapterCall* adapters() const { return mixes ? &*mixes : nullptr; }
+
+  AttentionCall attention_of(int64_t layer) const {
+    AttentionCall call = attention;
+    for (const auto& memory : memories) call.memory.push_back(memory.defined() ? memory[layer] : memory);
+    return call;
+  }
+};
+
+DecoderImpl::DecoderImpl(const DecoderConfig& config, const at::Tensor& embedding, std::vector<Layer> layers,
+                         const at::Tensor& final_norm, const at::Tensor& head, std::string checksum)
+    : config_(config),
+      embedding_(register_buffer("embed_tokens", embedding)),
+      final_norm_(register_buffer("norm", final_norm)),
+      head_(head.is_same(embedding) ? head : register_buffer("lm_head", head)),
+      layers_(std::move(layers)),
+      checksum_(std::move(checksum)) {
+  for (size_t l = 0; l < layers_.size(); ++l) {
+    auto& layer = layers_[l];
+    const std::string name = fmt::format("layer_{}_", l);
+    layer.attention_norm = register_buffer(name + "attention_norm", layer.attention_norm);
+    layer.ffn_norm = register_buffer(name + "ffn_norm", layer.ffn_norm);
+    register_module(name + "qkv", layer.qkv);
+    register_module(name + "output", layer.output);
+    register_module(name + "gate_up", layer.gate_up);
+    register_module(name + "down", layer.down);
+  }
+}
+
+std::vector<AdapterLinear> DecoderImpl::linears(int64_t index) const {
+  const auto& l = layers_[size_t(index)];
+  return {l.qkv, l.output, l.gate_up, l.down};
+}
+
+at::Tensor DecoderImpl::embed(const at::Tensor& ids) const { return embedding_.index_select(0, ids).to(at::kFloat); }
+
+at::Tensor DecoderImpl::logits(const at::Tensor& hidden) const {
+  return at::linear(hidden.to(head_.scalar_type()), head_).to(at::kFloat);
+}
+
+at::Tensor DecoderImpl::logits(const at::Tensor& hidden, const at::Tensor& tokens) const {
+  return at::linear(hidden, head_.index_select(0, tokens).to(at::kFloat));
+}
+
+/// The residual stream is h + a: the sum is formed by whoever norms it next.
+std::pair<at::Tensor, at::Tensor> DecoderImpl::layer(int64_t index, const at::Tensor& h, const at::Tensor& a,
+                                                     const Run& run) {
+  auto& l = layers_[size_t(index)];
+  auto [sum, x] = add_rms_norm(h, a, l.attention_norm, config_.norm_eps, type());
+  auto mixed = attention(l.qkv(x, run.adapters(), run.sample), run.attention_of(index));
+  auto sample = run.sample;
+  if (index + 1 == config_.layers && run.rows.defined()) {  // nobody reads what follows of the others
+    mixed = mixed.index_select(0, run.rows);
+    sum = sum.index_select(0, run.rows);
+    if (sample.defined()) sample = sample.index_select(0, run.rows);
+  }
+  const auto [sum2, x2] =
+      add_rms_norm(sum, l.output(mixed, run.adapters(), sample), l.ffn_norm, config_.norm_eps, type());
+  return {sum2, l.down(swiglu(l.gate_up(x2, run.adapters(), sample)), run.adapters(), sample)};
+}
+
+/// A layer that keeps nothing but its inputs and runs once more in the backward pass, with the random numbers of the
+/// first time. What it reads besides (parameters, cores, experts) is named, so that gradients reach it.
+struct DecoderImpl::Checkpoint : torch::autograd::Function<DecoderImpl::Checkpoint> {
+  struct Kept : torch::CustomClassHolder {
+    DecoderImpl* decoder = nullptr;
+    int64_t index = 0;
+    std::shared_ptr<const Run> run;
+    at::Tensor random;
+  };
+  static at::Tensor random_state() {
+    auto generator = at::detail::getDefaultCPUGenerator();
+    const std::lock_guard lock(generator.mutex());
+    return generator.get_state();
+  }
+  static void set_random_state(const at::Tensor& state) {
+    auto generator = at::detail::getDefaultCPUGenerator();
+    const std::lock_guard lock(generator.mutex());
+    generator.set_state(state);
+  }
+
+  static variable_list forward(AutogradContext* context, const at::Tensor& h, const at::Tensor& a, at::TensorList read,
+                               DecoderImpl* decoder, int64_t index, const std::shared_ptr<const Run>& run) {
+    auto kept = c10::make_intrusive<Kept>();
+    kept->decoder = decoder, kept->index = index, kept->run = run, kept->random = random_state();
+    variable_list inputs{h, a};
+    inputs.insert(inputs.end(), read.begin(), read.end());
+    context->save_for_backward(inputs);
+    context->saved_data["kept"] = c10::IValue::make_capsule(kept);
+    const auto [sum, out] = decoder->layer(index, h, a, *run);
+    return {sum, out};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto kept = c10::static_intrusive_pointer_cast<Kept>(context->saved_data["kept"].toCapsule());
+    const auto own = [&](const at::Tensor& t, size_t i) {
+      return t.defined() ? t.detach().set_requires_grad(context->needs_input_grad(i)) : t;
+    };
+    const at::Tensor h = own(saved[0], 0), a = own(saved[1], 1);
+    const at::Tensor now = random_state();
+    variable_list inputs, found;
+    std::vector<size_t> place;
+    const auto want = [&](const at::Tensor& t, size_t i) {
+      if (t.defined() && t.requires_grad()) inputs.push_back(t), place.push_back(i);
+    };
+    want(h, 0), want(a, 1);
+    for (size_t i = 2; i < saved.size(); ++i) want(saved[i], i);
+    {
+      const at::AutoGradMode on(true);
+      set_random_state(kept->random);
+      const auto [sum, out] = kept->decoder->layer(kept->index, h, a, *kept->run);
+      set_random_state(now);
+      variable_list outputs, flows;
+      for (const auto& [result, flow] : {std::pair{sum, gradients[0]}, std::pair{out, gradients[1]}}) {
+        if (flow.defined() && result.requires_grad()) outputs.push_back(result), flows.push_back(flow);
+      }
+      if (!outputs.empty()) found = torch::autograd::grad(outputs, inputs, flows, std::nullopt, false, true);
+    }
+    variable_list result(saved.size() + 3);  // and the arguments that are no tensors
+    for (size_t i = 0; i < found.size(); ++i) result[place[i]] = found[i];
+    return result;
+  }
+};
+
+at::Tensor DecoderImpl::read(const TokenBatch& batch, const DecoderCall& call, KvCache* extend) {
+  const int64_t sequences = batch.sequences();
+  INTERPLAY_CHECK(sequences >= 1, "decoder: a batch without sequences");
+  auto run = std::make_shared<Run>();
+  auto& attention = run->attention;
+  attention.heads = config_.heads, attention.kv_heads = config_.kv_heads, attention.head_dim = config_.head_dim;
+  attention.causal = call.causal, attention.offsets = batch.offsets, attention.extend = extend != nullptr;
+  const KvCache* const past = extend ? extend : call.past;
+  INTERPLAY_CHECK(!past || past->sequences() == sequences || (!extend && past->sequences() == 1),
+                  "decoder: {} sequences go on from a cache of {}", sequences, past->sequences());
+  for (int64_t b = 0; b < sequences; ++b) {
+    const auto* const own = past ? &past->pasts_[past->sequences() == 1 ? 0 : size_t(b)] : nullptr;
+    attention.past.push_back(own ? own->length : 0);
+    if (own) run->memories.push_back(own->memory);
+  }
+  INTERPLAY_CHECK(attention.longest() <= config_.context,
+                  "decoder: a sequence of {} tokens; the model was made for {} at most; shorten the prompt",
+                  attention.longest(), config_.context);
+  std::tie(attention.cosines, attention.sines) = rotary_table(attention.longest(), config_.head_dim, config_.rope_base);
+  attention.cosines = attention.cosines.to(embedding_.device()),
+  attention.sines = attention.sines.to(embedding_.device());
+  run->rows = call.rows;
+  if (call.adapters && !call.adapters->mixes.empty()) {
+    run->mixes = *call.adapters;
+    run->sample = batch.sample().to(embedding_.device());
+  }
+
+  at::Tensor h, a;
+  if (batch.embeddings.defined()) {
+    INTERPLAY_CHECK(batch.embeddings.dim() == 2 && batch.embeddings.size(0) == batch.tokens() &&
+                        batch.embeddings.size(1) == config_.width,
+                    "decoder: embeddings of shape [{}]; expected [{}, {}]", fmt::join(batch.embeddings.sizes(), ", "),
+                    batch.tokens(), config_.width);
+    h = batch.embeddings.to(at::kFloat);
+  } else {
+    const auto [least, most] = batch.ids.aminmax();
+    INTERPLAY_CHECK(least.item<int64_t>() >= 0 && most.item<int64_t>() < config_.vocabulary,
+                    "decoder: token ids from {} to {}; the model has {} tokens", least.item<int64_t>(),
+                    most.item<int64_t>(), config_.vocabulary);
+    h = embed(batch.ids);
+  }
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    if (!call.checkpoint || !at::GradMode::is_enabled()) {
+      std::tie(h, a) = layer(l, h, a, *run);
+      continue;
+    }
+    variable_list read;
+    for (const auto& linear : linears(l)) {
+      for (const auto& p : linear->parameters()) read.push_back(p);
+      for (const auto& output : linear->outputs()) {
+        if (!run->mixes) continue;
+        const auto mix = run->mixes->mixes.find(output.name);
+        if (mix == run->mixes->mixes.end()) continue;
+        for (const auto& t : {mix->second.core, mix->second.experts})
+          if (t.defined()) read.push_back(t);
+      }
+    }
+    const auto results = Checkpoint::apply(h, a, at::TensorList(read), this, l, std::shared_ptr<const Run>(run));
+    h = results[0], a = results[1];
+  }
+  return add_rms_norm(h, a, final_norm_, config_.norm_eps, at::kFloat).second;
+}
+
+at::Tensor DecoderImpl::forward(const TokenBatch& batch, const DecoderCall& call) { return read(batch, call, nullptr); }
+
+at::Tensor DecoderImpl::extend(KvCache& cache, const TokenBatch& batch, const at::Tensor& rows) {
+  const at::NoGradGuard off;
+  INTERPLAY_CHECK(cache.sequences() == batch.sequences(), "decoder: {} sequences for a cache of {}", batch.sequences(),
+                  cache.sequences());
+  KvCache longer = cache;  // so that an Error leaves the cache as it was
+  for (int64_t b = 0; b < batch.sequences(); ++b) {
+    auto& past = longer.pasts_[size_t(b)];
+    const int64_t length = past.length + batch.offsets[size_t(b) + 1] - batch.offsets[size_t(b)];
+    const int64_t capacity = past.memory.defined() ? past.memory.size(3) : 0;
+    // Another holder than `cache` and `longer` may read it.
+    if (past.memory.defined() && past.memory.use_count() == 2 && length <= capacity) continue;
+    // The first time as long as needed, then with room for as many again.
+    auto memory =
+        at::empty({config_.layers, 2, config_.kv_heads, past.length > 0 ? 2 * length : length, config_.head_dim},
+                  final_norm_.options());
+    if (past.length > 0) memory.narrow(3, 0, past.length).copy_(past.memory.narrow(3, 0, past.length));
+    past.memory = memory;
+  }
+  DecoderCall call;
+  call.rows = rows;
+  const auto hidden = read(batch, call, &longer);
+  for (int64_t b = 0; b < batch.sequences(); ++b)
+    longer.pasts_[size_t(b)].length += batch.offsets[size_t(b) + 1] - batch.offsets[size_t(b)];
+  cache = longer;
+  return hidden;
+}
+
+void DecoderImpl::adapt(const AdapterOptions& options, uint64_t seed, int64_t first_layer) {
+  INTERPLAY_CHECK(!adapters_, "decoder: has adapters already; merge or remove them first");
+  INTERPLAY_CHECK(!options.targets.empty(), "adapter: no targets; name projections, as q_proj");
+  std::set<std::string> targets(options.targets.begin(), options.targets.end());
+  uint64_t stream = 0;
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    for (auto& linear : linears(l)) {
+      for (const auto& output : linear->outputs()) {
+        ++stream;  // a projection's draw does not depend on which others are adapted
+        const bool wanted = targets.contains(output.name.substr(output.name.rfind('.') + 1));
+        if (wanted && l >= first_layer) linear->adapt(output.name, options, seed * 1'000'003 + stream);
+      }
+    }
+  }
+  adapters_ = options;
+}
+
+void DecoderImpl::merge_adapters() {
+  for (int64_t l = 0; l < config_.layers; ++l)
+    for (auto& linear : linears(l)) linear->merge();
+  adapters_.reset();
+}
+
+void DecoderImpl::remove_adapters() {
+  for (int64_t l = 0; l < config_.layers; ++l)
+    for (auto& linear : linears(l)) linear->remove_adapters();
+  adapters_.reset();
+}
+
+void DecoderImpl::save_adapters(const std::filesystem::path& file) const {
+  INTERPLAY_CHECK(adapters_, "{}: the model has no adapters to save", file.string());
+  AdapterFile{*adapters_, checksum_, adapter_weights()}.save(file);
+}
+
+std::map<std::string, at::Tensor> DecoderImpl::adapter_weights() const {
+  std::map<std::string, at::Tensor> out;
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    for (const auto& linear : linears(l)) {
+      for (const auto& adapter : linear->adapters()) {
+        const auto& name = linear->outputs()[size_t(adapter.output)].name;
+        out[AdapterFile::name_a(name)] = adapter.a;
+        out[AdapterFile::name_b(name)] = adapter.b;
+      }
+    }
+  }
+  return out;
+}
+
+void DecoderImpl::load_adapters(const std::filesystem::path& file) {
+  const AdapterFile stored = AdapterFile::load(file);
+  INTERPLAY_CHECK_DATA(
+      stored.base == checksum_,
+      "{}: adapters of a base model with checksum {}; this one has {}; take the model they were trained on",
+      file.string(), stored.base, checksum_);
+  int64_t first_layer = config_.layers;
+  for (int64_t l = config_.layers - 1; l >= 0; --l) {
+    for (const auto& linear : linears(l))
+      for (const auto& output : linear->outputs())
+        if (stored.weights.contains(AdapterFile::name_a(output.name))) first_layer = l;
+  }
+  remove_adapters();
+  adapt(stored.options, 0, first_layer);
+  size_t used = 0;
+  try {
+    const at::NoGradGuard off;
+    for (int64_t l = 0; l < config_.layers; ++l) {
+      for (const auto& linear : linears(l)) {
+        for (const auto& adapter : linear->adapters()) {
+          const auto& output = linear->outputs()[size_t(adapter.output)].name;
+          for (const auto& [name, to] :
+               {std::pair{AdapterFile::name_a(output), adapter.a}, std::pair{AdapterFile::name_b(output), adapter.b}}) {
+            const auto found = stored.weights.find(name);
+            INTERPLAY_CHECK_DATA(found != stored.weights.end(), "{}: has no entry '{}', which its targets ask for",
+                                 file.string(), name);
+            INTERPLAY_CHECK_DATA(found->second.sizes() == to.sizes() && found->second.scalar_type() == at::kFloat,
+                                 "{}: entry '{}' is {} [{}]; expected Float [{}]", file.string(), name,
+                                 toString(found->second.scalar_type()), fmt::join(found->second.sizes(), ", "),
+                                 fmt::join(to.sizes(), ", "));
+            to.copy_(found->second);
+            ++used;
+          }
+        }
+      }
+    }
+    INTERPLAY_CHECK_DATA(used == stored.weights.size(), "{}: {} entries; its targets ask for {}", file.string(),
+                         stored.weights.size(), used);
+  } catch (...) {
+    remove_adapters();
+    throw;
+  }
+}
+
+}  // namespace interplay::lm

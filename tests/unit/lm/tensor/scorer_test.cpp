@@ -1,0 +1,97 @@
+#include <interplay/lm/scorer.h>
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/error_of.h"
+#include "support/stored.h"
+
+namespace interplay::lm {
+namespace {
+
+using interplay::testing::config_error;
+using interplay::testing::expect_near;
+using interplay::testing::Stored;
+using ::testing::HasSubstr;
+
+/// The tiny untied model and what transformers says of the two sequences stored with it.
+struct Tiny {
+  Stored stored{"llama.safetensors", "untied"};
+  DecoderScorer scorer{load_decoder(interplay::testing::reference_file("llama_untied"), nn::Precision::fp32)};
+  at::Tensor logits = stored.at("logits"), log_p = stored.at("logits").to(at::kDouble).log_softmax(1);
+  TokenIds first, second;
+  Tiny() {
+    const auto ids = stored.at("ids").to(at::kLong);
+    const auto* const p = ids.const_data_ptr<int64_t>();
+    first.assign(p, p + 9), second.assign(p + 9, p + 14);
+  }
+  /// Sum of log P of tokens from `from` on, of the sequence that begins in row `row`.
+  double log_likelihood(const TokenIds& ids, int64_t row, int64_t from) const {
+    double sum = 0;
+    for (int64_t t = from; t < int64_t(ids.size()); ++t) sum += log_p[row + t - 1][ids[size_t(t)]].item<double>();
+    return sum;
+  }
+};
+
+TEST(LmScorer, AnswersAreTheLogitsAfterTheLastToken) {
+  Tiny tiny;
+  const std::vector<TokenIds> prompts{tiny.second, tiny.first, tiny.second};
+  const std::vector<int64_t> answers{30, 4, 0};
+  const auto tokens = at::tensor(answers, at::kLong);
+  const auto expected = at::stack({tiny.logits[13], tiny.logits[8], tiny.logits[13]}).index_select(1, tokens);
+  for (const int64_t batch_tokens : {1, 10, 1000}) {  // each by itself; two and one; all
+    expect_near(tiny.scorer.answers(prompts, answers, {.batch_tokens = batch_tokens}), expected, 1e-5, "logits");
+  }
+  expect_near(tiny.scorer.probabilities(prompts, answers), expected.softmax(1), 1e-5, "probabilities");
+}
+
+// All three begin with ten tokens of the first sequence and its repetition, which are then read once.
+TEST(LmScorer, SharedBeginningsDoNotChangeAnswers) {
+  Tiny tiny;
+  TokenIds shared = tiny.first;
+  shared.insert(shared.end(), tiny.first.begin(), tiny.first.end());
+  std::vector<TokenIds> prompts(3, shared);
+  prompts[0].push_back(3), prompts[1].insert(prompts[1].end(), {7, 8, 9});
+  const std::vector<int64_t> answers{1, 2};
+  const auto together = tiny.scorer.answers(prompts, answers);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    expect_near(together.narrow(0, int64_t(i), 1), tiny.scorer.answers(std::vector{prompts[i]}, answers), 1e-5,
+                "logits");
+  }
+}
+
+TEST(LmScorer, LogLikelihoodIsTheSumOverTheContinuation) {
+  Tiny tiny;
+  const auto split = [](const TokenIds& ids, int64_t at) {
+    return std::pair{TokenIds(ids.begin(), ids.begin() + at), TokenIds(ids.begin() + at, ids.end())};
+  };
+  const auto [a, b] = split(tiny.first, 3);
+  const auto [c, d] = split(tiny.second, 4);
+  const auto [e, f] = split(tiny.first, 8);
+  const auto expected = at::tensor({tiny.log_likelihood(tiny.first, 0, 3), tiny.log_likelihood(tiny.second, 9, 4),
+                                    tiny.log_likelihood(tiny.first, 0, 8)},
+                                   at::kDouble);
+  expect_near(tiny.scorer.log_likelihood(std::vector{a, c, e}, std::vector{b, d, f}), expected, 1e-5, "log P");
+  // What is shared reaches into the continuations, whose tokens have to be predicted all the same.
+  expect_near(tiny.scorer.log_likelihood(std::vector{a, a}, std::vector{b, b}), expected[0].expand({2}), 1e-5,
+              "shared");
+}
+
+TEST(LmScorer, PerplexityIsOfAllTokensButTheFirst) {
+  Tiny tiny;
+  const double expected = std::exp(-tiny.log_likelihood(tiny.second, 9, 1) / 4);
+  expect_near(tiny.scorer.perplexity(std::vector{tiny.second}), at::full({1}, expected, at::kDouble), 1e-5, "");
+}
+
+TEST(LmScorer, NamesWhatIsWrong) {
+  Tiny tiny;
+  const std::vector<TokenIds> one{{1}}, none{{}};
+  EXPECT_THAT(config_error([&] { tiny.scorer.answers(one, std::vector<int64_t>{32}); }), HasSubstr("answer token 32"));
+  EXPECT_THAT(config_error([&] { tiny.scorer.answers(none, std::vector<int64_t>{3}); }), HasSubstr("prompt 0 of 1"));
+  EXPECT_THAT(config_error([&] { tiny.scorer.perplexity(one); }), HasSubstr("perplexity needs two"));
+  EXPECT_THAT(config_error([&] { tiny.scorer.log_likelihood(one, none); }), HasSubstr("pair 0 of 1"));
+}
+
+}  // namespace
+}  // namespace interplay::lm
