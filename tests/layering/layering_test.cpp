@@ -26,7 +26,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"serve", {"base", "data", "nn", "optim", "core"}},
     {"bench", {"base", "data", "nn", "optim", "core", "train", "serve"}},
     {"search", {"base", "data", "nn", "optim", "core", "train"}},
-    {"systems", {"base", "data", "nn", "optim", "lm", "core", "train", "serve", "search"}},
+    {"systems", {"base", "data", "nn", "optim", "lm", "core", "train", "serve", "search", "bench"}},
     {"models", {"base", "data", "nn", "core", "lm", "model.h"}},
 };
 

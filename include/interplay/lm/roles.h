@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -25,6 +26,33 @@ class INTERPLAY_API TextEncoder {
   /// Names all that decides the vectors: kind, pooling, length, precision, checksum of the weights. For logs and
   /// caches.
   virtual std::string identity() const = 0;
+};
+
+using TokenIds = std::vector<int64_t>;
+
+/// How a scorer goes through many prompts.
+struct ScoreOptions {
+  int64_t batch_tokens = 2048;  ///< most tokens that are read at once; a longer prompt is read by itself
+  bool progress = false;        ///< shows tokens/s
+};
+
+/// Scoring function, the language model's head kept: token ids to logits of answers. No gradients.
+class INTERPLAY_API LmScorer {
+ public:
+  virtual ~LmScorer();
+
+  /// Logits of the tokens that may follow each prompt: prompts [N], answers [A] -> f32 [N, A]
+  virtual at::Tensor answers(std::span<const TokenIds> prompts, std::span<const int64_t> answers,
+                             const ScoreOptions& options = {}) = 0;
+  /// log P(continuation | prompt), the sum over its tokens: prompts [N], continuations [N] -> f64 [N]
+  virtual at::Tensor log_likelihood(std::span<const TokenIds> prompts, std::span<const TokenIds> continuations,
+                                    const ScoreOptions& options = {}) = 0;
+
+  /// What softmax over the answers alone gives: f32 [N, A]. The first column of "Yes", "No" is P(yes).
+  at::Tensor probabilities(std::span<const TokenIds> prompts, std::span<const int64_t> answers,
+                           const ScoreOptions& options = {});
+  /// exp of minus the mean log P of a text's tokens but the first: texts [N], each of two tokens or more -> f64 [N]
+  at::Tensor perplexity(std::span<const TokenIds> texts, const ScoreOptions& options = {});
 };
 
 }  // namespace interplay::lm

@@ -135,6 +135,7 @@ struct DecoderImpl::Checkpoint : torch::autograd::Function<DecoderImpl::Checkpoi
     DecoderImpl* decoder = nullptr;
     int64_t index = 0;
     std::shared_ptr<const Run> run;
+    bool has_a = false;
     at::Tensor random;
   };
   static at::Tensor random_state() {
@@ -148,37 +149,33 @@ struct DecoderImpl::Checkpoint : torch::autograd::Function<DecoderImpl::Checkpoi
     generator.set_state(state);
   }
 
-  static variable_list forward(AutogradContext* context, const at::Tensor& h, const at::Tensor& a, at::TensorList read,
-                               DecoderImpl* decoder, int64_t index, const std::shared_ptr<const Run>& run) {
+  /// `read`: h, a unless it is the first layer, and what else gradients have to reach.
+  static variable_list forward(AutogradContext* context, at::TensorList read, bool has_a, DecoderImpl* decoder,
+                               int64_t index, const std::shared_ptr<const Run>& run) {
     auto kept = c10::make_intrusive<Kept>();
-    kept->decoder = decoder, kept->index = index, kept->run = run, kept->random = random_state();
-    variable_list inputs{h, a};
-    inputs.insert(inputs.end(), read.begin(), read.end());
-    context->save_for_backward(inputs);
+    kept->decoder = decoder, kept->index = index, kept->run = run, kept->has_a = has_a, kept->random = random_state();
+    context->save_for_backward(read.vec());
     context->saved_data["kept"] = c10::IValue::make_capsule(kept);
-    const auto [sum, out] = decoder->layer(index, h, a, *run);
+    const auto [sum, out] = decoder->layer(index, read[0], has_a ? read[1] : at::Tensor(), *run);
     return {sum, out};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const auto kept = c10::static_intrusive_pointer_cast<Kept>(context->saved_data["kept"].toCapsule());
-    const auto own = [&](const at::Tensor& t, size_t i) {
-      return t.defined() ? t.detach().set_requires_grad(context->needs_input_grad(i)) : t;
-    };
-    const at::Tensor h = own(saved[0], 0), a = own(saved[1], 1);
-    const at::Tensor now = random_state();
-    variable_list inputs, found;
+    variable_list read = saved, inputs, found;
+    for (size_t i = 0; i < (kept->has_a ? 2 : 1); ++i)
+      read[i] = saved[i].detach().set_requires_grad(context->needs_input_grad(i));
     std::vector<size_t> place;
-    const auto want = [&](const at::Tensor& t, size_t i) {
-      if (t.defined() && t.requires_grad()) inputs.push_back(t), place.push_back(i);
-    };
-    want(h, 0), want(a, 1);
-    for (size_t i = 2; i < saved.size(); ++i) want(saved[i], i);
+    for (size_t i = 0; i < read.size(); ++i) {
+      if (read[i].requires_grad()) inputs.push_back(read[i]), place.push_back(i);
+    }
+    const at::Tensor now = random_state();
     {
       const at::AutoGradMode on(true);
       set_random_state(kept->random);
-      const auto [sum, out] = kept->decoder->layer(kept->index, h, a, *kept->run);
+      const auto [sum, out] =
+          kept->decoder->layer(kept->index, read[0], kept->has_a ? read[1] : at::Tensor(), *kept->run);
       set_random_state(now);
       variable_list outputs, flows;
       for (const auto& [result, flow] : {std::pair{sum, gradients[0]}, std::pair{out, gradients[1]}}) {
@@ -186,7 +183,7 @@ struct DecoderImpl::Checkpoint : torch::autograd::Function<DecoderImpl::Checkpoi
       }
       if (!outputs.empty()) found = torch::autograd::grad(outputs, inputs, flows, std::nullopt, false, true);
     }
-    variable_list result(saved.size() + 3);  // and the arguments that are no tensors
+    variable_list result(saved.size() + 4);  // and the arguments that are no tensors
     for (size_t i = 0; i < found.size(); ++i) result[place[i]] = found[i];
     return result;
   }
@@ -238,7 +235,8 @@ at::Tensor DecoderImpl::read(const TokenBatch& batch, const DecoderCall& call, K
       std::tie(h, a) = layer(l, h, a, *run);
       continue;
     }
-    variable_list read;
+    variable_list read{h};
+    if (a.defined()) read.push_back(a);
     for (const auto& linear : linears(l)) {
       for (const auto& p : linear->parameters()) read.push_back(p);
       for (const auto& output : linear->outputs()) {
@@ -249,7 +247,7 @@ at::Tensor DecoderImpl::read(const TokenBatch& batch, const DecoderCall& call, K
           if (t.defined()) read.push_back(t);
       }
     }
-    const auto results = Checkpoint::apply(h, a, at::TensorList(read), this, l, std::shared_ptr<const Run>(run));
+    const auto results = Checkpoint::apply(at::TensorList(read), l > 0, this, l, std::shared_ptr<const Run>(run));
     h = results[0], a = results[1];
   }
   return add_rms_norm(h, a, final_norm_, config_.norm_eps, at::kFloat).second;

@@ -132,20 +132,21 @@ INTERPLAY_CLONES void norm_gradient_rows(const float* x, const float* weight, co
 }
 
 struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
-  static variable_list forward(AutogradContext* context, const at::Tensor& h, const at::Tensor& a,
+  static variable_list forward(AutogradContext* context, const at::Tensor& h, const std::optional<at::Tensor>& add,
                                const at::Tensor& weight, double eps, at::ScalarType type) {
+    const at::Tensor a = add.value_or(at::Tensor());
     const int64_t rows = h.size(0), width = h.size(1);
     const at::Tensor from = h.contiguous(), more = a.defined() ? a.to(type).contiguous() : a;
     const at::Tensor sum = a.defined() ? at::empty_like(from) : from;
     auto y = at::empty({rows, width}, from.options().dtype(type));
     for_type(type, [&]<class Number>(Number*) {
       const float *const in = numbers<float>(from), *const w = numbers<float>(weight);
-      const Number* const add = more.defined() ? numbers<Number>(more) : nullptr;
+      const Number* const other = more.defined() ? numbers<Number>(more) : nullptr;
       float* const out = a.defined() ? mutable_numbers<float>(sum) : nullptr;
       Number* const normed = mutable_numbers<Number>(y);
       parallel_rows(rows, [&](int64_t begin, int64_t end) {
         const int64_t at = begin * width;
-        norm_rows<Number>(in + at, add ? add + at : nullptr, w, end - begin, width, float(eps),
+        norm_rows<Number>(in + at, other ? other + at : nullptr, w, end - begin, width, float(eps),
                           out ? out + at : nullptr, normed + at);
       });
     });
@@ -599,7 +600,7 @@ int64_t AttentionCall::longest() const {
 std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& h, const at::Tensor& a, const at::Tensor& weight,
                                                double eps, at::ScalarType type) {
   if (is_fused(h)) {
-    const auto results = AddRmsNorm::apply(h, a, weight, eps, type);
+    const auto results = AddRmsNorm::apply(h, a.defined() ? std::optional(a) : std::nullopt, weight, eps, type);
     return {a.defined() ? results[0] : h, results.back()};
   }
   const auto sum = a.defined() ? h + a : h;

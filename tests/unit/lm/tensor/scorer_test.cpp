@@ -56,8 +56,8 @@ TEST(LmScorer, SharedBeginningsDoNotChangeAnswers) {
   const std::vector<int64_t> answers{1, 2};
   const auto together = tiny.scorer.answers(prompts, answers);
   for (size_t i = 0; i < prompts.size(); ++i) {
-    expect_near(together.narrow(0, int64_t(i), 1), tiny.scorer.answers(std::vector{prompts[i]}, answers), 1e-5,
-                "logits");
+    expect_near(together.narrow(0, int64_t(i), 1), tiny.scorer.answers(std::vector<TokenIds>{prompts[i]}, answers),
+                1e-5, "logits");
   }
 }
 
@@ -72,16 +72,18 @@ TEST(LmScorer, LogLikelihoodIsTheSumOverTheContinuation) {
   const auto expected = at::tensor({tiny.log_likelihood(tiny.first, 0, 3), tiny.log_likelihood(tiny.second, 9, 4),
                                     tiny.log_likelihood(tiny.first, 0, 8)},
                                    at::kDouble);
-  expect_near(tiny.scorer.log_likelihood(std::vector{a, c, e}, std::vector{b, d, f}), expected, 1e-5, "log P");
+  expect_near(tiny.scorer.log_likelihood(std::vector<TokenIds>{a, c, e}, std::vector<TokenIds>{b, d, f}), expected,
+              1e-5, "log P");
   // What is shared reaches into the continuations, whose tokens have to be predicted all the same.
-  expect_near(tiny.scorer.log_likelihood(std::vector{a, a}, std::vector{b, b}), expected[0].expand({2}), 1e-5,
-              "shared");
+  expect_near(tiny.scorer.log_likelihood(std::vector<TokenIds>{a, a}, std::vector<TokenIds>{b, b}),
+              expected[0].expand({2}), 1e-5, "shared");
 }
 
 TEST(LmScorer, PerplexityIsOfAllTokensButTheFirst) {
   Tiny tiny;
   const double expected = std::exp(-tiny.log_likelihood(tiny.second, 9, 1) / 4);
-  expect_near(tiny.scorer.perplexity(std::vector{tiny.second}), at::full({1}, expected, at::kDouble), 1e-5, "");
+  expect_near(tiny.scorer.perplexity(std::vector<TokenIds>{tiny.second}), at::full({1}, expected, at::kDouble), 1e-5,
+              "");
 }
 
 TEST(LmScorer, NamesWhatIsWrong) {

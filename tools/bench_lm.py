@@ -1,0 +1,113 @@
+"""A decoder's speed beside its peers, by turns in one run: prefill against llama.cpp on the same GGUF file, LoRA steps
+against transformers + PEFT at the same precision and batch. Medians, with the least and most of all repeats.
+
+    python -m venv venv && venv/bin/pip install torch==2.15.0 transformers==5.24.0 peft==0.21.2 gguf llama-cpp-python==0.3.36
+    venv/bin/python tools/bench_lm.py build/bin/interplay .deps/models/smollm2-135m/<file>.gguf
+
+llama.cpp multiplies by the quantised weights, rounding activations; Interplay by the same weights expanded to fp32 and to
+bf16. Prefill is of one prompt of --prompt tokens, logits of the last; a step is of --sequences sequences of --length tokens,
+LoRA of rank 8 on q_proj and v_proj, loss on the last token. PEFT's step is measured as its users write it, with labels of
+which all but the last are masked ("labels"), and where it computes no more logits than are needed ("one logit").
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("program")
+parser.add_argument("model", type=pathlib.Path)
+parser.add_argument("--repeat", type=int, default=5)
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--prompt", type=int, default=512)
+parser.add_argument("--sequences", type=int, default=8)
+parser.add_argument("--length", type=int, default=256)
+parser.add_argument("--skip-llama", action="store_true", help="where llama-cpp-python is not there")
+a = parser.parse_args()
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+
+torch.set_num_threads(a.threads)
+results = {}
+
+
+def keep(name, value):
+    results.setdefault(name, []).append(value)
+
+
+def seconds(work):
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def ours(precision, sequences, length):
+    """tokens/s of prefill and of LoRA steps"""
+    command = [a.program, "--threads", str(a.threads), "bench", "lm", "--json", "--repeat", "1", "--model", str(a.model)]
+    command += ["--precision", precision, "--sequences", str(sequences), "--length", str(length)]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return [
+        next(f["median"] for f in found["figures"] if f["name"] == f"{what}, {precision}")
+        for what in ("prefill", "LoRA step")
+    ]
+
+
+class Peft:
+    def __init__(self, type):
+        model = AutoModelForCausalLM.from_pretrained(a.model.parent, gguf_file=a.model.name, dtype=type)
+        self.model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"])).train()
+        self.ids = torch.randint(0, 49152, (a.sequences, a.length), generator=torch.Generator().manual_seed(1))
+        self.labels = torch.full_like(self.ids, -100)
+        self.labels[:, -1] = self.ids[:, -1]
+
+    def labelled(self):
+        self.model.zero_grad()
+        self.model(input_ids=self.ids, labels=self.labels).loss.backward()
+
+    def one_logit(self):
+        self.model.zero_grad()
+        logits = self.model(input_ids=self.ids, logits_to_keep=1).logits
+        (-logits[:, -1].float().log_softmax(-1)[:, 0].mean()).backward()
+
+
+def llama():
+    from llama_cpp import Llama
+
+    model = Llama(str(a.model), n_ctx=2 * a.prompt, n_batch=a.prompt, n_ubatch=min(a.prompt, 512), n_threads=a.threads,
+                  n_threads_batch=a.threads, verbose=False)
+    ids = torch.randint(0, 49152, (a.prompt,), generator=torch.Generator().manual_seed(1)).tolist()
+
+    def prefill():
+        model.reset()
+        model.eval(ids)
+
+    return prefill
+
+
+peft = {"fp32": Peft(torch.float32), "bf16": Peft(torch.bfloat16)}
+prefill = None if a.skip_llama else llama()
+for work in (*(p for x in peft.values() for p in (x.labelled, x.one_logit)), *([prefill] if prefill else [])):
+    work()  # once, so that nothing is measured that happens once
+for _ in range(a.repeat):
+    llama_rate = a.prompt / seconds(prefill) if prefill else None
+    if prefill:
+        keep("prefill, llama.cpp", llama_rate)
+    for precision, one in peft.items():
+        rate = ours(precision, 1, a.prompt)[0]
+        keep(f"prefill, {precision}", rate)
+        if prefill:
+            keep(f"prefill / llama.cpp, {precision}", rate / llama_rate)
+        rate = ours(precision, a.sequences, a.length)[1]
+        keep(f"LoRA step, {precision}", rate)
+        for name, work in (("labels", one.labelled), ("one logit", one.one_logit)):
+            theirs = a.sequences * a.length / seconds(work)
+            keep(f"LoRA step, PEFT ({name}), {precision}", theirs)
+            keep(f"LoRA step / PEFT ({name}), {precision}", rate / theirs)
+for name, values in sorted(results.items(), key=lambda x: (" / " not in x[0], x[0])):
+    median = statistics.median(values)
+    print(f"{name:44} {median:10.3f}   {min(values):10.3f} to {max(values):10.3f}")
