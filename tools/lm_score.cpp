@@ -133,7 +133,8 @@ std::function<void()> add(CLI::App& app) {
       ->required();
   app.add_option("--answers", a->answers, "answers, with commas between them; the first token of each counts")
       ->required()
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.add_flag("--chat", a->chat, "prompts are a user's message, which the model's own chat frame goes around");
   app.add_option("--system", a->system, "with --chat: the system's message in place of the model's own");
   app.add_option("--adapter", a->adapter, "adapters to use, a .safetensors file");
