@@ -60,10 +60,13 @@ std::unique_ptr<Tokenizer> load_json(const fs::path& file) {
 
 JsonVocabulary vocabulary_of(const Json& tokenizer, const std::string& place) {
   JsonVocabulary out;
+  const auto& vocabulary = tokenizer.at("model").at("vocab");
+  const auto added_tokens = tokenizer.value("added_tokens", Json::array());
+  // Ids may have gaps, but not so many that an altered one would take all memory.
+  const auto most = int64_t(2 * (vocabulary.size() + added_tokens.size()) + 1000);
   const auto put = [&](const std::string& token, int64_t id, Tokenizer::Kind kind) {
-    constexpr int64_t kMost = 1 << 24;
-    INTERPLAY_CHECK_DATA(id >= 0 && id < kMost, "{}: token '{}' has the id {}; expected 0 to {}", place, token, id,
-                         kMost - 1);
+    INTERPLAY_CHECK_DATA(id >= 0 && id < most, "{}: token '{}' has the id {}; expected 0 to {}", place, token, id,
+                         most - 1);
     if (size_t(id) >= out.tokens.size()) {
       out.tokens.resize(size_t(id) + 1);
       out.kinds.resize(size_t(id) + 1);
@@ -74,9 +77,8 @@ JsonVocabulary vocabulary_of(const Json& tokenizer, const std::string& place) {
     place_of = token;
     out.kinds[size_t(id)] = kind;
   };
-  for (const auto& [token, id] : tokenizer.at("model").at("vocab").items())
-    put(token, id.get<int64_t>(), Tokenizer::Kind::text);
-  for (const auto& added : tokenizer.value("added_tokens", Json::array())) {
+  for (const auto& [token, id] : vocabulary.items()) put(token, id.get<int64_t>(), Tokenizer::Kind::text);
+  for (const auto& added : added_tokens) {
     for (const char* flag : {"single_word", "lstrip", "rstrip"}) {
       INTERPLAY_CHECK_DATA(!added.value(flag, false), "{}: added token {} asks for {}, which is not read", place,
                            added.at("content").dump(), flag);

@@ -27,7 +27,7 @@ double least_cosine(EncoderOptions options) {
 
 TEST(MiniLm, VectorsAreThoseOfTheReference) { EXPECT_GE(least_cosine({}), 0.999999); }
 TEST(MiniLm, VectorsInBf16AreNearThoseOfTheReference) {
-  EXPECT_GE(least_cosine({.precision = nn::Precision::bf16}), 0.999);
+  EXPECT_GE(least_cosine({.precision = nn::Precision::bf16}), 0.9995);
 }
 
 }  // namespace

@@ -52,6 +52,9 @@ class INTERPLAY_API BertImpl : public torch::nn::Module {
  public:
   explicit BertImpl(const BertOptions& options);
 
+  /// Whether a file has the tensors of a Hugging Face BertModel in these sizes, before memory is taken for a model of
+  /// them. Throws as load().
+  static void check(const nn::Safetensors& weights, const BertOptions& options, const std::string& place);
   /// Takes the weights of a Hugging Face BertModel (or of the `bert.` in one with a head). Throws Error(data) naming
   /// file and tensor where one is missing or has another shape or type.
   void load(const nn::Safetensors& weights, const std::string& place);

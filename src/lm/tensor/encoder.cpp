@@ -32,6 +32,17 @@ torch::nn::LayerNorm layer_norm(const BertOptions& o) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({o.width}).eps(o.layer_norm_eps));
 }
 
+/// A tensor by its name in a BertModel, or in the `bert.` of a model with a head.
+const at::Tensor& find(const nn::Safetensors& weights, const std::string& name, at::IntArrayRef shape,
+                       const std::string& place) {
+  const std::string full = weights.has("bert." + name) ? "bert." + name : name;
+  const at::Tensor& found = weights.at(full);
+  INTERPLAY_CHECK_DATA(found.sizes() == shape && at::isFloatingType(found.scalar_type()),
+                       "{}: tensor '{}' is {} [{}]; config.json makes it floating-point [{}]", place, full,
+                       toString(found.scalar_type()), fmt::join(found.sizes(), ", "), fmt::join(shape, ", "));
+  return found;
+}
+
 }  // namespace
 
 TextEncoder::~TextEncoder() = default;
@@ -98,15 +109,17 @@ BertImpl::BertImpl(const BertOptions& o) : options_(o) {
   for (int64_t i = 0; i < o.layers; ++i) layers_.push_back(register_module("layer" + std::to_string(i), BertLayer(o)));
 }
 
+void BertImpl::check(const nn::Safetensors& weights, const BertOptions& o, const std::string& place) {
+  find(weights, "embeddings.word_embeddings.weight", {o.vocabulary, o.width}, place);
+  find(weights, "embeddings.position_embeddings.weight", {o.positions, o.width}, place);
+  find(weights, "embeddings.token_type_embeddings.weight", {o.token_types, o.width}, place);
+  find(weights, fmt::format("encoder.layer.{}.intermediate.dense.weight", o.layers - 1), {o.hidden, o.width}, place);
+}
+
 void BertImpl::load(const nn::Safetensors& weights, const std::string& place) {
   const at::NoGradGuard no_grad;
-  const std::string prefix = weights.has("bert.embeddings.word_embeddings.weight") ? "bert." : "";
   const auto put = [&](at::Tensor into, const std::string& name) {
-    const at::Tensor& found = weights.at(prefix + name);
-    INTERPLAY_CHECK_DATA(found.sizes() == into.sizes() && at::isFloatingType(found.scalar_type()),
-                         "{}: tensor '{}' is {} [{}]; config.json makes it floating-point [{}]", place, prefix + name,
-                         toString(found.scalar_type()), fmt::join(found.sizes(), ", "), fmt::join(into.sizes(), ", "));
-    into.copy_(found);
+    into.copy_(find(weights, name, into.sizes(), place));
   };
   const auto put_both = [&](auto& module, const std::string& name) {
     put(module->weight, name + ".weight");
@@ -176,8 +189,10 @@ SentenceEncoder::SentenceEncoder(const fs::path& folder, EncoderOptions options)
                   "max_length is {}; expected 3 (a token and its frame) to {}, the positions of the model",
                   options_.max_length, sizes.positions);
   const fs::path weights = folder / "model.safetensors";
+  const nn::Safetensors stored(weights);
+  BertImpl::check(stored, sizes, weights.string());
   model_ = Bert(sizes);
-  model_->load(nn::Safetensors(weights), weights.string());
+  model_->load(stored, weights.string());
   model_->eval();
   if (options_.precision == nn::Precision::bf16) model_->to(at::kBFloat16);
   checksum_ = model_checksum(folder);

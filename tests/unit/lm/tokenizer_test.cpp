@@ -7,6 +7,9 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <interplay/base/error.h>
+#include <interplay/base/files.h>
+
 #include "support/error_of.h"
 #include "support/gguf_writer.h"
 #include "support/temp_dir.h"
@@ -311,6 +314,32 @@ TEST(WordPiece, AFileThatContradictsItselfIsRefused) {
   refused("/post_processor/type", "RobertaProcessing", "post_processor is \"RobertaProcessing\"");
   refused("/post_processor/single/0/SpecialToken/id", "[X]", "'[X]' is named");
   refused("/model/vocab/a", 1 << 25, "has the id 33554432");
+}
+
+/// Loads and uses what is at `file`, which may be anything. What is wrong with it has to come as an Error of data.
+void use(const std::filesystem::path& file) {
+  try {
+    const auto t = Tokenizer::load(file);
+    const auto ids = t->encode("abc 12 <|end|>[user] unaffable Café 中文 a's", {.control = true, .frame = true});
+    t->decode(ids, true);
+  } catch (const Error& problem) {
+    EXPECT_EQ(problem.kind(), ErrorKind::data) << problem.what();
+  }
+}
+
+// What an altered byte does is the format's affair; that nothing outside is read or written, the sanitizers see to.
+TEST(Tokenizer, AnAlteredFileIsReadOrRefused) {
+  const TempDir dir;
+  Bpe bpe;
+  bpe.merge("a", "b").merge("ab", "c").load(dir);
+  for (const std::string& whole : {read_file(dir / "m.gguf"), bpe_json().dump(), word_piece_json().dump()}) {
+    const std::filesystem::path file = dir / (whole.starts_with("GGUF") ? "altered.gguf" : "altered.json");
+    for (size_t at = 0; at < whole.size(); at += 5) {  // each takes milliseconds
+      std::string altered = whole;
+      altered[at] = char(altered[at] ^ (at % 2 == 0 ? 0x01 : 0x80));
+      use(dir.write(file.filename(), altered));
+    }
+  }
 }
 
 }  // namespace

@@ -144,6 +144,8 @@ TEST(SentenceEncoder, FoldersThatAreNoneAreRefused) {
   EXPECT_THAT(spoil("num_attention_heads", 3), HasSubstr("hidden_size 16 is no multiple of num_attention_heads 3"));
   EXPECT_THAT(spoil("hidden_size", -1), HasSubstr("hidden_size is -1"));
   EXPECT_THAT(spoil("hidden_size", "x"), HasSubstr("is no config.json of a BERT"));
+  EXPECT_THAT(spoil("num_hidden_layers", 1 << 24), HasSubstr("encoder.layer.16777215."));  // not built first
+  EXPECT_THAT(spoil("intermediate_size", 1 << 24), HasSubstr("config.json makes it floating-point [16777216, 16]"));
   EXPECT_THAT(spoil("vocab_size", 29), HasSubstr("they belong to two models"));
   EXPECT_THAT(spoil("vocab_size", 31), HasSubstr("tensor 'embeddings.word_embeddings.weight' is Float [30, 16]"));
   dir.write("config.json", "{");
