@@ -58,6 +58,7 @@ std::string to_json(const PrepareReport& r, const std::string& out, int64_t rows
                                 {"valid_rows", r.valid_rows},
                                 {"test_rows", r.test_rows},
                                 {"rejected_rows", r.rejected_rows},
+                                {"left_out_rows", r.left_out_rows},
                                 {"fields", r.fields},
                                 {"tables", r.tables},
                                 {"ids", r.ids},
@@ -106,6 +107,7 @@ std::function<void()> add(CLI::App& app) {
     fmt::print("{}: {} train, {} valid, {} test rows; {} fields, {} ids in {} tables; {} rows/s, {}\n", a->out,
                r.train_rows, r.valid_rows, r.test_rows, r.fields, r.ids, r.tables,
                human_count(double(rows) / r.seconds), human_seconds(r.seconds));
+    if (r.left_out_rows > 0) fmt::print("{} rows left out by `filter` and `min_length`\n", r.left_out_rows);
     if (r.rejected_rows > 0) fmt::print("{} rows rejected, see {}/rejected.tsv\n", r.rejected_rows, a->out);
   };
 }

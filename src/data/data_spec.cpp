@@ -25,6 +25,11 @@ std::vector<std::string> expand_ranges(const std::vector<std::string>& names) {
   return out;
 }
 
+void check_filter(const ThresholdOptions& filter, const Config& at) {
+  if (filter.column.empty() || !filter.compares())
+    at.fail("expected a column and at_least or above, as in {column: rating, at_least: 4}");
+}
+
 /// Parses fields: one entry may stand for many fields, and a history brings its side sequences.
 class FieldParser {
  public:
@@ -68,6 +73,7 @@ class FieldParser {
     encoding.values.transform = o.transform;
     encoding.values.missing = o.missing;
     encoding.values.hash_buckets = o.hash_buckets;
+    encoding.first_of = o.first_of;
     if (o.kind == "numeric") {
       field.kind = o.transform == "log_square_bucket" ? FieldKind::categorical : FieldKind::numeric;
     } else if (o.kind == "vector") {
@@ -99,9 +105,7 @@ class FieldParser {
     for (const auto& [key, value] : {std::pair{"name", o.name}, {"user", o.user}, {"item", o.item}, {"time", o.time}}) {
       if (value.empty()) at_[key].fail("missing; a history needs name, user, item and time");
     }
-    if (o.filter && (o.filter->column.empty() || !o.filter->compares())) {
-      at_["filter"].fail("expected a column and at_least or above, as in {column: rating, at_least: 4}");
-    }
+    if (o.filter) check_filter(*o.filter, at_["filter"]);
     Field field;
     field.name = o.name;
     field.kind = FieldKind::sequence;
@@ -167,6 +171,8 @@ class FieldParser {
       const Field* const source = reader_of(h.column);
       shares[h.field] = !h.share.empty() ? h.share : source ? source->name : "";
       if (h.is_item && source) spec_.fields[h.field].target = source->name;
+      if (source && source->encoding.has("first_of") && shares[h.field] == source->name)
+        spec_.fields[h.field].encoding.set("first_of", source->encoding["first_of"]);
     }
     for (size_t i = 0; i < shares.size(); ++i) {
       Field& field = spec_.fields[i];
@@ -257,22 +263,37 @@ void check_sources(const DataOptions& o, const Config& data) {
     split["user"].fail("missing; which column says whose row it is?");
 }
 
-Config merge_reader(const DataOptions& o, const Config& data) {
-  Config reader = o.format;
+/// `format` and `header` of `at` as one map for readers().
+Config merge_reader(const Config& format, const std::vector<std::string>& header, const Config& at) {
+  Config reader = format;
   if (reader.is_scalar()) {
     Config named;
     named.set("name", Config::scalar(reader.as<std::string>(), true));
     reader = named;
   }
-  if (!reader.is_map()) data["format"].fail("expected a reader's name, or a map with its name and options");
-  readers().find(o.format);  // an unknown one is named where it was written
-  if (!o.header.empty()) {
-    if (reader.has("header")) data["header"].fail("is also given below `format`; leave one out");
+  if (!reader.is_map()) at["format"].fail("expected a reader's name, or a map with its name and options");
+  readers().find(format);  // an unknown one is named where it was written
+  if (!header.empty()) {
+    if (reader.has("header")) at["header"].fail("is also given below `format`; leave one out");
     std::vector<Config> names;
-    for (const auto& name : o.header) names.push_back(Config::scalar(name, true));
+    for (const auto& name : header) names.push_back(Config::scalar(name, true));
     reader.set("header", Config::sequence(std::move(names)));
   }
   return reader;
+}
+
+void parse_joins(DataSpec& spec, const Config& data) {
+  Config rows = spec.reader;
+  rows.erase("header");  // the names of the rows' columns
+  for (size_t i = 0; i < spec.options.join.size(); ++i) {
+    JoinOptions& join = spec.options.join[i];
+    const Config at = data["join"].at(i);
+    for (const auto& [key, value] : {std::pair{"file", join.file}, {"key", join.key}}) {
+      if (value.empty()) at[key].fail("missing; a joined table is written {file: items.csv, key: item}");
+    }
+    join.header = expand_ranges(join.header);
+    spec.join_readers.push_back(merge_reader(join.format.value_or(rows), join.header, at));
+  }
 }
 
 /// `data` with ranges expanded and every default in place. What it says is not changed, nor does a machine's path
@@ -280,7 +301,7 @@ Config merge_reader(const DataOptions& o, const Config& data) {
 Config resolve(const DataSpec& spec, const Config& data) {
   Config out = write_options(spec.options);
   out.erase("root");
-  for (const char* key : {"files", "file", "split", "header", "weight", "group", "time"}) {
+  for (const char* key : {"files", "file", "split", "join", "filter", "header", "weight", "group", "time"}) {
     if (!data.has(key)) out.erase(key);
   }
   return out;
@@ -315,7 +336,9 @@ DataSpec DataSpec::parse(const Config& data) {
   check_sources(o, data);
   if (!o.label) data["label"].fail("missing; which column says whether it was clicked?");
   spec.labels = parse_labels(*o.label);
-  spec.reader = merge_reader(o, data);
+  spec.reader = merge_reader(o.format, o.header, data);
+  parse_joins(spec, data);
+  if (o.filter) check_filter(*o.filter, data["filter"]);
   FieldParser(spec, data).parse();
   if (o.split && o.split->by != "random" && o.split->time.empty()) o.split->time = o.time;
   Schema(spec.fields, spec.label_names());  // refuses pairs and targets that cannot be
@@ -330,6 +353,14 @@ std::vector<std::string> DataSpec::label_names() const {
   std::vector<std::string> names;
   for (const auto& label : labels) names.push_back(label.name);
   return names;
+}
+
+Schema DataSpec::plain_schema() const {
+  std::vector<Field> plain;
+  for (size_t f = 0; f < fields.size(); ++f) {
+    if (field_options[f].kind != "history") plain.push_back(fields[f]);
+  }
+  return Schema(std::move(plain), label_names());
 }
 
 bool DataSpec::has_history() const {

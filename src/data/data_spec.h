@@ -46,10 +46,10 @@ struct SideOptions {
 /// One entry of `fields:`. Which keys it takes depends on its kind.
 struct FieldOptions {
   std::vector<std::string> columns;
-  std::string column, name, kind = "categorical", share, transform = "none", separator, weights, pooling = "mean",
-                            paired, target, user, item, time;
+  std::string column, name, kind = "categorical", share, transform = "none", separator, first_of, weights,
+                            pooling = "mean", paired, target, user, item, time;
   std::optional<int64_t> min_count;
-  int64_t hash_buckets = 0, max_length = 0, dimension = 0;
+  int64_t hash_buckets = 0, max_length = 0, min_length = 0, dimension = 0;
   std::optional<double> missing;
   std::optional<ThresholdOptions> filter;
   std::vector<SideOptions> side;
@@ -67,6 +67,9 @@ struct FieldOptions {
       field("min_count", min_count, "tokens seen less often become the unseen id", Range{1, 1e18});
       field("hash_buckets", hash_buckets, "ids by hash instead of a vocabulary, this many", Range{0, 2147483640});
       field("share", share, "field whose table this one reads");
+    }
+    if (kind == "categorical") {
+      field("first_of", first_of, "cells hold several tokens with this between them; the field is the first one");
     }
     if (kind == "numeric") {
       field("transform", transform, "what is done to the number",
@@ -92,8 +95,23 @@ struct FieldOptions {
       field("item", item, "column with what is remembered");
       field("time", time, "column with when");
       field("filter", filter, "which events are remembered");
+      field("min_length", min_length, "rows whose history has fewer entries are no samples, only events",
+            Range{0, 1e9});
       field("side", side, "more columns of the past events, as paired sequences");
     }
+  }
+};
+
+/// A table that adds its columns to the rows, as that of the users or of the items.
+struct JoinOptions {
+  std::string file, key;
+  std::vector<std::string> header;
+  std::optional<Config> format;
+  void visit(auto&& field) {
+    field("file", file, "the table, found in the folder of the rows' first file");
+    field("key", key, "column that both have; each value has one row of the table");
+    field("header", header, "names of the table's columns where the file has none");
+    field("format", format, "that of the table, where it is not that of the rows");
   }
 };
 
@@ -107,7 +125,8 @@ struct FilesOptions {
 };
 
 struct SplitOptions {
-  std::string by = "random", user, time, tie;
+  std::string by = "random", user, time;
+  std::vector<std::string> tie;
   std::vector<double> ratios = {0.8, 0.1, 0.1};
   int64_t seed = 1;
   void visit(auto&& field) {
@@ -118,7 +137,7 @@ struct SplitOptions {
       field("seed", seed, "of the draw");
     } else {
       field("time", time, "column with when; that of `time:` by default");
-      field("tie", tie, "column that orders rows of equal time, as a number where it is one");
+      field("tie", tie, "columns that order rows of equal time, as numbers where they are");
     }
     if (by == "user_time") field("user", user, "column with whose row it is");
   }
@@ -132,6 +151,8 @@ struct DataOptions {
   std::vector<std::string> file;
   std::optional<FilesOptions> files;
   std::optional<SplitOptions> split;
+  std::vector<JoinOptions> join;
+  std::optional<ThresholdOptions> filter;
   std::optional<Config> label;
   std::string weight, group, time;
   int64_t min_count = 1;
@@ -145,6 +166,8 @@ struct DataOptions {
     field("files", files, "files of each split");
     field("file", file, "files of one source that `split` divides");
     field("split", split, "how one source is divided");
+    field("join", join, "tables whose columns are added to the rows by a key");
+    field("filter", filter, "which rows count; the others are neither samples nor events");
     field("label", label, "column, list of columns, or {column: rating, at_least: 4}");
     field("weight", weight, "column with the weight of a row");
     field("group", group, "column that gAUC groups by");
@@ -163,12 +186,14 @@ struct DataSpec {
   std::vector<FieldOptions> field_options;   ///< beside `fields`; a side sequence has those of its history
   std::map<std::string, int64_t> min_count;  ///< of each table
   Config reader;                             ///< format and its options, for readers()
+  std::vector<Config> join_readers;          ///< beside options.join
   Config resolved;                           ///< the same data.yaml, spelled out: parses to the same DataSpec
   std::filesystem::path root;
 
   static DataSpec parse(const Config& data);
   std::vector<std::string> label_names() const;
   bool has_history() const;
+  Schema plain_schema() const;  ///< the fields that raw files hold: all but histories, which make no row unusable
 };
 
 /// `I1..I13` to I1, I2, ..., I13; anything else to itself. The first number's leading zeros set the width.

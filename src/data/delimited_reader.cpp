@@ -81,6 +81,7 @@ struct DelimitedReader::Layout {
   std::vector<int> wanted;
 
   arrow::csv::ParseOptions parse_options() const;
+  std::string as_in_file(const std::string& text) const;
   RawBatch parse(const LineBlock& block, const std::string& file, BadRows& bad_rows) const;
   void split(RawBatch& batch, const LineBlock& block, std::vector<SplitLines::WrongCount>& wrong) const;
   void parse_quoted(RawBatch& batch, const LineBlock& block, std::vector<SplitLines::WrongCount>& wrong) const;
@@ -217,6 +218,20 @@ void DelimitedReader::Layout::parse_quoted(RawBatch& batch, const LineBlock& blo
   batch.columns = copy_columns(parser, names, wanted);
 }
 
+/// A line with the separator that it has in the file, where another stood for it.
+std::string DelimitedReader::Layout::as_in_file(const std::string& text) const {
+  if (lines.separator.size() == 1) return text;
+  std::string out;
+  for (const char c : text) {
+    if (c == separator_of(lines)) {
+      out += lines.separator;
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 RawBatch DelimitedReader::Layout::parse(const LineBlock& block, const std::string& file, BadRows& bad_rows) const {
   report(block.bad, bad_rows);
   RawBatch batch;
@@ -231,7 +246,7 @@ RawBatch DelimitedReader::Layout::parse(const LineBlock& block, const std::strin
   }
   for (const auto& row : wrong) {
     int64_t& line = batch.lines[size_t(row.index)];
-    bad_rows.report(file, line, "", row.text,
+    bad_rows.report(file, line, "", as_in_file(row.text),
                     fmt::format("has {} values, but there are {} columns", row.found, names.size()));
     line = 0;
   }

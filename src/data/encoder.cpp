@@ -88,16 +88,18 @@ void Encoder::State::encode_field(size_t field, const RawBatch& raw, const RowVa
   const Vocabulary* const vocabulary = vocabulary_[field];
   const auto unseen = int32_t(schema.fields()[field].rows - 1);
   uint64_t hashes[kBlock];
+  std::string_view tokens[kBlock];
   for (size_t i = 0; i < rows.size(); ++i) {
-    hashes[i] = token_hash(column.cell(rows[i]));
+    tokens[i] = parser.token(field, column, rows[i]);
+    hashes[i] = token_hash(tokens[i]);
     if (vocabulary) vocabulary->prefetch(hashes[i]);
   }
   for (size_t i = 0; i < rows.size(); ++i) {
     int32_t& to = out[i * ids_width_];
-    if (parser.missing(column, rows[i])) {
+    if (tokens[i].empty()) {
       to = unseen;
     } else {
-      to = vocabulary ? vocabulary->id(column.cell(rows[i]), hashes[i]) : int32_t(1 + hashes[i] % buckets_[field]);
+      to = vocabulary ? vocabulary->id(tokens[i], hashes[i]) : int32_t(1 + hashes[i] % buckets_[field]);
     }
   }
 }
@@ -157,19 +159,20 @@ bool Encoder::State::encode_ids(size_t field, const std::string_view* cells, int
     return true;
   }
   uint64_t hashes[kCells];
+  std::string_view tokens[kCells];
   for (int64_t first = 0; first < rows; first += kCells) {
     const int64_t count = std::min(kCells, rows - first);
     for (int64_t i = 0; i < count; ++i) {
-      hashes[i] = token_hash(cells[(first + i) * stride]);
+      tokens[i] = parser.token(field, cells[(first + i) * stride]);
+      hashes[i] = token_hash(tokens[i]);
       if (vocabulary) vocabulary->prefetch(hashes[i]);
     }
     for (int64_t i = 0; i < count; ++i) {
-      const std::string_view cell = cells[(first + i) * stride];
       int32_t& to = out[(first + i) * out_stride];
-      if (cell.empty() || parser.is_missing_token(cell)) {
+      if (tokens[i].empty()) {
         to = unseen;
       } else {
-        to = vocabulary ? vocabulary->id(cell, hashes[i]) : int32_t(1 + hashes[i] % buckets_[field]);
+        to = vocabulary ? vocabulary->id(tokens[i], hashes[i]) : int32_t(1 + hashes[i] % buckets_[field]);
       }
     }
   }

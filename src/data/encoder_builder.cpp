@@ -148,7 +148,10 @@ void EncoderBuilder::code_hashed(size_t field, const RawBatch& raw, const RowVal
   } else {
     const RawColumn& column = raw.column(parser_.encoding(field).column);
     auto& ids = out.categorical[size_t(f.column)].values;
-    for (const int32_t r : values.rows) ids.push_back(parser_.missing(column, r) ? unseen : id(column.cell(r)));
+    for (const int32_t r : values.rows) {
+      const std::string_view token = parser_.token(field, column, r);
+      ids.push_back(token.empty() ? unseen : id(token));
+    }
   }
 }
 
@@ -165,21 +168,21 @@ void EncoderBuilder::code_table(TokenCounts::Lease& tokens, size_t table, const 
     } else if (parser_.encoding(f).is_bucket()) {
       code_buckets(tokens, f, values, out.split, codes.values);
     } else {
-      code_cells(tokens, raw.column(parser_.encoding(f).column), values.rows, out.split, codes.values);
+      code_cells(tokens, f, raw.column(parser_.encoding(f).column), values.rows, out.split, codes.values);
     }
   }
 }
 
-void EncoderBuilder::code_cells(TokenCounts::Lease& tokens, const RawColumn& column, std::span<const int32_t> rows,
-                                std::span<const uint8_t> splits, std::vector<uint32_t>& codes) const {
+void EncoderBuilder::code_cells(TokenCounts::Lease& tokens, size_t field, const RawColumn& column,
+                                std::span<const int32_t> rows, std::span<const uint8_t> splits,
+                                std::vector<uint32_t>& codes) const {
   codes.resize(rows.size());
   uint64_t hashes[kBlock];
   std::string_view cells[kBlock];
   for (size_t first = 0; first < rows.size(); first += kBlock) {
     const size_t n = std::min(kBlock, rows.size() - first);
     for (size_t i = 0; i < n; ++i) {
-      const int32_t r = rows[first + i];
-      cells[i] = parser_.missing(column, r) ? std::string_view() : column.cell(r);
+      cells[i] = parser_.token(field, column, rows[first + i]);
       hashes[i] = token_hash(cells[i]);
       tokens.prefetch(hashes[i]);
     }

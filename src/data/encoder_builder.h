@@ -57,7 +57,7 @@ class EncoderBuilder {
   void code_hashed(size_t field, const RawBatch& raw, const RowValues& values, CodedRows& out) const;
   void code_table(TokenCounts::Lease& tokens, size_t table, const RawBatch& raw, const RowValues& values,
                   CodedRows& out);
-  void code_cells(TokenCounts::Lease& tokens, const RawColumn& column, std::span<const int32_t> rows,
+  void code_cells(TokenCounts::Lease& tokens, size_t field, const RawColumn& column, std::span<const int32_t> rows,
                   std::span<const uint8_t> splits, std::vector<uint32_t>& codes) const;
   void code_buckets(TokenCounts::Lease& tokens, size_t field, const RowValues& values, std::span<const uint8_t> splits,
                     std::vector<uint32_t>& codes);

@@ -16,6 +16,7 @@ struct EventHistory::State {
     for (const FieldOptions& field : spec.options.fields) {
       if (field.kind == "history" && schema.find(field.name)) histories.emplace_back(field, parser);
     }
+    if (spec.options.filter) parser.leave_out(*spec.options.filter);
     INTERPLAY_CHECK(!histories.empty(), "the model reads no history made of past events; leave the events away");
   }
 
@@ -33,18 +34,20 @@ void EventHistory::add_events(const std::vector<std::filesystem::path>& files) {
   State& s = *state_;
   ReadRequest request;
   request.files = files;
-  for (const auto& history : s.histories) {
-    for (auto& name : history.columns()) {
+  const auto add = [&](const std::vector<std::string>& names) {
+    for (const auto& name : names) {
       if (std::find(request.columns.begin(), request.columns.end(), name) == request.columns.end())
-        request.columns.push_back(std::move(name));
+        request.columns.push_back(name);
     }
-  }
+  };
+  for (const auto& history : s.histories) add(history.columns());
+  add(s.parser.columns(false));
   request.bad_rows = std::make_shared<BadRows>();
   const auto reader = open_raw(s.schema, request);
   for (RawBatch batch; reader->next(batch);) {
     const RowValues values = s.parser.parse(batch, /*labels=*/false, nullptr);
     for (auto& history : s.histories) history.add(batch, values, s.parser);
-    s.events += batch.rows;
+    s.events += int64_t(values.rows.size());
   }
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <tuple>
 
 #include <interplay/base/error.h>
 
@@ -28,34 +27,54 @@ std::vector<uint32_t> numeric_order(const TokenIndex& tokens) {
 
 }  // namespace
 
-void EventOrder::add(uint32_t user, double time, std::string_view tie) {
+void EventOrder::add(uint32_t user, double time, std::span<const std::string_view> ties) {
   INTERPLAY_CHECK_DATA(time_.size() < UINT32_MAX - 1, "over 2^32 rows cannot be put in order; split the files by hand");
+  INTERPLAY_ASSERT(ties.size() == ties_.size());
   user_.push_back(user);
   time_.push_back(time);
-  tie_.push_back(tie.empty() ? 0 : ties_.insert(tie) + 1);
+  for (size_t t = 0; t < ties.size(); ++t) {
+    ties_[t].of_row.push_back(ties[t].empty() ? 0 : ties_[t].tokens.insert(ties[t]) + 1);
+  }
+}
+
+bool EventOrder::before(uint32_t a, uint32_t b) const {
+  if (user_[a] != user_[b]) return user_[a] < user_[b];
+  if (time_[a] != time_[b]) return time_[a] < time_[b];
+  for (const Tie& tie : ties_) {
+    if (tie.of_row[a] != tie.of_row[b]) return tie.of_row[a] < tie.of_row[b];
+  }
+  return a < b;
 }
 
 void EventOrder::finish() {
-  token_of_rank_ = {kNobody};
-  std::vector<uint32_t> rank(ties_.size() + 1, 0);
-  for (const uint32_t token : numeric_order(ties_)) {
-    rank[token + 1] = uint32_t(token_of_rank_.size());
-    token_of_rank_.push_back(token);
+  for (Tie& tie : ties_) {
+    tie.token_of_rank = {kNobody};
+    std::vector<uint32_t> rank(tie.tokens.size() + 1, 0);
+    for (const uint32_t token : numeric_order(tie.tokens)) {
+      rank[token + 1] = uint32_t(tie.token_of_rank.size());
+      tie.token_of_rank.push_back(token);
+    }
+    for (uint32_t& of_row : tie.of_row) of_row = rank[of_row];
   }
-  for (uint32_t& tie : tie_) tie = rank[tie];
   order_.resize(time_.size());
   std::iota(order_.begin(), order_.end(), 0u);
-  std::sort(order_.begin(), order_.end(), [&](uint32_t a, uint32_t b) {
-    return std::tie(user_[a], time_[a], tie_[a], a) < std::tie(user_[b], time_[b], tie_[b], b);
-  });
+  std::sort(order_.begin(), order_.end(), [&](uint32_t a, uint32_t b) { return before(a, b); });
+}
+
+bool EventOrder::same_moment(uint32_t a, uint32_t b) const {
+  return time_[a] == time_[b] &&
+         std::all_of(ties_.begin(), ties_.end(), [&](const Tie& tie) { return tie.of_row[a] == tie.of_row[b]; });
+}
+
+uint32_t EventOrder::tie_token(uint32_t row, size_t tie) const {
+  return ties_[tie].token_of_rank[ties_[tie].of_row[row]];
 }
 
 void EventOrder::clear() {
   user_ = {};
   time_ = {};
-  tie_ = {};
   order_ = {};
-  token_of_rank_ = {};
+  for (Tie& tie : ties_) tie.of_row = {}, tie.token_of_rank = {};
 }
 
 }  // namespace interplay

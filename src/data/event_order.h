@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -8,28 +9,33 @@
 
 namespace interplay {
 
-/// Rows in the order (user, time, tie, row). A user or tie may be absent.
+/// Rows in the order (user, time, ties in turn, row). A user or tie may be absent.
 class EventOrder {
  public:
   static constexpr uint32_t kNobody = TokenIndex::kAbsent;
 
-  void add(uint32_t user, double time, std::string_view tie);
+  explicit EventOrder(size_t ties) : ties_(ties) {}
+  void add(uint32_t user, double time, std::span<const std::string_view> ties);
   size_t size() const { return time_.size(); }
   void finish();  ///< after the last add()
 
   const std::vector<uint32_t>& rows() const { return order_; }  ///< sorted
   uint32_t user(uint32_t row) const { return user_[row]; }
-  bool same_moment(uint32_t a, uint32_t b) const { return time_[a] == time_[b] && tie_[a] == tie_[b]; }
-  uint32_t tie_token(uint32_t row) const { return token_of_rank_[tie_[row]]; }  ///< kNobody where absent
-  const TokenIndex& ties() const { return ties_; }
-  void clear();  ///< all but ties()
+  bool same_moment(uint32_t a, uint32_t b) const;
+  uint32_t tie_token(uint32_t row, size_t tie = 0) const;  ///< kNobody where absent
+  const TokenIndex& tokens(size_t tie = 0) const { return ties_[tie].tokens; }
+  void clear();  ///< all but tokens()
 
  private:
+  struct Tie {
+    std::vector<uint32_t> of_row;  // token number + 1, after finish() its rank + 1; 0 = absent
+    TokenIndex tokens;
+    std::vector<uint32_t> token_of_rank;
+  };
+  bool before(uint32_t a, uint32_t b) const;
   std::vector<uint32_t> user_;
   std::vector<double> time_;
-  std::vector<uint32_t> tie_;  // token number, after finish() its rank; 0 = absent
-  TokenIndex ties_;
-  std::vector<uint32_t> token_of_rank_;
+  std::vector<Tie> ties_;
   std::vector<uint32_t> order_;
 };
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <interplay/base/options.h>
 #include <interplay/data/schema.h>
@@ -33,6 +34,7 @@ struct FieldEncoding {
     }
   };
   std::string column;     ///< the raw column it reads
+  std::string first_of;   ///< the token is what a cell holds before this; empty: the whole cell
   std::string separator;  ///< sequence, vector: between the entries of a plain cell
   std::string weights;    ///< sequence: the column with a weight an entry
   bool history = false;   ///< the column is made from earlier events when data are prepared
@@ -40,6 +42,7 @@ struct FieldEncoding {
 
   void visit(auto&& field) {
     field("column", column, "raw column");
+    field("first_of", first_of, "the token ends where this begins");
     field("separator", separator, "between entries");
     field("weights", weights, "column of weights");
     field("history", history, "made from earlier events");
@@ -47,6 +50,9 @@ struct FieldEncoding {
   }
 
   bool is_bucket() const { return values.transform == "log_square_bucket"; }
+  std::string_view token(std::string_view cell) const {
+    return first_of.empty() ? cell : cell.substr(0, cell.find(first_of));
+  }
 };
 
 /// As Field::encoding holds it: what differs from a plain field's, so that schema.yaml stays short.

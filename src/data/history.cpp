@@ -47,7 +47,8 @@ void HistoryIndex::ask(const RawBatch& raw, const RowParser& parser) {
     INTERPLAY_CHECK_DATA(parse_number(time.cell(r), when),
                          "{}: column '{}': '{}' is not a number; the history '{}' is made of events before it",
                          raw.place(r), time.name, time.cell(r), options_.name);
-    order_.add(number_of(users_, user, r, parser), when, parser.missing(item, r) ? std::string_view() : item.cell(r));
+    const std::string_view tie[] = {parser.missing(item, r) ? std::string_view() : item.cell(r)};
+    order_.add(number_of(users_, user, r, parser), when, tie);
     passes_.push_back(0);
   }
   for (Side& side : sides_) side.of_row.resize(order_.size(), kNothing);
@@ -57,8 +58,8 @@ void HistoryIndex::add(const RawBatch& raw, const RowValues& values, const RowPa
   const RawColumn& user = one_a_row(raw, options_.user);
   const RawColumn& item = one_a_row(raw, options_.item);
   for (const int32_t r : values.rows) {
-    order_.add(number_of(users_, user, r, parser), values.required[time_at_][size_t(r)],
-               parser.missing(item, r) ? std::string_view() : item.cell(r));
+    const std::string_view tie[] = {parser.missing(item, r) ? std::string_view() : item.cell(r)};
+    order_.add(number_of(users_, user, r, parser), values.required[time_at_][size_t(r)], tie);
     const bool passes = !options_.filter || options_.filter->passes(values.required[filter_at_][size_t(r)]);
     passes_.push_back(passes && !parser.missing(item, r) ? 1 : 0);  // a comparison with NaN is false
   }
@@ -73,6 +74,8 @@ void HistoryIndex::finish() {
   users_.clear();
   end_.assign(order_.size(), 0);
   length_.assign(order_.size(), 0);
+  const auto shortest = uint64_t(options_.min_length);
+  if (shortest > 0) too_short_.assign(order_.size(), true);  // so are those of nobody
   const uint64_t longest = options_.max_length > 0 ? uint64_t(options_.max_length) : UINT32_MAX;
   const auto& rows = order_.rows();
   uint64_t user_begin = 0;
@@ -84,10 +87,12 @@ void HistoryIndex::finish() {
     for (; same < rows.size() && order_.user(rows[same]) == user && order_.same_moment(rows[same], rows[i]); ++same) {
       end_[rows[same]] = items_.size();
       length_[rows[same]] = uint32_t(std::min<uint64_t>(longest, items_.size() - user_begin));
+      if (shortest > 0) too_short_[rows[same]] = items_.size() - user_begin < shortest;
     }
     for (; i < same; ++i) {
       if (!passes_[rows[i]]) continue;
       items_.push_back(order_.tie_token(rows[i]));
+      if (keeps_events_) events_.push_back(rows[i]);
       for (Side& side : sides_) side.remembered.push_back(side.of_row[rows[i]]);
     }
   }
@@ -97,7 +102,7 @@ void HistoryIndex::finish() {
 }
 
 void HistoryIndex::append(RawBatch& raw, std::span<const int32_t> rows, int64_t first) const {
-  raw.columns.push_back(list_column(options_.name, order_.ties(), items_, raw, rows, first));
+  raw.columns.push_back(list_column(options_.name, order_.tokens(), items_, raw, rows, first));
   for (const Side& side : sides_) {
     raw.columns.push_back(list_column(side.name, side.tokens, side.remembered, raw, rows, first));
   }

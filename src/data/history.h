@@ -27,6 +27,14 @@ class HistoryIndex {
   /// where one has no time.
   void ask(const RawBatch& raw, const RowParser& parser);
   void finish();
+  void keep_events() { keeps_events_ = true; }  ///< before finish(): events() will be asked for
+  /// The rows whose items are a row's history, oldest first.
+  std::span<const uint32_t> events(int64_t row) const {
+    return {events_.data() + (end_[size_t(row)] - length_[size_t(row)]), length_[size_t(row)]};
+  }
+  const std::string& name() const { return options_.name; }
+  /// Whether a row has fewer events before it than its history needs (min_length), whatever max_length keeps of them.
+  bool too_short(int64_t row) const { return !too_short_.empty() && too_short_[size_t(row)]; }
   /// Adds the list columns to a batch whose usable rows are `rows`; the first of them is row `first` of all.
   void append(RawBatch& raw, std::span<const int32_t> rows, int64_t first) const;
 
@@ -43,12 +51,15 @@ class HistoryIndex {
   FieldOptions options_;
   size_t time_at_, filter_at_ = 0;  // places in RowValues::required
   TokenIndex users_;
-  EventOrder order_;             // its ties are the items
+  EventOrder order_{1};          // its tie is the item
   std::vector<uint8_t> passes_;  // until finish()
   std::vector<Side> sides_;
-  std::vector<uint32_t> items_;  // remembered events, by user and time
-  std::vector<uint64_t> end_;    // beside the rows: its history is items_[end - length, end)
+  std::vector<uint32_t> items_;   // remembered events, by user and time
+  std::vector<uint32_t> events_;  // beside items_: their rows, where they are kept
+  bool keeps_events_ = false;
+  std::vector<uint64_t> end_;  // beside the rows: its history is items_[end - length, end)
   std::vector<uint32_t> length_;
+  std::vector<bool> too_short_;  // beside the rows, where there is a min_length
 };
 
 }  // namespace interplay

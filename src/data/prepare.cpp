@@ -9,60 +9,25 @@
 #include <thread>
 #include <tuple>
 
-#include <malloc.h>
-
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/data/encoder.h>
 
-#include "data/bad_row.h"
 #include "data/coded_rows.h"
 #include "data/data_spec.h"
 #include "data/dataset_writer.h"
 #include "data/encoder_builder.h"
-#include "data/history.h"
 #include "data/in_order.h"
-#include "data/split.h"
+#include "data/raw_rows.h"
+#include "data/sample_plan.h"
 
 namespace fs = std::filesystem;
 
 namespace interplay {
 namespace {
 
-constexpr int64_t kBatchRows = 16384;  // at most: text comes in pieces of LineSource::kReadBytes
 constexpr const char* kSplits[] = {"train", "valid", "test"};
-
-/// Files that are read as one; where a split plan exists its rows go to any split, otherwise to `split`.
-struct Source {
-  int split = 0;
-  std::vector<fs::path> files;
-  double bytes = 0;
-};
-
-/// Hands memory that was freed back to the system: the next phase needs the room.
-void give_back_memory() { ::malloc_trim(0); }
-
-/// A batch of rows on its way through a pass.
-struct Batch {
-  Reader::Unparsed unparsed;
-  std::vector<BadRow> bad;
-  RawBatch raw;
-  RowValues values;
-  int64_t number = 0;  ///< of all batches
-  int64_t first = 0;   ///< number of its first usable row among all of them
-  int split = 0;       ///< of the files that it comes from
-  double share_done = 0;
-  std::vector<uint8_t> splits;  ///< beside values.rows
-};
-
-/// The rows to be told of, in the order of their lines; those of other files, which a reader joins, come first.
-void sort_bad_rows(std::vector<BadRow>& rows, const std::string& file) {
-  std::stable_sort(rows.begin(), rows.end(), [&](const BadRow& a, const BadRow& b) {
-    const auto key = [&](const BadRow& row) { return std::pair(row.file == file, row.file == file ? row.line : 0); };
-    return key(a) < key(b);
-  });
-}
 
 /// A later pass may find bad rows in files before those of the first: the list is put in the order of files and lines.
 void sort_rejected(const fs::path& file) {
@@ -112,12 +77,9 @@ class Preparation {
     threads_ = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
     builder_.emplace(spec_, EncoderBuilder::Options{std::max<int64_t>(options.memory_bytes / 4, 4096), partial_,
                                                     options.vocabulary_from, threads_});
-    plain_.emplace(plain_schema(), spec_);
-    for (const FieldOptions& field : spec_.options.fields) {
-      if (field.kind == "history") histories_.emplace_back(field, *plain_);
-    }
-    if (spec_.options.split) split_.emplace(*spec_.options.split, *plain_);
-    find_files();
+    plain_.emplace(spec_.plain_schema(), spec_);
+    plan_.emplace(spec_, *plain_);
+    rows_.emplace(spec_, *plain_, plan_->columns(), threads_);
   }
 
   ~Preparation() {
@@ -127,7 +89,7 @@ class Preparation {
 
   PrepareReport run() {
     Clock clock;
-    if (!histories_.empty() || (split_ && split_->needs_order())) {
+    if (plan_->needs_order()) {
       order_rows();
       report_.order_seconds = clock.lap();
     }
@@ -153,118 +115,17 @@ class Preparation {
   }
 
  private:
-  /// The fields that raw files hold, so all but histories. No history makes a row unusable.
-  Schema plain_schema() const {
-    std::vector<Field> fields;
-    for (size_t f = 0; f < spec_.fields.size(); ++f) {
-      if (spec_.field_options[f].kind != "history") fields.push_back(spec_.fields[f]);
-    }
-    return Schema(std::move(fields), spec_.label_names());
-  }
-
-  void find_files() {
-    const auto expand = [&](const std::vector<std::string>& patterns) {
-      std::vector<fs::path> files;
-      for (const auto& pattern : patterns) {
-        const fs::path path(pattern);
-        for (auto& file : expand_glob(path.is_absolute() ? path : spec_.root / path)) files.push_back(std::move(file));
-      }
-      return files;
-    };
-    const FilesOptions files = split_ ? FilesOptions{spec_.options.file, {}, {}} : *spec_.options.files;
-    int split = 0;
-    for (const auto* patterns : {&files.train, &files.valid, &files.test}) {
-      if (!patterns->empty()) sources_.push_back({split, expand(*patterns)});
-      ++split;
-    }
-    for (Source& source : sources_) {
-      for (const auto& file : source.files) source.bytes += double(fs::file_size(file));
-    }
-  }
-
-  std::vector<std::string> columns() const {
-    auto out = plain_->columns(true);
-    const auto add = [&](const std::vector<std::string>& names) {
-      for (const auto& name : names) {
-        if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
-      }
-    };
-    for (const auto& history : histories_) add(history.columns());
-    if (split_) add(split_->columns());
-    return out;
-  }
-
-  /// What a pass does with each batch: the one in the order of rows, the other from any thread afterwards.
-  struct Pass {
-    std::string title;
-    std::function<void(Batch&)> in_order, finish;
-  };
-
-  /// Reads every source. Rows are told of, and numbered, in the order of the files, whatever the threads.
-  void run(const Pass& pass) {
-    Progress progress(pass.title, 0);
-    double bytes = 0, bytes_before = 0;
-    int64_t batches = 0, first = 0, seen = 0;
-    for (const Source& source : sources_) bytes += source.bytes;
-    for (const Source& source : sources_) {
-      const auto early = std::make_shared<CollectedBadRows>();  // what the reader tells when it reads
-      const auto reader = readers().make({source.files, columns(), early, kBatchRows}, spec_.reader);
-      struct Stages {
-        std::function<bool(Batch&)> read;
-        std::function<void(Batch&)> work, commit, finish;
-      } stages;
-      stages.read = [&](Batch& batch) {
-        const bool there = reader->next_unparsed(batch.unparsed);
-        batch.bad = early->take();
-        const int64_t total = reader->bytes_total();
-        batch.share_done = total > 0 ? double(reader->bytes_done()) / double(total) : 0;
-        return there || !batch.bad.empty();
-      };
-      stages.work = [&](Batch& batch) {
-        CollectedBadRows late;
-        if (batch.unparsed) batch.raw = batch.unparsed(late);
-        batch.unparsed = nullptr;
-        if (batch.raw.rows > 0) batch.values = plain_->parse(batch.raw, true, &late);
-        for (BadRow& row : late.take()) batch.bad.push_back(std::move(row));
-        sort_bad_rows(batch.bad, batch.raw.file);
-      };
-      stages.commit = [&](Batch& batch) {
-        report(batch.bad, *bad_rows_);
-        if (batch.raw.rows == 0) return;
-        batch.number = batches++;
-        batch.first = first;
-        batch.split = source.split;
-        rows_ = first += int64_t(batch.values.rows.size());
-        seen += batch.raw.rows;
-        pass.in_order(batch);
-        const double done = bytes_before + batch.share_done * source.bytes;
-        if (done > 0) progress.total(int64_t(double(seen) * bytes / done));  // as if all rows were equally long
-        progress.add(batch.raw.rows);
-      };
-      stages.finish = [&](Batch& batch) {
-        if (pass.finish && batch.raw.rows > 0) pass.finish(batch);
-      };
-      run_in_order<Batch>(threads_, stages);
-      bytes_before += source.bytes;
-    }
-    give_back_memory();
-  }
-
   void order_rows() {
-    run({"prepare: order",
-         [&](Batch& batch) {
-           if (split_ && split_->needs_order()) split_->add(batch.raw, batch.values, *plain_);
-           for (auto& history : histories_) history.add(batch.raw, batch.values, *plain_);
-         },
-         nullptr});
-    if (split_ && split_->needs_order()) split_->finish();
-    for (auto& history : histories_) history.finish();
+    rows_->run(
+        {"prepare: order", [&](RawRows::Batch& batch) { plan_->add(batch.raw, batch.values, *plain_); }, nullptr},
+        *bad_rows_);
+    plan_->finish();
     give_back_memory();
   }
 
   /// The values that the full parser sees: plain cells and the histories that belong to them.
-  RowValues with_histories(Batch& batch) const {
-    for (const auto& history : histories_) history.append(batch.raw, batch.values.rows, batch.first);
+  RowValues with_histories(RawRows::Batch& batch) const {
+    for (const auto& history : plan_->histories()) history.append(batch.raw, batch.values.rows, batch.first);
     BadRows told(INT64_MAX);  // plain_ has reported them
     RowValues values = builder_->parser().parse(batch.raw, true, &told);
     values.rows = batch.values.rows;
@@ -274,21 +135,22 @@ class Preparation {
   /// Reads all rows: fits on those of the training split, and keeps every row as codes.
   void code_rows() {
     coded_.emplace(partial_);
-    run({"prepare: count",
-         [&](Batch& batch) {
-           batch.splits.assign(batch.values.rows.size(), uint8_t(batch.split));
-           for (size_t i = 0; split_ && i < batch.splits.size(); ++i) {
-             batch.splits[i] = uint8_t(split_->of(batch.first + int64_t(i)));
-           }
-           report_.train_rows += std::count(batch.splits.begin(), batch.splits.end(), 0);
-           builder_->observe(batch.raw, batch.values, batch.splits);
-         },
-         [&](Batch& batch) {
-           const RowValues values = histories_.empty() ? std::move(batch.values) : with_histories(batch);
-           coded_->add(batch.number, builder_->code(batch.raw, values, std::move(batch.splits)));
-         }});
+    const auto in_order = [&](RawRows::Batch& batch) {
+      for (size_t i = 0; i < batch.values.rows.size(); ++i) {
+        batch.splits.push_back(plan_->split_of(batch.first + int64_t(i), batch.split));
+      }
+      report_.train_rows += std::count(batch.splits.begin(), batch.splits.end(), 0);
+      report_.left_out_rows +=
+          batch.values.left_out + std::count(batch.splits.begin(), batch.splits.end(), SamplePlan::kNoSplit);
+      builder_->observe(batch.raw, batch.values, batch.splits);
+    };
+    const auto finish = [&](RawRows::Batch& batch) {
+      const RowValues values = plan_->histories().empty() ? std::move(batch.values) : with_histories(batch);
+      coded_->add(batch.number, builder_->code(batch.raw, values, std::move(batch.splits)));
+    };
+    rows_->run({"prepare: count", in_order, finish}, *bad_rows_);
     INTERPLAY_CHECK_DATA(report_.train_rows > 0, "{}: there are no training rows; nothing can be fitted",
-                         sources_[0].files.empty() ? "" : sources_[0].files[0].string());
+                         rows_->first_file().string());
     if (builder_->runs() > 0)
       log::info("prepare: counting went through {} sorted files to stay within its memory", builder_->runs());
   }
@@ -297,8 +159,7 @@ class Preparation {
     std::array<std::unique_ptr<DatasetWriter>, 3> writers;
     for (int s = 0; s < 3; ++s) {
       const bool wanted =
-          split_ ? s == 0 || size_t(s) < spec_.options.split->ratios.size()
-                 : std::any_of(sources_.begin(), sources_.end(), [&](const Source& x) { return x.split == s; });
+          spec_.options.split ? s == 0 || size_t(s) < spec_.options.split->ratios.size() : rows_->has_split(s);
       if (!wanted) continue;
       writers[size_t(s)] =
           std::make_unique<DatasetWriter>(partial_, kSplits[s], encoder.schema(), !spec_.options.weight.empty(),
@@ -313,7 +174,7 @@ class Preparation {
       std::function<void(Part&)> work, commit, finish;
     } stages;
     int64_t next = 0;
-    Progress progress("prepare: encode", rows_);
+    Progress progress("prepare: encode", rows_->rows());
     stages.read = [&](Part& part) { return part.number = next++, part.number < coded_->size(); };
     stages.work = [&](Part& part) {
       const CodedRows rows = coded_->get(part.number);
@@ -348,11 +209,9 @@ class Preparation {
   std::shared_ptr<BadRows> bad_rows_;
   std::optional<EncoderBuilder> builder_;
   std::optional<RowParser> plain_;
-  std::vector<HistoryIndex> histories_;
-  std::optional<SplitPlan> split_;
-  std::vector<Source> sources_;
+  std::optional<SamplePlan> plan_;
+  std::optional<RawRows> rows_;
   std::optional<CodedRowsFile> coded_;
-  int64_t rows_ = 0;  // usable ones
   int threads_ = 1;
   std::vector<Manifest::Entry> entries_;
   PrepareReport report_;

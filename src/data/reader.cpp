@@ -56,6 +56,9 @@ Registry<Reader, const ReadRequest&>& readers() {
 std::vector<fs::path> expand_glob(const fs::path& pattern) {
   const std::string text = pattern.string();
   std::vector<fs::path> files;
+  for (const char* packed : {".gz", ".zst"}) {
+    if (!fs::exists(pattern) && fs::exists(text + packed)) return {text + packed};
+  }
   if (fs::exists(pattern) || text.find_first_of("*?") == std::string::npos) {
     INTERPLAY_CHECK_DATA(fs::exists(pattern), "{}: no such file{}", text, nearest_file(pattern));
     return {pattern};

@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <unordered_map>
 
 #include <interplay/base/error.h>
 
 #include "data/delimited_reader.h"
+#include "data/side_table.h"
 
 namespace fs = std::filesystem;
 
@@ -80,47 +80,27 @@ class AtomicFiles {
   std::unique_ptr<DelimitedReader> reader_;
 };
 
-/// Users or items by their key, wholly in memory.
+/// Users or items by their key.
 class Side {
  public:
-  Side(AtomicFiles files, std::string key) : files_(std::move(files)), key_(std::move(key)) { files_.check_has(key_); }
+  Side(AtomicFiles files, std::string key) : files_(std::move(files)), table_(std::move(key)) {
+    files_.check_has(table_.key());
+  }
   const AtomicFiles& files() const { return files_; }
-  const std::string& key() const { return key_; }
+  const std::string& key() const { return table_.key(); }
 
-  /// Loads these columns and the key, which stays apart.
   void load(std::vector<std::string> wanted, BadRows& bad_rows) {
-    wanted.push_back(key_);
+    const auto columns = wanted;
+    wanted.push_back(key());
     files_.open(wanted);
-    std::vector<RawBatch> parts;
-    for (RawBatch batch; files_.next(batch);) parts.push_back(std::move(batch));
-    table_ = concatenate(parts);
-    if (table_.columns.empty()) return;
-    keys_ = std::move(table_.columns.back());
-    table_.columns.pop_back();
-    rows_.reserve(size_t(table_.rows));
-    for (int64_t row = 0; row < table_.rows; ++row) {
-      if (rows_.emplace(keys_.cell(row), row).second) continue;
-      bad_rows.report(table_.file, table_.lines[size_t(row)], key_, keys_.cell(row), "has a row already");
-    }
+    table_.load(
+        columns, [&](RawBatch& batch) { return files_.next(batch); }, bad_rows);
   }
-
-  /// Adds the loaded columns to a batch of events; a key without a row gets missing cells.
-  void join(RawBatch& batch) const {
-    const RawColumn& key = batch.column(key_);
-    std::vector<int64_t> rows(size_t(batch.rows), -1);
-    for (int64_t row = 0; row < batch.rows; ++row) {
-      const auto it = rows_.find(key.cell(row));
-      if (it != rows_.end()) rows[size_t(row)] = it->second;
-    }
-    for (auto& column : take_rows(table_, rows).columns) batch.columns.push_back(std::move(column));
-  }
+  void join(RawBatch& batch) const { table_.join(batch); }
 
  private:
   AtomicFiles files_;
-  std::string key_;
-  RawBatch table_;
-  RawColumn keys_;
-  std::unordered_map<std::string_view, int64_t> rows_;  // views into keys_
+  SideTable table_;
 };
 
 /// ml-100k.user beside ml-100k.inter; also beside ml-100k.train.inter and ml-100k.inter.gz. Empty where there is none.

@@ -77,6 +77,11 @@ size_t RowParser::require_number(const std::string& column, bool present) {
 
 void RowParser::require_present(const std::string& column) { required_cells_.push_back(column); }
 
+void RowParser::leave_out(const ThresholdOptions& unless) {
+  filter_ = unless;
+  filter_at_ = require_number(unless.column, false);
+}
+
 std::vector<std::string> RowParser::columns(bool labels) const {
   std::vector<std::string> out;
   const auto add = [&](const std::string& name) {
@@ -118,6 +123,7 @@ class RowParser::Batch {
       if (field.kind == FieldKind::vector) parse_vector(f);
       if (field.kind == FieldKind::sequence && p_.leader_[f] == f) parse_sequences(f);
     }
+    if (p_.filter_) leave_out();
     report(bad_rows);
     out_.rows.reserve(size_t(raw_.rows) - problems_.size());
     for (int64_t r = 0; r < raw_.rows; ++r) {
@@ -136,6 +142,16 @@ class RowParser::Batch {
     if (bad_[size_t(row)]) return;
     bad_[size_t(row)] = 1;
     problems_.push_back({row, column, std::string(value), std::move(reason)});
+  }
+
+  /// Bad rows are told of even where they would be left out.
+  void leave_out() {
+    const auto& numbers = out_.required[p_.filter_at_];
+    for (size_t r = 0; r < bad_.size(); ++r) {
+      if (bad_[r] || p_.filter_->passes(numbers[r])) continue;  // a comparison with NaN is false
+      bad_[r] = 1;
+      ++out_.left_out;
+    }
   }
 
   void report(BadRows* bad_rows) {
@@ -328,7 +344,9 @@ class RowParser::Batch {
     }
     for (size_t i = begin; i < cells[0].size(); ++i) {
       if (cells[0][i].empty()) continue;
-      for (size_t g = 0; g < group.size(); ++g) out_.lists[group[g]].tokens.push_back(cells[g][i]);
+      for (size_t g = 0; g < group.size(); ++g) {
+        out_.lists[group[g]].tokens.push_back(p_.encodings_[group[g]].token(cells[g][i]));
+      }
       if (!weights) continue;
       double x = 0;
       if (!parse_number((*weights)[i], x) || std::fabs(x) > FLT_MAX) {

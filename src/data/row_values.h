@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,7 +23,8 @@ struct RowValues {
     std::vector<int64_t> offsets;          ///< [rows + 1]
     std::vector<float> weights;            ///< [total], or empty
   };
-  std::vector<int32_t> rows;   ///< the rows that are usable, ascending; the rest was reported
+  std::vector<int32_t> rows;   ///< the rows that are usable, ascending; the rest was reported or left out
+  int64_t left_out = 0;        ///< by RowParser::leave_out
   std::vector<float> labels;   ///< [raw rows, T]
   std::vector<float> weight;   ///< [raw rows], or empty
   std::vector<int64_t> group;  ///< [raw rows], or empty
@@ -47,11 +49,20 @@ class RowParser {
     return column.missing(cell) || (!missing_tokens_.empty() && is_missing_token(column.cell(cell)));
   }
   bool is_missing_token(std::string_view text) const;
+  /// What a cell of a categorical field is counted and looked up as; empty where it is missing.
+  std::string_view token(size_t field, std::string_view cell) const {
+    const std::string_view token = encodings_[field].token(cell);
+    return !missing_tokens_.empty() && is_missing_token(token) ? std::string_view() : token;
+  }
+  std::string_view token(size_t field, const RawColumn& column, int64_t row) const {
+    return column.missing(row) ? std::string_view() : token(field, column.cell(row));
+  }
 
   /// From now on a row is usable only if this column holds a number (or, unless `present`, nothing). Returns the place
   /// of its values in RowValues::required.
   size_t require_number(const std::string& column, bool present);
   void require_present(const std::string& column);  ///< ... only if this column holds something
+  void leave_out(const ThresholdOptions& unless);   ///< ... only if it passes; the others are not bad, but do not count
 
   const FieldEncoding& encoding(size_t field) const { return encodings_[field]; }
   const Schema& schema() const { return schema_; }
@@ -70,6 +81,8 @@ class RowParser {
   };
   std::vector<Required> required_numbers_;
   std::vector<std::string> required_cells_;
+  std::optional<ThresholdOptions> filter_;
+  size_t filter_at_ = 0;  // place in RowValues::required
 };
 
 /// Appends what rows hold beside ids, dense numbers and sequences: vectors and, where `labels`, labels, weight, group

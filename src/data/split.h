@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,7 +15,8 @@
 namespace interplay {
 
 /// Which split each row of one source goes to: 0 = train, 1 = valid, 2 = test. By time the cuts lie at
-/// floor(ratio * n) in the order (time, tie as a number, row); at random each row is drawn by (seed, row) alone.
+/// floor(ratio * n) in the order (time, ties as numbers, row), n being the number of samples; at random each row is
+/// drawn by (seed, row) alone.
 class SplitPlan {
  public:
   SplitPlan(const SplitOptions& options, RowParser& parser);  ///< tells the parser which cells a row must have
@@ -21,11 +24,11 @@ class SplitPlan {
   bool needs_order() const { return options_.by != "random"; }  ///< of(), only after add() of every row and finish()
   std::vector<std::string> columns() const;                     ///< raw columns that add() reads
   void add(const RawBatch& raw, const RowValues& values, const RowParser& parser);
-  void finish();
+  void finish(const std::function<bool(uint32_t row)>& is_sample);  ///< of() is for samples
   int of(int64_t row) const;
 
  private:
-  void cut(const uint32_t* begin, const uint32_t* end);
+  void cut(std::span<const uint32_t> rows);
   SplitOptions options_;
   size_t time_at_ = 0;
   TokenIndex users_;

@@ -62,7 +62,8 @@ class INTERPLAY_API Reader {
 
 INTERPLAY_API Registry<Reader, const ReadRequest&>& readers();
 
-/// Files that a pattern names (`*` and `?`), sorted; a plain path is itself. Throws Error(data) where nothing matches.
+/// Files that a pattern names (`*` and `?`), sorted; a plain path is itself, or, where it is not there, the same with
+/// .gz or .zst. Throws Error(data) where nothing matches.
 INTERPLAY_API std::vector<std::filesystem::path> expand_glob(const std::filesystem::path& pattern);
 
 }  // namespace interplay

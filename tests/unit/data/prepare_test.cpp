@@ -259,6 +259,97 @@ TEST_F(Prepare, ARandomSplitFollowsItsSeed) {
   EXPECT_NE(categories("one", "train", "a"), categories("two", "train", "a"));
 }
 
+TEST_F(Prepare, ATimeSplitOrdersTiesInTurn) {
+  // of time 1 in the order (u, i): a 2, a 10, b 1; by i alone b 1 would be in train
+  file("all.csv", "t,u,i,y\n1,b,1,1\n1,a,10,1\n1,a,2,1\n2,a,3,1\n");
+  prepare(config("file: all.csv\nsplit: {by: time, time: t, tie: [u, i], ratios: [0.5, 0.25, 0.25]}\nlabel: y\n"
+                 "fields: [{column: i}]\n"),
+          directory_ / "out");
+  EXPECT_THAT(categories("out", "train", "i"), ElementsAre("10", "2"));
+}
+
+TEST_F(Prepare, FilteredRowsAreNeitherSamplesNorEvents) {
+  file("all.csv", "u,i,t,y\nann,1,1,1\nann,2,0,1\nann,3,,1\nann,4,2,1\n");
+  const std::string yaml =
+      "files: {train: all.csv}\nlabel: y\nfilter: {column: t, above: 0}\nfields:\n  - {column: i}\n"
+      "  - {name: h, kind: history, user: u, item: i, time: t}\n";
+  const std::string with_a_hole = "all.csv:4: t is empty, but rows are ordered by it";
+  EXPECT_THAT(complaint(yaml), HasSubstr(with_a_hole));  // unreadable rows are bad before they are left out
+  file("all.csv", "u,i,t,y\nann,1,1,1\nann,2,0,1\nann,4,2,1\n");
+  const auto report = prepare(config(yaml), directory_ / "out");
+  using Row = std::vector<std::string>;
+  EXPECT_THAT(categories("out", "train", "i"), ElementsAre("1", "4"));
+  EXPECT_THAT(tokens("out", "train", "h"), ElementsAre(Row{}, Row{"1"}));
+  EXPECT_EQ(report.left_out_rows, 1);
+  EXPECT_EQ(report.rejected_rows, 0);
+  fs::remove_all(directory_ / "out");
+  EXPECT_THAT(complaint("files: {train: all.csv}\nlabel: y\nfilter: {column: t}\nfields: [{column: i}]\n"),
+              HasSubstr("filter"));
+}
+
+TEST_F(Prepare, RowsWithShortHistoriesAreEventsButNoSamples) {
+  // bob has too few events before his rows for a sample but one; ann's third and fourth row are samples
+  file("all.csv", "u,i,t,y\nann,1,1,1\nbob,7,1,1\nann,2,2,0\nann,3,3,1\nbob,8,3,1\nann,4,4,0\nbob,9,5,1\n,5,6,1\n");
+  const auto report =
+      prepare(config("file: all.csv\nsplit: {by: time, time: t, ratios: [0.4, 0.3, 0.3]}\nlabel: y\nfields:\n"
+                     "  - {column: i}\n"
+                     "  - {name: h, kind: history, user: u, item: i, time: t, max_length: 1, min_length: 2}\n"),
+              directory_ / "out");
+  using Row = std::vector<std::string>;
+  EXPECT_EQ(report.train_rows, 1);  // floor(0.4 * 3): the shares are those of samples
+  EXPECT_EQ(report.valid_rows, 1);  // floor(0.7 * 3) - 1
+  EXPECT_EQ(report.test_rows, 1);
+  EXPECT_EQ(report.left_out_rows, 5);
+  EXPECT_THAT(categories("out", "train", "i"), ElementsAre("3"));  // and the vocabulary is fitted on it alone:
+  EXPECT_EQ(Encoder::load(directory_ / "out").schema().field("i").rows, 4);  // 3 and, before it, 2; padding, unseen
+  EXPECT_THAT(tokens("out", "train", "h"), ElementsAre(Row{"2"}));
+  EXPECT_THAT(tokens("out", "valid", "h"), ElementsAre(Row{"3"}));
+}
+
+const std::string kJoined =
+    "format: {name: csv, separator: \"::\", quote: false, encoding: latin1}\nheader: [u, i, r, t]\n"
+    "files: {train: ratings.dat}\nlabel: {column: r, at_least: 4}\njoin:\n"
+    "  - {file: users.dat, key: u, header: [u, age]}\n  - {file: movies.dat, key: i, header: [i, title, genres]}\n"
+    "fields:\n  - {columns: [u, age, title]}\n  - {column: genres, name: genre, first_of: \"|\"}\n";
+
+TEST_F(Prepare, JoinedTablesBringTheirColumns) {
+  file("ratings.dat", "1::10::5::1\n2::11::3::2\n1::12::4::3\n");
+  file("users.dat", "2::30\n1::24\n");
+  file("movies.dat", "11::Caf\xe9: One::War|Drama\n10::Two::Drama\n");
+  prepare(config(kJoined), directory_ / "out");
+  EXPECT_THAT(categories("out", "train", "age"), ElementsAre("24", "30", "24"));
+  EXPECT_THAT(categories("out", "train", "title"), ElementsAre("Two", "Caf\xc3\xa9: One", ""));  // 12 has no row
+  EXPECT_THAT(categories("out", "train", "genre"), ElementsAre("Drama", "War", ""));
+  const Encoder encoder = Encoder::load(directory_ / "out");
+  RawBatch raw;  // a served row carries the columns itself, and the first of its tokens counts there too
+  raw.rows = 1;
+  for (const auto& [name, cell] : {std::pair("u", "1"), {"age", "24"}, {"title", "Two"}, {"genres", "War|Comedy"}}) {
+    raw.columns.push_back(make_raw_column(name, {cell}));
+  }
+  const auto ids = encoder.encode(raw, {.labels = false}).ids;
+  EXPECT_EQ(encoder.token("genre", ids.at(3)), "War");
+}
+
+TEST_F(Prepare, WhatCannotBeJoinedIsNamed) {
+  file("ratings.dat", "1::10::5::1\n");
+  file("users.dat", "1::24\n");
+  EXPECT_THAT(complaint(kJoined), HasSubstr("movies.dat: no such file"));
+  file("movies.dat", "10::One::Drama\n10::Two::War\n");
+  EXPECT_THAT(complaint(kJoined), HasSubstr("movies.dat:2: i = '10' has a row already"));
+  file("movies.dat", "10::One\n");
+  EXPECT_THAT(complaint(kJoined), HasSubstr("movies.dat:1: '10::One' has 2 values, but there are 3 columns"));
+  file("movies.dat", "10::One::Drama\n");
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    std::string text = kJoined;
+    return text.replace(text.find(from), from.size(), to);
+  };
+  EXPECT_THAT(complaint(changed("key: i, header: [i,", "key: item, header: [item,")),
+              testing::AllOf(HasSubstr("ratings.dat: there is no column 'item'"), HasSubstr("u, i, r, t")));
+  EXPECT_THAT(complaint(changed("[i, title, genres]", "[i, title, age]")),
+              testing::AllOf(HasSubstr("movies.dat: column 'age' is also"), HasSubstr("rename")));
+  EXPECT_THAT(complaint(changed("{file: users.dat, key: u,", "{file: users.dat,")), HasSubstr("join.0.key: missing"));
+}
+
 TEST_F(Prepare, TheMemoryBoundNeverShowsInTheResult) {
   std::string rows = "y,a,b,s\n";
   for (uint64_t k = 0; k < 60000; ++k) {

@@ -31,6 +31,14 @@ TEST(ExpandGlob, APlainPathIsItselfEvenWithAStarInItsName) {
   EXPECT_THAT(expand_glob(dir / "a*.csv"), ElementsAre(dir / "a*.csv"));
 }
 
+TEST(ExpandGlob, APackedFileStandsForThePlainOne) {
+  const TempDir dir;
+  dir.write("a.dat.gz", "x");
+  EXPECT_THAT(expand_glob(dir / "a.dat"), ElementsAre(dir / "a.dat.gz"));
+  dir.write("a.dat", "x");
+  EXPECT_THAT(expand_glob(dir / "a.dat"), ElementsAre(dir / "a.dat"));
+}
+
 TEST(ExpandGlob, NothingFoundIsAnErrorNamingThePattern) {
   const TempDir dir;
   dir.write("train.csv", "x");
