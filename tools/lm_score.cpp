@@ -124,8 +124,7 @@ void run(const Arguments& a) {
 
 std::function<void()> add(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
-  app.add_option("MODEL", a->model, "a fetched model's name, a GGUF file, or a folder with model.safetensors")
-      ->required();
+  app.add_option("MODEL", a->model, "a fetched name, a GGUF file or a folder")->required();
   app.add_option(
          "--prompt-file", a->prompt_file,
          "a prompt, which is the file's text as it is, control tokens included; or a .jsonl file, of which each "
@@ -138,7 +137,9 @@ std::function<void()> add(CLI::App& app) {
   app.add_flag("--chat", a->chat, "prompts are a user's message, which the model's own chat frame goes around");
   app.add_option("--system", a->system, "with --chat: the system's message in place of the model's own");
   app.add_option("--adapter", a->adapter, "adapters to use, a .safetensors file");
-  app.add_option("--precision", a->precision, "fp32 | bf16 | auto: of the weights")->capture_default_str();
+  app.add_option("--precision", a->precision, "of the weights")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->capture_default_str();
   app.add_option("--batch-tokens", a->batch_tokens, "most tokens that are read at once")
       ->capture_default_str()
       ->check(at_least(1));

@@ -6,7 +6,7 @@
 WHAT IS STORED
 data/llama_tied/ and data/llama_untied/: config.json and model.safetensors as transformers writes them. data/llama_tied.gguf
 and data/llama_untied.gguf: the same weights as llama.cpp has them, that is with rows of q and k in the order of its
-rotary positions (llama.cpp's convert_hf_to_gguf.py, LlamaModel.permute). 2 layers, width 16, 4 heads of width 6 over 2
+rotary positions (llama.cpp's convert_hf_to_gguf.py, LlamaModel.permute), and a vocabulary of letters and one merge. 2 layers, width 16, 4 heads of width 6 over 2
 key-value heads, hidden 24, 32 tokens; the untied one has a head of its own.
 
 data/llama.safetensors (float32), as <model>/<tensor>, from float64 computations:
@@ -38,6 +38,7 @@ NAMES = {
     "down_proj": "ffn_down",
     "lm_head": "output",
 }
+TOKENS = ["<|im_start|>", "<|im_end|>", "\u0120", "\u010a", *"abcdefghijklmnoprstuvwxyz", "so", "Y", "N"]
 IDS = [[1, 17, 4, 9, 30, 2, 2, 11, 5], [8, 31, 0, 6, 12]]
 EVERYTHING = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 store = {}
@@ -84,6 +85,13 @@ def write_gguf(model, file):
     writer.add_rope_dimension_count(c.head_dim)
     writer.add_rope_freq_base(100.0)
     writer.add_layer_norm_rms_eps(c.rms_norm_eps)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(TOKENS)
+    writer.add_token_types([3] * 2 + [1] * 30)  # control, normal
+    writer.add_token_merges(["s o"])
+    writer.add_eos_token_id(1)
+    writer.add_chat_template("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n")
     for name, p in model.named_parameters():
         parts = name.split(".")
         w = p.detach().float()
