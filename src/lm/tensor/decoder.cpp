@@ -133,6 +133,7 @@ std::pair<at::Tensor, at::Tensor> DecoderImpl::layer(int64_t index, const at::Te
 struct DecoderImpl::Checkpoint : torch::autograd::Function<DecoderImpl::Checkpoint> {
   struct Kept : torch::CustomClassHolder {
     DecoderImpl* decoder = nullptr;
+    std::shared_ptr<torch::nn::Module> alive;  // the decoder, whose holder may be gone before the backward pass
     int64_t index = 0;
     std::shared_ptr<const Run> run;
     bool has_a = false;
@@ -153,7 +154,8 @@ struct DecoderImpl::Checkpoint : torch::autograd::Function<DecoderImpl::Checkpoi
   static variable_list forward(AutogradContext* context, at::TensorList read, bool has_a, DecoderImpl* decoder,
                                int64_t index, const std::shared_ptr<const Run>& run) {
     auto kept = c10::make_intrusive<Kept>();
-    kept->decoder = decoder, kept->index = index, kept->run = run, kept->has_a = has_a, kept->random = random_state();
+    kept->decoder = decoder, kept->alive = decoder->weak_from_this().lock(), kept->index = index, kept->run = run,
+    kept->has_a = has_a, kept->random = random_state();
     context->save_for_backward(read.vec());
     context->saved_data["kept"] = c10::IValue::make_capsule(kept);
     const auto [sum, out] = decoder->layer(index, read[0], has_a ? read[1] : at::Tensor(), *run);

@@ -75,6 +75,16 @@ class Reading {
   std::vector<size_t> order_;  // the longest first, so that memory runs short at once or never
 };
 
+/// Throws Error(numeric) naming the first row of `found` that is no number.
+void check_finite(const at::Tensor& found, const char* what) {
+  if (found.isfinite().all().item<bool>()) return;
+  const auto bad =
+      found.view({found.size(0), -1}).isfinite().all(1).logical_not().to(at::kInt).argmax().item<int64_t>();
+  throw Error(fmt::format("prompt {} of {}: {} are NaN or infinite; the weights or the adapters hold such numbers",
+                          bad + 1, found.size(0), what),
+              ErrorKind::numeric);
+}
+
 }  // namespace
 
 LmScorer::~LmScorer() = default;
@@ -111,6 +121,7 @@ at::Tensor DecoderScorer::answers(std::span<const TokenIds> prompts, std::span<c
                 const auto logits = decoder_->logits(hidden, tokens);
                 for (size_t i = 0; i < which.size(); ++i) out[int64_t(which[i])].copy_(logits[int64_t(i)]);
               });
+  check_finite(out, "logits of the answers");
   return out;
 }
 
@@ -156,6 +167,7 @@ at::Tensor DecoderScorer::log_likelihood(std::span<const TokenIds> prompts, std:
           for (int64_t i = 0; i < rows; ++i) sums[owners[size_t(row + i)]] += logs.const_data_ptr<double>()[i];
         }
       });
+  check_finite(out, "log-likelihoods");
   return out;
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 using interplay::testing::config_error;
 using interplay::testing::expect_near;
+using interplay::testing::numeric_error;
 using interplay::testing::Stored;
 using ::testing::HasSubstr;
 
@@ -84,6 +85,15 @@ TEST(LmScorer, PerplexityIsOfAllTokensButTheFirst) {
   const double expected = std::exp(-tiny.log_likelihood(tiny.second, 9, 1) / 4);
   expect_near(tiny.scorer.perplexity(std::vector<TokenIds>{tiny.second}), at::full({1}, expected, at::kDouble), 1e-5,
               "");
+}
+
+TEST(LmScorer, NamesThePromptWhoseAnswerIsNoNumber) {
+  auto decoder = load_decoder(interplay::testing::reference_file("llama_untied"), nn::Precision::fp32);
+  DecoderScorer scorer(decoder);
+  decoder->named_buffers()["embed_tokens"][17].fill_(NAN);  // only a prompt with token 17 has it
+  const std::vector<TokenIds> prompts{{1, 2}, {1, 17}};
+  EXPECT_THAT(numeric_error([&] { scorer.answers(prompts, std::vector<int64_t>{3}); }), HasSubstr("prompt 2 of 2"));
+  EXPECT_THAT(numeric_error([&] { scorer.log_likelihood(prompts, prompts); }), HasSubstr("prompt 2 of 2"));
 }
 
 TEST(LmScorer, NamesWhatIsWrong) {
