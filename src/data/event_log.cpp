@@ -59,23 +59,32 @@ struct EventLog::State {
   }
 };
 
+std::string EventLog::item_column(const Config& data, const std::string& history) {
+  std::vector<std::string> names;
+  for (const FieldOptions& field : DataSpec::parse(data).options.fields) {
+    if (field.kind != "history") continue;
+    if (field.name == history) return field.item;
+    names.push_back(field.name);
+  }
+  throw Error(fmt::format("'{}' is no history of {} (histories: {})", history,
+                          data.source().empty() ? std::string("the data") : data.source(), fmt::join(names, ", ")));
+}
+
 EventLog EventLog::read(const Config& data, const std::vector<std::string>& columns, const std::string& history,
                         int threads) {
+  item_column(data, history);  // refuses an unknown one
   const DataSpec spec = DataSpec::parse(data);
   const auto state = std::make_shared<State>();
   RowParser parser(spec.plain_schema(), spec);
   SamplePlan& plan = state->plan.emplace(spec, parser);
-  std::vector<std::string> wanted = plan.columns(), histories;
+  std::vector<std::string> wanted = plan.columns();
   for (const auto& name : columns) {
     state->columns.push_back(column_of(name, spec));
     wanted.push_back(state->columns.back().raw);
   }
   for (HistoryIndex& each : plan.histories()) {
-    histories.push_back(each.name());
     if (each.name() == history) state->history = &each, each.keep_events();
   }
-  INTERPLAY_CHECK(state->history, "'{}' is no history of {} (histories: {})", history,
-                  data.source().empty() ? std::string("the data") : data.source(), fmt::join(histories, ", "));
   RawRows rows(spec, parser, wanted, threads > 0 ? threads : std::max(1, int(std::thread::hardware_concurrency())));
   std::vector<uint8_t> of_file;  // the split of the file of each event, where no split is made
   BadRows bad_rows;

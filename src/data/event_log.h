@@ -30,6 +30,9 @@ class INTERPLAY_API EventLog {
   static EventLog read(const Config& data, const std::vector<std::string>& columns, const std::string& history,
                        int threads = 0);
 
+  /// The raw column of what a history remembers. Throws Error(config) where there is no such history.
+  static std::string item_column(const Config& data, const std::string& history);
+
   int64_t events() const;
   /// Throws Error(config) unless it was asked for.
   size_t column(std::string_view name) const;
