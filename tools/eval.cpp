@@ -22,11 +22,11 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Arguments {
-  std::vector<std::string> runs, metrics;
-  std::string data, split = "test", by, against;
+  std::vector<std::string> runs, metrics, against;
+  std::string data, split = "test", by, scores;
   int64_t batch_size = 4096, min_rows = 1;
   std::string precision = "fp32";
-  bool json = false, compare = false;
+  bool json = false, compare = false, interval = false;
 };
 
 struct Result {
@@ -188,15 +188,24 @@ Json compare(const Result& a, const std::string& name, const std::vector<float>&
 
 void evaluate_all(const Arguments& a) {
   INTERPLAY_CHECK(!a.compare || a.runs.size() > 1, "--compare: there is one run; name two or more");
-  const auto scores = a.against.empty() ? std::vector<float>() : read_scores(a.against);
+  INTERPLAY_CHECK(a.scores.empty() || a.runs.size() == 1, "--scores: there are {} runs; name one", a.runs.size());
+  std::vector<std::vector<float>> scores;
+  for (const auto& file : a.against) scores.push_back(read_scores(file));
   std::vector<Result> results;
   for (const auto& run : a.runs) results.push_back(evaluate_run(run, a));
   const size_t expected = results[0].predicted.logit.size();
-  INTERPLAY_CHECK_DATA(a.against.empty() || scores.size() == expected, "--against {}: {} scores for {} rows", a.against,
-                       scores.size(), expected);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    INTERPLAY_CHECK_DATA(scores[i].size() == expected, "--against {}: {} scores for {} rows", a.against[i],
+                         scores[i].size(), expected);
+  }
+  if (!a.scores.empty()) {
+    std::string lines;
+    for (const float logit : results[0].predicted.logit) lines += fmt::format("{}\n", logit);
+    write_file(a.scores, lines);
+  }
   for (auto& r : results) {
     // A constant says nothing: its AUC is 0.5 in every replicate.
-    if (a.compare)
+    if (a.compare || a.interval)
       r.from_half = bootstrap_auc_difference(r.predicted.label, r.predicted.logit, std::vector<float>(expected));
   }
   Json json = Json::array();
@@ -218,6 +227,10 @@ void evaluate_all(const Arguments& a) {
     } else {
       fmt::print("{}\n{} rows of {} in {}, {} rows/s\n", metrics_line(results[0].metrics), results[0].rows, a.split,
                  human_seconds(results[0].seconds), human_count(double(results[0].rows) / results[0].seconds));
+      if (const auto& d = results[0].from_half) {
+        fmt::print("AUC, 95% interval: {:.6f} to {:.6f} (bootstrap, {} replicates)\n", 0.5 + d->low, 0.5 + d->high,
+                   d->replicates);
+      }
     }
   }
   if (!a.by.empty()) {
@@ -230,7 +243,8 @@ void evaluate_all(const Arguments& a) {
     for (size_t i = 1; i < results.size(); ++i)
       comparisons.push_back(compare(results[0], results[i].run, results[i].predicted.logit, a.json));
   }
-  if (!a.against.empty()) comparisons.push_back(compare(results[0], a.against, scores, a.json));
+  for (size_t i = 0; i < scores.size(); ++i)
+    comparisons.push_back(compare(results[0], a.against[i], scores[i], a.json));
   if (!comparisons.empty()) json[0]["comparisons"] = comparisons;
   if (a.json) fmt::print("{}\n", (json.size() == 1 ? json[0] : json).dump(1));
 }
@@ -245,7 +259,10 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--min-rows", a->min_rows, "leave out slices with fewer rows")->capture_default_str();
   app.add_flag("--compare", a->compare,
                "bootstrap of the AUC: of each run, and of the first against each other one (paired)");
-  app.add_option("--against", a->against, "the same against scores from elsewhere, one a line");
+  app.add_flag("--interval", a->interval, "bootstrap of each run's AUC, as --compare does too");
+  app.add_option("--against", a->against, "compares with scores from elsewhere, one a line (may be given again)")
+      ->allow_extra_args(false);
+  app.add_option("--scores", a->scores, "writes the logits to this file, one a line");
   app.add_option("--batch-size", a->batch_size, "rows a batch")->capture_default_str()->check(at_least(1));
   app.add_option("--precision", a->precision, "of matrix products; fp32 gives the same scores everywhere")
       ->capture_default_str()

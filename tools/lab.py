@@ -50,9 +50,10 @@ class Lab:
         pairs = zip(self.sets[::2], self.sets[1::2])
         return [part for pair in pairs if command == 'search' or not pair[1].startswith('search.') for part in pair]
 
-    def train(self, name, config, data, seed, **keys):
+    def train(self, name, config, data, seed, *flags, **keys):
         """A run's summary.json, and its directory."""
-        out = self.run('train', name, config, data, '--seed', seed, *self.options('train', config), *as_sets(keys))
+        out = self.run('train', name, config, data, '--seed', seed, *flags, *self.options('train', config),
+                       *as_sets(keys))
         return Run(out, json.loads((out / 'summary.json').read_text()))
 
     def compare(self, name, first, others):
@@ -64,11 +65,22 @@ class Lab:
             file.write_text(text)
         return json.loads(file.read_text())
 
+    def evaluate(self, name, run, *flags):
+        """`interplay eval` of one run, kept beside its scores."""
+        file, scores = (self.out / 'eval' / f'{name}.{kind}' for kind in ('json', 'txt'))
+        if not file.exists():
+            say(f'eval {name}')
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(self.interplay('eval', run.directory, '--interval', '--scores', scores, '--metrics',
+                                           'auc,logloss', '--json', *flags))
+        return json.loads(file.read_text()), scores
+
 
 class Run:
     def __init__(self, directory, summary):
         self.directory, self.summary = directory, summary
-        self.auc, self.logloss = summary['test']['auc'], summary['test']['logloss']
+        test = summary.get('test') or {}
+        self.auc, self.logloss = test.get('auc'), test.get('logloss')
 
     def model(self):
         """AUC, logloss, parameters, and bytes of the saved weights"""

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include <interplay/base/api.h>
+#include <interplay/systems/rella.h>
+
+namespace interplay {
+
+/// Which rows become prompts, and for which language model.
+struct PromptDataOptions {
+  std::string model = "smollm2-135m";              ///< whose tokens: a fetched name or a path
+  int64_t length = 10;                             ///< events that a prompt tells (K)
+  int64_t train = 1024, valid = 500, test = 5000;  ///< rows of each split; 0: none. Fewer are the first drawn of more
+  int64_t seed = 42;                               ///< of the draw
+};
+
+struct PromptDataReport {
+  int64_t train = 0, valid = 0, test = 0;
+  double mean_tokens = 0;  ///< of a prompt
+  int64_t longest = 0;     ///< in tokens
+  std::string example;     ///< the first prompt with retrieved events, framed
+};
+
+/// Data to train model `rella` on, and CTR models on the same rows: rows of prepared data, drawn uniformly, with two
+/// sequence fields more, `prompt_recent` and `prompt_retrieved`. These are the token ids, each plus 1, of the prompt
+/// with the row's last events and with those retrieved for it. `prepared` are the data of the data.yaml that `rella`
+/// reads; rows are held against each other, Error(data) where they differ. Whole or absent.
+INTERPLAY_API PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories& retrieved,
+                                                 const std::filesystem::path& prepared,
+                                                 const std::filesystem::path& out, const PromptDataOptions& options);
+
+}  // namespace interplay

@@ -1,0 +1,146 @@
+// ReLLa (Lin et al. 2024, "ReLLa: Retrieval-enhanced Large Language Models for Lifelong Sequential Behavior
+// Comprehension in Recommendation", arXiv:2308.11131): a language model with adapters, asked whether a user will like
+// an item.
+#include <algorithm>
+
+#include <ATen/ATen.h>
+
+#include <interplay/core/model.h>
+#include <interplay/lm/decoder.h>
+#include <interplay/lm/model_files.h>
+#include <interplay/lm/tokenizer.h>
+#include <interplay/nn/embedding.h>
+
+namespace interplay {
+namespace {
+
+/// Reads the prompts that `interplay lm retrieve` makes fields of the data. The logit is s_yes - s_no, the scores that
+/// the language model gives the two answers as the next token: its sigmoid is ReLLa's score (section 3.1).
+///
+/// Trained on every prompt that `trained` names (mixed prompts, ReiT, section 3.3: each row with its recent and with
+/// its retrieved history), scored by `scored`. The loss of the answer's token over the whole vocabulary is that of the
+/// two answers, which is the binary one of the logit, plus -log(p_yes + p_no), which knows no label and so is a
+/// penalty. The authors learn the full stop behind the answer as well; it is left out, for it says nothing of the row.
+///
+/// Parameters are the adapters alone (group: adapters). The language model stays outside of the run, which remembers
+/// its checksum, and is found by name.
+class Rella final : public Model, public nn::ParameterGroup {
+ public:
+  struct Options {
+    std::string lm = "smollm2-135m", scored = "prompt_retrieved", weights = "auto";
+    std::vector<std::string> trained = {"prompt_recent", "prompt_retrieved"}, answers = {"Yes", "No"};
+    bool vocabulary_loss = true, checkpointing = false;
+    int64_t tokens_at_once = 8192;
+    lm::AdapterOptions adapter;
+    void visit(auto&& field) {
+      field("lm", lm, "language model: a fetched name or a path");
+      field("trained", trained, "fields with the prompts that it learns from, all of them alike");
+      field("scored", scored, "field with the prompt that rows are scored by");
+      field("answers", answers, "tokens that it may answer: what means a like, then what means a dislike");
+      field("vocabulary_loss", vocabulary_loss,
+            "the right answer competes with all tokens, not with the other answer alone");
+      field("weights", weights, "of the language model; auto = bf16 where the processor multiplies it itself",
+            OneOf{{"auto", "fp32", "bf16"}});
+      field("checkpointing", checkpointing, "run layers again for their gradients: less memory, more time");
+      field("tokens_at_once", tokens_at_once, "of the prompts that are read together", Range{1, 1e9});
+      field("adapter", adapter, "low-rank adapters of its projections");
+    }
+    void check(const Config& config) const {
+      if (answers.size() != 2) config["answers"].fail(fmt::format("has {} answers; expected two", answers.size()));
+      if (trained.empty()) config["trained"].fail("names no prompt; name one or more");
+    }
+  };
+
+  Rella(const Schema& schema, const Options& o)
+      : decoder_(lm::load_decoder(lm::find_model(o.lm), nn::parse_precision(o.weights))),
+        vocabulary_loss_(o.vocabulary_loss),
+        checkpointing_(o.checkpointing),
+        tokens_at_once_(o.tokens_at_once) {
+    for (const auto& name : o.trained) trained_.push_back({name, column(schema, name)});
+    scored_ = column(schema, o.scored);
+    const auto tokenizer = lm::Tokenizer::load(lm::find_model(o.lm));
+    answers_ = at::tensor({tokenizer->id(o.answers[0]), tokenizer->id(o.answers[1])});
+    // From the generator that first weights are drawn with.
+    decoder_->adapt(o.adapter, uint64_t(at::randint(int64_t{1} << 62, {1}, at::kLong).item<int64_t>()));
+    for (const auto& p : decoder_->named_parameters()) {
+      std::string name = p.key();
+      std::replace(name.begin(), name.end(), '.', '/');  // torch's names of parameters have no dots
+      register_parameter(name, p.value());
+    }
+    checksum_ = int64_t(std::stoull(decoder_->checksum(), nullptr, 16));
+    lm_checksum_ = register_buffer("lm_checksum", at::tensor({checksum_}));
+  }
+
+  std::string parameter_group() const override { return "adapters"; }
+
+  Output forward(const Features& x) override {
+    INTERPLAY_CHECK_DATA(
+        lm_checksum_.item<int64_t>() == checksum_,
+        "model.lm: the adapters of this run are of another language model (checksum {:016x}, this one has "
+        "{:016x}); put the one it was trained with in place",
+        uint64_t(lm_checksum_.item<int64_t>()), uint64_t(checksum_));
+    decoder_->train(is_training());
+    if (!is_training()) return Output(read(x, scored_, nullptr));
+    at::Tensor penalty;
+    Output out(read(x, trained_[0].column, &penalty));
+    for (size_t i = 1; i < trained_.size(); ++i)
+      out.auxiliary.push_back({trained_[i].name, read(x, trained_[i].column, &penalty), 1});
+    out.penalty = penalty;
+    return out;
+  }
+
+ private:
+  struct Prompt {
+    std::string name;
+    int64_t column;
+  };
+
+  int64_t column(const Schema& schema, const std::string& name) const {
+    const Field& field = schema.field(name);
+    INTERPLAY_CHECK(field.kind == FieldKind::sequence,
+                    "rella: field '{}' is {}; expected prompts, which `interplay lm retrieve` makes", name,
+                    to_string(field.kind));
+    INTERPLAY_CHECK(field.rows == decoder_->config().vocabulary + 2,
+                    "rella: the prompts '{}' are made of {} tokens, the language model has {}; make them for it "
+                    "(`interplay lm retrieve`, key model)",
+                    name, field.rows - 2, decoder_->config().vocabulary);
+    return field.column;
+  }
+
+  /// Logits of one prompt of each row, f32 [B]; adds what the vocabulary's other tokens cost to `penalty`, unless null.
+  at::Tensor read(const Features& x, int64_t column, at::Tensor* penalty) {
+    const Sequence& prompts = x.sequences[size_t(column)];
+    const at::Tensor ids = prompts.ids.to(at::kLong) - 1, ends = prompts.offsets.contiguous();
+    const auto* const offset = ends.const_data_ptr<int64_t>();
+    std::vector<at::Tensor> logits, others;
+    for (int64_t first = 0, last = 0; first < x.rows; first = last) {
+      while (last < x.rows && (last == first || offset[last + 1] - offset[first] <= tokens_at_once_)) ++last;
+      lm::TokenBatch batch;
+      batch.ids = ids.slice(0, offset[first], offset[last]);
+      for (int64_t b = first; b <= last; ++b) batch.offsets.push_back(offset[b] - offset[first]);
+      const auto hidden = decoder_->forward(
+          batch, {.checkpoint = checkpointing_ && at::GradMode::is_enabled(), .rows = batch.last_rows()});
+      const auto scores = decoder_->logits(hidden, answers_);  // [rows, 2]
+      logits.push_back(scores.select(1, 0) - scores.select(1, 1));
+      if (penalty && vocabulary_loss_)
+        others.push_back(at::logsumexp(decoder_->logits(hidden), 1) - at::logsumexp(scores, 1));
+    }
+    if (!others.empty()) {
+      const auto mean = at::cat(others).mean();
+      *penalty = penalty->defined() ? *penalty + mean : mean;
+    }
+    return logits.empty() ? at::zeros({0}) : at::cat(logits);
+  }
+
+  lm::Decoder decoder_;  // not a submodule: its weights are no part of the run
+  bool vocabulary_loss_, checkpointing_;
+  int64_t tokens_at_once_, scored_ = 0, checksum_ = 0;
+  std::vector<Prompt> trained_;
+  at::Tensor answers_;      // i64 [2]
+  at::Tensor lm_checksum_;  // i64 [1]
+};
+
+INTERPLAY_REGISTER_MODEL("rella", Rella, "a language model with adapters reads prompts (ReLLa)");
+
+}  // namespace
+}  // namespace interplay
