@@ -30,7 +30,7 @@ a = parser.parse_args()
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GgufConfig
 
 torch.set_num_threads(a.threads)
 results = {}
@@ -59,7 +59,10 @@ def ours(precision, sequences, length):
 
 class Peft:
     def __init__(self, type):
-        model = AutoModelForCausalLM.from_pretrained(a.model.parent, gguf_file=a.model.name, dtype=type)
+        dense = GgufConfig(dequantize=True)  # else weights stay packed, and are unpacked in every product
+        model = AutoModelForCausalLM.from_pretrained(
+            a.model.parent, gguf_file=a.model.name, dtype=type, quantization_config=dense
+        )
         self.model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"])).train()
         self.ids = torch.randint(0, 49152, (a.sequences, a.length), generator=torch.Generator().manual_seed(1))
         self.labels = torch.full_like(self.ids, -100)

@@ -14,7 +14,7 @@ import sys
 from common import save_tensors
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 SYSTEM = "<|im_start|>system\nYou judge whether a person will enjoy an item.<|im_end|>\n"
 PROMPTS = [
@@ -30,7 +30,10 @@ PROMPTS = [
 
 file = pathlib.Path(sys.argv[1])
 tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32).eval()
+dense = GgufConfig(dequantize=True)
+model = AutoModelForCausalLM.from_pretrained(
+    file.parent, gguf_file=file.name, dtype=torch.float32, quantization_config=dense
+).eval()
 chosen = torch.tensor([10539, 5230, 9230, 2838] + list(range(0, 49152, 32)))
 store = {}
 for i, prompt in enumerate(PROMPTS):
