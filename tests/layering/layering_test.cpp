@@ -101,7 +101,8 @@ TEST(Layering, ArrowStaysBehindData) {
 TEST(Layering, PublicHeadersShowNoThirdPartyTypesButFmtAndLibTorch) {
   for (const auto& include : all_includes()) {
     if (!include.file.string().starts_with("include/")) continue;
-    for (const char* hidden : {"arrow/", "parquet/", "spdlog/", "CLI/", "Eigen/", "yaml-cpp/", "nlohmann/", "unicode/", "xxhash"}) {
+    for (const char* hidden :
+         {"arrow/", "parquet/", "spdlog/", "CLI/", "Eigen/", "yaml-cpp/", "nlohmann/", "unicode/", "xxhash"}) {
       EXPECT_FALSE(include.target.starts_with(hidden)) << describe(include);
     }
   }

@@ -41,7 +41,8 @@ struct INTERPLAY_API TrainOptions {
     field("keep", keep, "weights that are the result: of the best evaluation, or of the last", OneOf{{"best", "last"}});
     field("patience", patience, "stop after this many evaluations in a row without improvement; 0 = never",
           Range{0, 1e9});
-    field("schedule", schedule, "of the learning rates: constant, plateau, cosine, linear, step, or a map with options");
+    field("schedule", schedule,
+          "of the learning rates: constant, plateau, cosine, linear, step, or a map with options");
     field("warmup_steps", warmup_steps, "learning rates rise linearly over these first steps", Range{0, 1e12});
     field("clip_norm", clip_norm, "global norm that gradients are clipped to; 0 = off", Range{0, 1e12});
     field("eval_every", eval_every,
