@@ -23,11 +23,12 @@ std::string shorten(const std::string& text) {
   return out + "...";
 }
 
-void print(const lm::SentenceEncoder& encoder, const std::vector<std::string>& texts, const at::Tensor& vectors) {
+void print(const lm::TextEncoder& encoder, const std::vector<std::string>& texts, const at::Tensor& vectors) {
   constexpr int64_t kShown = 4, kMostCosines = 8;
   const auto n = int64_t(texts.size());
   std::vector<std::vector<std::string>> rows{{"text", "tokens", fmt::format("first of {} numbers", encoder.width())}};
-  const auto cosines = vectors.matmul(vectors.t());
+  const auto unit = vectors / at::linalg_vector_norm(vectors, 2, {1}, true).clamp_min(1e-12);
+  const auto cosines = unit.matmul(unit.t());
   const bool compared = n > 1 && n <= kMostCosines;
   for (int64_t i = 0; compared && i < n; ++i) rows[0].push_back(fmt::format("cosine to {}", i + 1));
   for (int64_t i = 0; i < n; ++i) {
@@ -47,10 +48,10 @@ std::function<void()> add(CLI::App& app) {
     std::string model, precision = "fp32", cache;
     TextArguments texts;
     int64_t max_length = 0;
-    bool json = false;
+    bool chat = false, json = false;
   };
   auto a = std::make_shared<Arguments>();
-  app.add_option("MODEL", a->model, "a fetched name or a folder with a text encoder")->required();
+  app.add_option("MODEL", a->model, "a fetched name, a GGUF file or a folder")->required();
   a->texts.add(app);
   app.add_option("--precision", a->precision, "of weights and layers")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
@@ -58,6 +59,7 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--max-length", a->max_length, "most tokens of a text; 0 = what the model says")
       ->check(at_least(0))
       ->capture_default_str();
+  app.add_flag("--chat", a->chat, "each text is a user's message in the frame of the chat model");
   app.add_option("--cache", a->cache, "directory of vectors that are known already; new ones are added");
   app.add_flag("--json", a->json, "for machines: a line {ids, vector} a text");
   return [a] {
@@ -66,25 +68,26 @@ std::function<void()> add(CLI::App& app) {
     options.precision = nn::parse_precision(a->precision);
     options.max_length = a->max_length;
     options.progress = "lm embed";
-    lm::SentenceEncoder encoder(lm::find_model(a->model), options);
+    options.chat = a->chat;
+    const auto encoder = lm::load_encoder(lm::find_model(a->model), options);
     at::Tensor vectors;
     if (a->cache.empty()) {
-      vectors = encoder.encode(texts);
+      vectors = encoder->encode(texts);
     } else {
-      lm::CachedEncoder cached(encoder, a->cache);
+      lm::CachedEncoder cached(*encoder, a->cache);
       vectors = cached.encode(texts);
       log::info("{}: {} of {} texts were not in it", a->cache, cached.encoded(), texts.size());
     }
-    if (!a->json) return print(encoder, texts, vectors);
+    if (!a->json) return print(*encoder, texts, vectors);
     for (size_t i = 0; i < texts.size(); ++i) {
       const auto* const row = vectors[int64_t(i)].const_data_ptr<float>();
-      fmt::print("{{\"ids\":[{}],\"vector\":[{}]}}\n", fmt::join(encoder.ids_of(texts[i]), ","),
-                 fmt::join(row, row + encoder.width(), ","));
+      fmt::print("{{\"ids\":[{}],\"vector\":[{}]}}\n", fmt::join(encoder->ids_of(texts[i]), ","),
+                 fmt::join(row, row + encoder->width(), ","));
     }
   };
 }
 
-const AddCommand command("lm embed", "texts to vectors, by a text encoder", add);
+const AddCommand command("lm embed", "texts to vectors: by a text encoder, or the mean of a decoder's states", add);
 
 }  // namespace
 }  // namespace interplay::tool

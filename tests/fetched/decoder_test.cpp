@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <interplay/lm/decoder_encoder.h>
 #include <interplay/lm/model_files.h>
 
 #include "support/stored.h"
@@ -44,6 +45,22 @@ TEST(SmolLm2, LogLikelihoodsAreThoseOfTheReference) {
         -std::log(scorer.perplexity(std::vector<TokenIds>{text}).item<double>()) * double(text.size() - 1);
     EXPECT_NEAR(found, expected, 1e-3 * double(text.size()));
   }
+}
+
+TEST(SmolLm2, VectorsAreThoseOfTheReference) {
+  DecoderEncoder encoder(find_model("smollm2-135m"));
+  const auto tokenizer = Tokenizer::load(find_model("smollm2-135m"));
+  std::vector<std::string> texts;
+  std::vector<at::Tensor> expected;
+  for (int i = 0; i < kPrompts; ++i) {
+    testing::Stored stored("smollm2.safetensors", std::to_string(i));
+    const auto ids = stored.at("ids").to(at::kLong);
+    const TokenIds text(ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + ids.numel());
+    texts.push_back(tokenizer->decode(text, true));
+    EXPECT_EQ(encoder.ids_of(texts.back()), text);
+    expected.push_back(stored.at("mean"));
+  }
+  testing::expect_near(encoder.encode(texts), at::stack(expected), 1e-4, "means");
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 WHAT IS STORED (data/smollm2.safetensors), for each prompt below as <number>/<tensor>: ids [T] (its token ids), logits
 [1540]: of the tokens 10539 (Yes), 5230 (No), 9230 ( Yes), 2838 ( No), then of each 32nd, after the last token; log_p, the
-sum of log P of all tokens but the first.
+sum of log P of all tokens but the first; mean [576], the mean of the hidden states after the final norm over all tokens.
 """
 
 import pathlib
@@ -39,7 +39,9 @@ store = {}
 for i, prompt in enumerate(PROMPTS):
     ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False).input_ids
     with torch.no_grad():
-        logits = model(ids).logits[0]
+        out = model(ids, output_hidden_states=True)
+    logits = out.logits[0]
+    store[f"{i}/mean"] = out.hidden_states[-1][0].mean(0)  # the last are those behind the final norm
     log_p = logits[:-1].double().log_softmax(-1).gather(1, ids[0, 1:, None]).sum()
     store |= {f"{i}/ids": ids[0], f"{i}/logits": logits[-1, chosen], f"{i}/log_p": log_p.reshape(1)}
     print(i, ids.shape[1], logits[-1, chosen[:4]].tolist(), log_p.item())

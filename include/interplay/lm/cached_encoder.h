@@ -14,6 +14,7 @@ class INTERPLAY_API CachedEncoder final : public TextEncoder {
 
   at::Tensor encode(std::span<const std::string> texts) override;
   int64_t width() const override { return encoder_.width(); }
+  TokenIds ids_of(std::string_view text) const override { return encoder_.ids_of(text); }
   std::string identity() const override { return encoder_.identity(); }
   int64_t encoded() const { return encoded_; }  ///< texts that were not in the cache, so far
 

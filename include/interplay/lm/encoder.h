@@ -75,12 +75,17 @@ TORCH_MODULE(Bert);
 
 struct EncoderOptions {
   nn::Precision precision = nn::Precision::fp32;
-  /// Most tokens of a text, [CLS] and [SEP] included; the end of a longer one is cut off. 0 = what the folder's
+  /// Most tokens of a text, what frames it included; the end of a longer one is cut off. 0 = what the folder's
   /// sentence_bert_config.json says, else all positions that the model has.
   int64_t max_length = 0;
   int64_t batch_tokens = 4096;  ///< of a batch, padding included: bounds memory, changes nothing else
   std::string progress = "";    ///< title of the progress line; empty = none
+  bool chat = false;            ///< of chat models: each text is a user\'s message in the model\'s frame
 };
+
+/// The encoder that a model is, by what find_model() found: SentenceEncoder for a BERT, DecoderEncoder for a llama.
+INTERPLAY_API std::unique_ptr<TextEncoder> load_encoder(const std::filesystem::path& model,
+                                                        EncoderOptions options = {});
 
 /// A sentence encoder (Reimers and Gurevych 2019, arXiv:1908.10084): BERT, mean over a text's tokens, length 1.
 ///
@@ -98,8 +103,7 @@ class INTERPLAY_API SentenceEncoder final : public TextEncoder {
   std::string identity() const override;
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  /// The ids that encode() reads: framed, of at most max_length() tokens.
-  std::vector<int64_t> ids_of(std::string_view text) const;
+  TokenIds ids_of(std::string_view text) const override;  ///< framed, at most max_length()
   int64_t max_length() const { return options_.max_length; }
   Bert& model() { return model_; }
 

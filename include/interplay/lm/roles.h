@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -14,6 +15,8 @@ namespace interplay::lm {
 /// What a language model is to a recommender, one interface a role (the map of Lin et al. 2023, arXiv:2306.05817).
 /// Systems take a role, never a model: whichever model fills it is the user's choice.
 
+using TokenIds = std::vector<int64_t>;
+
 /// Feature encoder: texts to vectors.
 class INTERPLAY_API TextEncoder {
  public:
@@ -23,12 +26,11 @@ class INTERPLAY_API TextEncoder {
   /// gradients. Throws Error(data) for a text that is not UTF-8, naming its number.
   virtual at::Tensor encode(std::span<const std::string> texts) = 0;
   virtual int64_t width() const = 0;
+  virtual TokenIds ids_of(std::string_view text) const = 0;  ///< what encode() reads of a text
   /// Names all that decides the vectors: kind, pooling, length, precision, checksum of the weights. For logs and
   /// caches.
   virtual std::string identity() const = 0;
 };
-
-using TokenIds = std::vector<int64_t>;
 
 /// How a scorer goes through many prompts.
 struct ScoreOptions {

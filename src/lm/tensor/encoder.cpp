@@ -10,8 +10,11 @@
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
 #include <interplay/base/progress.h>
+#include <interplay/lm/decoder_encoder.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/nn/safetensors.h>
+
+#include "lm/tensor/texts.h"
 
 namespace interplay::lm {
 namespace {
@@ -46,6 +49,25 @@ const at::Tensor& find(const nn::Safetensors& weights, const std::string& name, 
 }  // namespace
 
 TextEncoder::~TextEncoder() = default;
+
+std::vector<TokenIds> ids_of_all(const TextEncoder& encoder, std::span<const std::string> texts) {
+  std::vector<TokenIds> ids;
+  for (const auto& text : texts) {
+    try {
+      ids.push_back(encoder.ids_of(text));
+    } catch (const Error& problem) {
+      throw Error(fmt::format("text {}: {}", ids.size() + 1, problem.what()), problem.kind());
+    }
+  }
+  return ids;
+}
+
+std::unique_ptr<TextEncoder> load_encoder(const fs::path& model, EncoderOptions options) {
+  const bool bert =
+      fs::is_directory(model) && read_json(model / "config.json").value("model_type", Json()) == Json("bert");
+  if (bert) return std::make_unique<SentenceEncoder>(model, std::move(options));
+  return std::make_unique<DecoderEncoder>(model, std::move(options));
+}
 
 BertOptions BertOptions::load(const fs::path& file) {
   const Json config = read_json(file);
@@ -164,8 +186,8 @@ at::Tensor BertImpl::forward(const at::Tensor& ids, const at::Tensor& lengths) {
 
 SentenceEncoder::SentenceEncoder(const fs::path& folder, EncoderOptions options)
     : folder_(folder), options_(std::move(options)) {
-  INTERPLAY_CHECK_DATA(fs::is_directory(folder), "{}: is a file; a text encoder is a folder, as minilm-l6 is",
-                       folder.string());
+  INTERPLAY_CHECK_DATA(fs::is_directory(folder), "{}: is a file; a BERT is a folder, as minilm-l6 is", folder.string());
+  INTERPLAY_CHECK(!options_.chat, "{}: is no chat model, so that texts cannot be framed as messages", folder.string());
   for (const char* file : {"config.json", "model.safetensors", "tokenizer.json"}) {
     INTERPLAY_CHECK_DATA(fs::exists(folder / file),
                          "{}: has no {}; a text encoder is a folder with config.json, model.safetensors and "
@@ -207,7 +229,7 @@ std::string SentenceEncoder::identity() const {
                      nn::to_string(options_.precision));
 }
 
-std::vector<int64_t> SentenceEncoder::ids_of(std::string_view text) const {
+TokenIds SentenceEncoder::ids_of(std::string_view text) const {
   // Names of control tokens in a text become these, as with the libraries that the model was trained by.
   return tokenizer_->encode(text, {.control = true, .frame = true, .max_length = options_.max_length});
 }
@@ -215,16 +237,9 @@ std::vector<int64_t> SentenceEncoder::ids_of(std::string_view text) const {
 // Sorted by length, so that the texts of a batch are of about one length and hardly any padding is computed.
 at::Tensor SentenceEncoder::encode(std::span<const std::string> texts) {
   const at::NoGradGuard no_grad;
-  std::vector<std::vector<int64_t>> ids(texts.size());
+  const std::vector<TokenIds> ids = ids_of_all(*this, texts);
   int64_t tokens = 0;
-  for (size_t i = 0; i < texts.size(); ++i) {
-    try {
-      ids[i] = ids_of(texts[i]);
-    } catch (const Error& problem) {
-      throw Error(fmt::format("text {}: {}", i + 1, problem.what()), problem.kind());
-    }
-    tokens += int64_t(ids[i].size());
-  }
+  for (const auto& one : ids) tokens += int64_t(one.size());
   std::vector<int64_t> order(texts.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),

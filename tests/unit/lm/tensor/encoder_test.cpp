@@ -7,6 +7,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/lm/cached_encoder.h>
+#include <interplay/lm/decoder_encoder.h>
 
 #include "support/error_of.h"
 #include "support/stored.h"
@@ -162,6 +163,41 @@ TEST(SentenceEncoder, NamesTheTextThatIsNotUtf8) {
                 encoder.encode(std::vector<std::string>{"a", "\xff"});
               }),
               HasSubstr("text 2: the text is not UTF-8 from its byte 0"));
+}
+
+TEST(DecoderEncoder, VectorsAreTheMeanOfATextsStates) {
+  const fs::path model = testing::reference_file("llama_tied.gguf");
+  DecoderEncoder encoder(model, {.batch_tokens = 6});
+  Decoder decoder = load_decoder(model, nn::Precision::fp32);
+  const auto tokenizer = Tokenizer::load(model);
+  std::string letters;  // of tokens that the tiny vocabulary has
+  for (int64_t id = 0; id < tokenizer->size() && letters.size() < 8; ++id) {
+    if (!tokenizer->is_control(id) && tokenizer->encode(tokenizer->token(id)).size() == 1)
+      letters += tokenizer->token(id);
+  }
+  const std::string some = letters.substr(0, 3), other = letters.substr(4);
+  for (const auto& texts : {std::vector<std::string>{some + other, some + some + some, some + letters},  // share a part
+                            std::vector<std::string>{other, some, letters + letters + letters, some}}) {
+    const auto vectors = encoder.encode(texts);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const at::NoGradGuard no_grad;
+      const auto states = decoder->forward(TokenBatch::of({encoder.ids_of(texts[i])}));
+      testing::expect_near(vectors[int64_t(i)], states.mean(0), 1e-5, texts[i]);
+    }
+  }
+  EXPECT_EQ(encoder.encode({}).sizes(), (at::IntArrayRef{0, encoder.width()}));
+  EXPECT_THAT(data_error([&] {
+                encoder.encode(std::vector<std::string>{some, ""});
+              }),
+              HasSubstr("text 2: the text has no tokens"));
+}
+
+TEST(LoadEncoder, TakesWhatTheModelIs) {
+  const TempDir dir;
+  EXPECT_NE(dynamic_cast<SentenceEncoder*>(load_encoder(model_folder(dir)).get()), nullptr);
+  for (const char* model : {"llama_tied.gguf", "llama_untied.gguf"})
+    EXPECT_NE(dynamic_cast<DecoderEncoder*>(load_encoder(testing::reference_file(model)).get()), nullptr);
+  EXPECT_THAT(config_error([&] { load_encoder(dir.path(), {.chat = true}); }), HasSubstr("is no chat model"));
 }
 
 TEST(CachedEncoder, EncodesEachTextOnce) {
