@@ -15,6 +15,7 @@
 #include <interplay/lm/tokenizer.h>
 
 #include "data/dataset_writer.h"
+#include "data/field_encoding.h"
 
 namespace fs = std::filesystem;
 
@@ -58,16 +59,20 @@ Schema with_prompts(const Schema& schema, int64_t vocabulary, int64_t longest) {
   auto fields = schema.fields();
   auto declared = schema.source["fields"].items();
   for (const char* const name : {kRecent, kRetrieved}) {
-    const Config field = Config::parse(fmt::format(
-        "{{column: {}, kind: sequence, separator: ' ', max_length: {}, hash_buckets: {}}}", name, longest, vocabulary));
+    FieldEncoding encoding;
+    encoding.column = name;
+    encoding.separator = " ";
+    encoding.values.hash_buckets = vocabulary;
     Field f;
     f.name = f.table = name;
     f.kind = FieldKind::sequence;
     f.rows = vocabulary + 2;
     f.max_length = longest;
-    f.encoding = field;
+    f.encoding = to_config(encoding);
     fields.push_back(std::move(f));
-    declared.push_back(field);
+    declared.push_back(
+        Config::parse(fmt::format("{{column: {}, kind: sequence, separator: ' ', max_length: {}, hash_buckets: {}}}",
+                                  name, longest, vocabulary)));
   }
   Schema out(std::move(fields), schema.labels());
   out.source = schema.source;

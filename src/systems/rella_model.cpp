@@ -43,7 +43,7 @@ class Rella final : public Model, public nn::ParameterGroup {
             OneOf{{"auto", "fp32", "bf16"}});
       field("checkpointing", checkpointing, "run layers again for their gradients: less memory, more time");
       field("tokens_at_once", tokens_at_once, "of the prompts that are read together", Range{1, 1e9});
-      field("adapter", adapter, "low-rank adapters of its projections");
+      adapter.visit(field);
     }
     void check(const Config& config) const {
       if (answers.size() != 2) config["answers"].fail(fmt::format("has {} answers; expected two", answers.size()));

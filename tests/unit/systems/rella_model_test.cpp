@@ -30,7 +30,7 @@ Field prompts(const std::string& name, int64_t tokens = kVocabulary) {
 Schema schema() { return Schema({prompts("prompt_recent"), prompts("prompt_retrieved")}, {"label"}); }
 
 Config config(const std::string& more = "") {
-  return Config::parse("{name: rella, lm: " + kModel.string() + ", weights: fp32, adapter: {rank: 2, dropout: 0}" +
+  return Config::parse("{name: rella, lm: " + kModel.string() + ", weights: fp32, rank: 2, dropout: 0" +
                        (more.empty() ? "" : ", " + more) + "}");
 }
 
