@@ -42,8 +42,8 @@ ItemVectors vectors_of(const Arguments& a, const Rella& rella) {
   if (!a.vectors.empty()) return {nn::Safetensors(a.vectors).at("vectors"), a.vectors};
   lm::EncoderOptions options;
   options.progress = "encode items";
-  lm::SentenceEncoder encoder(lm::find_model(rella.options().retrieval.encoder), options);
-  return {encoder.encode(rella.item_texts()), encoder.identity()};
+  const auto encoder = lm::load_encoder(lm::find_model(rella.options().retrieval.encoder), options);
+  return {encoder->encode(rella.item_texts()), encoder->identity()};
 }
 
 void run(const Arguments& a, int threads) {
