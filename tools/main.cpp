@@ -29,7 +29,7 @@ void on_signal(int signal) {
   [[maybe_unused]] const auto written = ::write(wake_pipe[1], &byte, 1);
 }
 
-/// Two libraries read their settings before main(): so the program starts itself once more, before any library runs,
+/// Some libraries read their settings before main(): so the program starts itself once more, before any library runs,
 /// with settings that suit it. What the environment says already is left alone.
 ///
 /// GNU OpenMP's threads spin, by default, while they wait for one another: on a machine that others use too, whoever is
@@ -37,26 +37,35 @@ void on_signal(int signal) {
 /// the system at once: a training step would spend a tenth of its time on having the same pages mapped again, and its
 /// tables and activations do better on huge pages. `prepare`, which has promised to keep within --memory, keeps
 /// malloc's own ways.
+///
+/// oneDNN keeps what it compiled for the last 1,024 shapes. Where batches differ in shape, as histories do, that is
+/// gigabytes which no later batch uses.
 void suit_environment(int count, char** arguments, char** environment) {
   constexpr std::string_view kSpinning = "GOMP_SPINCOUNT=20000";  // some tens of microseconds
   constexpr std::string_view kMalloc =
       "GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824:"
       "glibc.malloc.trim_threshold=4294967296";
+  constexpr std::string_view kCompiled[] = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY=64", "LRU_CACHE_CAPACITY=64"};
   constexpr size_t kMost = 4000;
-  static char* extended[kMost + 3];
+  static char* extended[kMost + 5];
   size_t n = 0;
-  bool spinning = true, malloc = true;
+  bool spinning = true, malloc = true, compiled = true;
   for (; environment[n]; ++n) {
     const std::string_view entry = environment[n];
     if (n == kMost) return;
     spinning = spinning && !entry.starts_with("OMP_WAIT_POLICY=") && !entry.starts_with("GOMP_SPINCOUNT=");
     malloc = malloc && !entry.starts_with("GLIBC_TUNABLES=");
+    compiled =
+        compiled && !entry.starts_with("ONEDNN_PRIMITIVE_CACHE_CAPACITY=") && !entry.starts_with("LRU_CACHE_CAPACITY=");
     extended[n] = environment[n];
   }
   for (int i = 1; i < count; ++i) malloc = malloc && std::string_view(arguments[i]) != "prepare";
   if (!spinning) return;  // set by hand, or this is the second start
   extended[n++] = const_cast<char*>(kSpinning.data());
   if (malloc) extended[n++] = const_cast<char*>(kMalloc.data());
+  for (const auto& setting : kCompiled) {
+    if (compiled) extended[n++] = const_cast<char*>(setting.data());
+  }
   ::execve("/proc/self/exe", arguments, extended);  // where it fails, things go on as they are
 }
 __attribute__((section(".preinit_array"), used)) void (*const preinit)(int, char**, char**) = suit_environment;
