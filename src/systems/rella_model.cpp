@@ -14,7 +14,7 @@
 namespace interplay {
 namespace {
 
-/// Reads the prompts that `interplay lm retrieve` makes fields of the data. The logit is s_yes - s_no, the scores that
+/// Reads the prompts that `interplay lm prompts` makes fields of the data. The logit is s_yes - s_no, the scores that
 /// the language model gives the two answers as the next token: its sigmoid is ReLLa's score (section 3.1).
 ///
 /// Trained on every prompt that `trained` names (mixed prompts, ReiT, section 3.3: each row with its recent and with
@@ -98,11 +98,11 @@ class Rella final : public Model, public nn::ParameterGroup {
   int64_t column(const Schema& schema, const std::string& name) const {
     const Field& field = schema.field(name);
     INTERPLAY_CHECK(field.kind == FieldKind::sequence,
-                    "rella: field '{}' is {}; expected prompts, which `interplay lm retrieve` makes", name,
+                    "rella: field '{}' is {}; expected prompts, which `interplay lm prompts` makes", name,
                     to_string(field.kind));
     INTERPLAY_CHECK(field.rows == decoder_->config().vocabulary + 2,
                     "rella: the prompts '{}' are made of {} tokens, the language model has {}; make them for it "
-                    "(`interplay lm retrieve`, key model)",
+                    "(`interplay lm prompts --model`)",
                     name, field.rows - 2, decoder_->config().vocabulary);
     return field.column;
   }
