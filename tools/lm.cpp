@@ -28,6 +28,11 @@ std::vector<std::string> TextArguments::read() const {
   return lines;
 }
 
+int threads_of(const CLI::App& app) {
+  const auto* const threads = app.get_parent()->get_parent()->get_option("--threads");
+  return threads->count() > 0 ? threads->as<int>() : 0;
+}
+
 namespace {
 
 const AddCommand command("lm", "language models: text to vectors, scores and prompts", nullptr);

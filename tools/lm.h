@@ -17,4 +17,7 @@ struct TextArguments {
   std::vector<std::string> read() const;
 };
 
+/// --threads of the program, for a subcommand of `lm`; 0 where it is not given.
+int threads_of(const CLI::App& app);
+
 }  // namespace interplay::tool

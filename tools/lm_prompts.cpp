@@ -3,7 +3,7 @@
 
 #include <interplay/systems/prompt_data.h>
 
-#include "command.h"
+#include "lm.h"
 
 namespace interplay::tool {
 namespace {
@@ -54,10 +54,7 @@ std::function<void()> add(CLI::App& app) {
       ->check(at_least(0));
   app.add_option("--set", a->sets, "KEY=VALUE on top of the file (may be given again)")->allow_extra_args(false);
   app.add_flag("--json", a->json, "for machines");
-  return [a, &app] {
-    const auto* const threads = app.get_parent()->get_parent()->get_option("--threads");
-    run(*a, threads->count() > 0 ? threads->as<int>() : 0);
-  };
+  return [a, &app] { run(*a, threads_of(app)); };
 }
 
 const AddCommand command("lm prompts", "prepared rows with the prompts that model rella reads", add);

@@ -13,7 +13,7 @@
 #include <interplay/nn/safetensors.h>
 #include <interplay/systems/rella.h>
 
-#include "command.h"
+#include "lm.h"
 
 namespace interplay::tool {
 namespace {
@@ -94,7 +94,7 @@ void run(const Arguments& a, int threads) {
 
 std::function<void()> add(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
-  app.add_option("EXP", a->experiment, "experiment: data, item_text, retrieval, prompt (configs/ml-1m/rella.yaml)")
+  app.add_option("EXP", a->experiment, "experiment: data, item_text, retrieval, prompt (configs/ml-1m/prompts.yaml)")
       ->required();
   app.add_option("--out", a->out, "file to write the retrieved histories to (.safetensors)");
   app.add_option("--vectors", a->vectors, "safetensors file with `vectors` [items, D] instead of the encoder's");
@@ -102,10 +102,7 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--split", a->split, "whose histories are counted: train, valid or test")->capture_default_str();
   app.add_option("--set", a->sets, "KEY=VALUE, on top of the file (may be given again)")->allow_extra_args(false);
   app.add_flag("--json", a->json, "for machines");
-  return [a, &app] {
-    const auto* const threads = app.get_parent()->get_parent()->get_option("--threads");
-    run(*a, threads->count() > 0 ? threads->as<int>() : 0);
-  };
+  return [a, &app] { run(*a, threads_of(app)); };
 }
 
 const AddCommand command("lm retrieve", "the events of each history that are nearest to the item in question (SUBR)",

@@ -88,7 +88,7 @@ class INTERPLAY_API RetrievedHistories {
 
 /// The samples of an experiment, their histories, and what is said of them. Immutable, for any thread.
 ///
-///     const Rella rella(Config::load("configs/ml-1m/rella.yaml"));
+///     const Rella rella(Config::load("configs/ml-1m/prompts.yaml"));
 ///     const auto vectors = encoder.encode(rella.item_texts());
 ///     const auto found = rella.retrieve(vectors, {"test"}, 30);
 ///     const uint32_t sample = rella.samples("test")[0];

@@ -1,7 +1,6 @@
 #include <interplay/lm/decoder_encoder.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include <ATen/ATen.h>
 
@@ -12,21 +11,6 @@
 #include "lm/tensor/texts.h"
 
 namespace interplay::lm {
-namespace {
-
-/// How many tokens all begin with, one of each being left over.
-size_t shared_tokens(std::span<const TokenIds> ids) {
-  if (ids.size() < 2) return 0;
-  size_t shared = ids[0].size() - 1;
-  for (const auto& one : ids) {
-    shared = std::min(shared, one.size() - 1);
-    shared = size_t(std::mismatch(one.begin(), one.begin() + int64_t(shared), ids[0].begin()).first - one.begin());
-  }
-  return shared;
-}
-
-}  // namespace
-
 DecoderEncoder::DecoderEncoder(const std::filesystem::path& model, EncoderOptions options)
     : options_(std::move(options)),
       tokenizer_(Tokenizer::load(model)),
@@ -75,9 +59,7 @@ at::Tensor DecoderEncoder::encode(std::span<const std::string> texts) {
         decoder_->extend(past, TokenBatch::of({TokenIds(ids[0].begin(), ids[0].begin() + int64_t(shared))}));
     out += states.sum(0);
   }
-  std::vector<size_t> order(texts.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return ids[a].size() > ids[b].size(); });
+  const std::vector<int64_t> order = longest_first(ids);
   int64_t all = 0;
   for (const auto& one : ids) all += int64_t(one.size() - shared);
   std::optional<Progress> progress;
@@ -86,7 +68,7 @@ at::Tensor DecoderEncoder::encode(std::span<const std::string> texts) {
     std::vector<TokenIds> rest;
     int64_t tokens = 0;
     for (; next < order.size(); ++next) {
-      const TokenIds& one = ids[order[next]];
+      const TokenIds& one = ids[size_t(order[next])];
       const auto more = int64_t(one.size() - shared);
       if (next > first && tokens + more > options_.batch_tokens) break;
       rest.emplace_back(one.begin() + int64_t(shared), one.end());
@@ -97,9 +79,9 @@ at::Tensor DecoderEncoder::encode(std::span<const std::string> texts) {
     call.past = shared > 0 ? &past : nullptr;
     const auto states = decoder_->forward(batch, call);  // [N, D]
     for (size_t i = first; i < next; ++i) {
-      auto mean = out[int64_t(order[i])];
+      auto mean = out[order[i]];
       mean += states.slice(0, batch.offsets[i - first], batch.offsets[i - first + 1]).sum(0);
-      mean /= double(ids[order[i]].size());
+      mean /= double(ids[size_t(order[i])].size());
     }
     if (progress) progress->add(tokens, fmt::format("{} texts/s", human_count(double(next) / progress->seconds())));
   }

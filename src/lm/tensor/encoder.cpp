@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 
 #include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
@@ -49,18 +48,6 @@ const at::Tensor& find(const nn::Safetensors& weights, const std::string& name, 
 }  // namespace
 
 TextEncoder::~TextEncoder() = default;
-
-std::vector<TokenIds> ids_of_all(const TextEncoder& encoder, std::span<const std::string> texts) {
-  std::vector<TokenIds> ids;
-  for (const auto& text : texts) {
-    try {
-      ids.push_back(encoder.ids_of(text));
-    } catch (const Error& problem) {
-      throw Error(fmt::format("text {}: {}", ids.size() + 1, problem.what()), problem.kind());
-    }
-  }
-  return ids;
-}
 
 std::unique_ptr<TextEncoder> load_encoder(const fs::path& model, EncoderOptions options) {
   const bool bert =
@@ -240,10 +227,7 @@ at::Tensor SentenceEncoder::encode(std::span<const std::string> texts) {
   const std::vector<TokenIds> ids = ids_of_all(*this, texts);
   int64_t tokens = 0;
   for (const auto& one : ids) tokens += int64_t(one.size());
-  std::vector<int64_t> order(texts.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t a, int64_t b) { return ids[size_t(a)].size() > ids[size_t(b)].size(); });
+  std::vector<int64_t> order = longest_first(ids);
   auto out = at::empty({int64_t(texts.size()), width()}, at::kFloat);
   std::optional<Progress> progress;
   if (!options_.progress.empty()) progress.emplace(options_.progress, tokens, "tokens");

@@ -1,12 +1,13 @@
 #include <interplay/lm/scorer.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include <ATen/ATen.h>
 
 #include <interplay/base/error.h>
 #include <interplay/base/progress.h>
+
+#include "lm/tensor/texts.h"
 
 namespace interplay::lm {
 namespace {
@@ -20,22 +21,14 @@ class Reading {
       : decoder_(std::move(decoder)), sequences_(sequences), options_(options) {
     for (size_t i = 0; i < sequences.size(); ++i)
       INTERPLAY_CHECK(!sequences[i].empty(), "prompt {} of {} has no tokens", i, sequences.size());
-    // At least one token of each is left to be read by itself.
     constexpr size_t kWorthwhile = 8;
-    size_t shared = sequences.size() < 2 ? 0 : std::min(most_shared, sequences[0].size() - 1);
-    for (const auto& s : sequences) {
-      shared = std::min(shared, s.size() - 1);
-      shared = size_t(std::mismatch(s.begin(), s.begin() + int64_t(shared), sequences[0].begin()).first - s.begin());
-    }
+    const size_t shared = shared_tokens(sequences, most_shared);
     if (shared >= kWorthwhile) {
       prefix_ = shared;
       decoder_->extend(past_, TokenBatch::of({TokenIds(sequences[0].begin(), sequences[0].begin() + int64_t(shared))}),
                        at::zeros({1}, at::kLong));
     }
-    order_.resize(sequences.size());
-    std::iota(order_.begin(), order_.end(), 0);
-    std::stable_sort(order_.begin(), order_.end(),
-                     [&](size_t l, size_t r) { return sequences[l].size() > sequences[r].size(); });
+    order_ = longest_first(sequences);
   }
 
   /// Calls use(which, batch, hidden) batch by batch: which sequences, and the hidden states of the rows that
@@ -50,11 +43,11 @@ class Reading {
       std::vector<size_t> which;
       int64_t tokens = 0;
       for (end = begin; end < order_.size(); ++end) {
-        const auto& s = sequences_[order_[end]];
+        const auto& s = sequences_[size_t(order_[end])];
         const int64_t more = int64_t(s.size() - prefix_);
         if (end > begin && tokens + more > options_.batch_tokens) break;
         batch.emplace_back(s.begin() + int64_t(prefix_), s.end());
-        which.push_back(order_[end]);
+        which.push_back(size_t(order_[end]));
         tokens += more;
       }
       const auto read = TokenBatch::of(batch);
@@ -72,7 +65,7 @@ class Reading {
   ScoreOptions options_;
   KvCache past_;
   size_t prefix_ = 0;
-  std::vector<size_t> order_;  // the longest first, so that memory runs short at once or never
+  std::vector<int64_t> order_;
 };
 
 /// Throws Error(numeric) naming the first row of `found` that is no number.
