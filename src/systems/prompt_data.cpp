@@ -61,7 +61,7 @@ Schema with_prompts(const Schema& schema, int64_t vocabulary, int64_t longest) {
   for (const char* const name : {kRecent, kRetrieved}) {
     FieldEncoding encoding;
     encoding.column = name;
-    encoding.separator = " ";
+    encoding.separator.assign(1, ' ');  // GCC 12 warns of = " "
     encoding.values.hash_buckets = vocabulary;
     Field f;
     f.name = f.table = name;
