@@ -1,5 +1,7 @@
 // SIM (Qi et al. 2020, "Search-based User Interest Modeling with Lifelong Sequential Behavior Data for Click-Through
 // Rate Prediction", arXiv:2006.05639), soft search.
+#include <functional>
+
 #include <ATen/ATen.h>
 
 #include <interplay/model.h>
@@ -7,7 +9,8 @@
 namespace {
 
 /// Of each history, a search by inner products (general search unit, eq. 2) keeps the entries nearest to the candidate;
-/// multi-head attention of the candidate (exact search unit, eq. 6) reads those, and the last ones beside them. The
+/// attention of the candidate reads those, and the last ones beside them: multi-head (exact search unit, eq. 6), or
+/// DIN's activation units, which need fewer steps to tell entries apart where vectors start near zero. The
 /// search learns from a logit of its own, made of all entries by their scores (eq. 3), whose loss is added to the
 /// model's (eq. 8). Where the public code lets padding with its score of 0 displace entries with negative scores, only
 /// real entries are searched here.
@@ -16,7 +19,8 @@ class Sim final : public interplay::Model {
   struct Options {
     int64_t embedding_dim = 16, top_k = 50, short_length = 50, search_dim = 16, attention_dim = 64, heads = 1;
     interplay::nn::MlpOptions mlp{.hidden = {200, 80}};
-    std::vector<int64_t> search_hidden = {200, 80};
+    std::vector<int64_t> search_hidden = {200, 80}, attention_hidden = {64, 32};
+    std::string attention = "multi_head", attention_activation = "dice";
     double search_weight = 1, init_std = 1e-4;
     void visit(auto&& field) {
       field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
@@ -27,9 +31,15 @@ class Sim final : public interplay::Model {
       field("search_hidden", search_hidden, "widths of the hidden layers of the search's own logit",
             interplay::Range{1, 1e6});
       field("search_weight", search_weight, "of the loss of the search's own logit", interplay::Range{0, 1e6});
-      field("attention_dim", attention_dim, "numbers of the attention's keys, all heads together",
+      field("attention", attention, "how the candidate reads entries: multi_head, or din's activation units",
+            interplay::OneOf{{"multi_head", "din"}});
+      field("attention_dim", attention_dim, "multi_head: numbers of the keys, all heads together",
             interplay::Range{1, 4096});
-      field("heads", heads, "heads of the attention; attention_dim is a multiple of it", interplay::Range{1, 4096});
+      field("heads", heads, "multi_head: heads; attention_dim is a multiple of it", interplay::Range{1, 4096});
+      field("attention_hidden", attention_hidden, "din: widths of the attention's hidden layers",
+            interplay::Range{1, 1e6});
+      field("attention_activation", attention_activation, "din: of the attention's hidden layers",
+            interplay::OneOf{interplay::nn::activation_names()});
       mlp.visit(field);
       field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
@@ -52,17 +62,25 @@ class Sim final : public interplay::Model {
     fields_ = register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std, searched));
     int64_t width = fields_->flat_width(), search_width = width;
     for (const auto& of : found) {
-      const std::string place = "_" + std::to_string(histories_.size());
+      const auto place = fmt::format("_{}", histories_.size());
       const int64_t entry = int64_t(of.sequences.size()) * o.embedding_dim;
-      const auto attention = [&] {
-        return interplay::nn::MultiHeadTargetAttention(o.embedding_dim, entry, o.attention_dim, o.heads);
+      const auto attention = [&](const std::string& name) -> Attention {
+        if (o.attention == "din") {
+          return interplay::nn::TargetAttention(register_module(
+              name + place,
+              interplay::nn::TargetAttention(o.embedding_dim, entry - o.embedding_dim,
+                                             interplay::nn::TargetAttentionOptions{
+                                                 .hidden = o.attention_hidden, .activation = o.attention_activation})));
+        }
+        return interplay::nn::MultiHeadTargetAttention(register_module(
+            name + place, interplay::nn::MultiHeadTargetAttention(o.embedding_dim, entry, o.attention_dim, o.heads)));
       };
       Searched h{of};
       h.query =
           register_module("search_query" + place, interplay::nn::xavier_linear(o.embedding_dim, o.search_dim, false));
       h.key = register_module("search_key" + place, interplay::nn::xavier_linear(entry, o.search_dim, false));
-      h.long_term = register_module("long_term" + place, attention());
-      if (short_length_ > 0) h.short_term = register_module("short_term" + place, attention());
+      h.long_term = attention("long_term");
+      if (short_length_ > 0) h.short_term = attention("short_term");
       search_width += entry;
       width += short_length_ > 0 ? 2 * entry : entry;
       histories_.push_back(std::move(h));
@@ -93,10 +111,12 @@ class Sim final : public interplay::Model {
   }
 
  private:
+  /// Of the candidates f32 [B, K] over their entries [N, E] -> f32 [B, E]
+  using Attention = std::function<at::Tensor(const at::Tensor&, const interplay::nn::SequenceVectors&)>;
   struct Searched {
     interplay::History of;
     torch::nn::Linear query{nullptr}, key{nullptr};
-    interplay::nn::MultiHeadTargetAttention long_term{nullptr}, short_term{nullptr};
+    Attention long_term, short_term;
   };
 
   interplay::FieldEmbedding fields_{nullptr};

@@ -89,11 +89,11 @@ def main():
                                                    for c in checked['topics']])
     lm_runs = {}
     for scored in PROMPTS:
-        lm_runs[f'zero-shot, {scored[7:]}'] = ('zero', {'model__trained': f'[{scored}]', 'model__scored': scored,
-                                                        'train__epochs': 0})
-    for scored in PROMPTS:
         lm_runs[f'tuned, {scored[7:]}'] = ('one', {'model__trained': f'[{scored}]', 'model__scored': scored})
     lm_runs['tuned, mixed (ReiT)'] = ('mixed', {})
+    for scored in reversed(PROMPTS):
+        lm_runs[f'zero-shot, {scored[7:]}'] = ('zero', {'model__trained': f'[{scored}]', 'model__scored': scored,
+                                                        'train__epochs': 0})
     wanted = [part for part in arguments.only.split(',') if part]
     chosen = {run: of for run, of in lm_runs.items() if not wanted or any(run.startswith(part) or part in run
                                                                          for part in wanted)}

@@ -5,6 +5,7 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <regex>
 #include <set>
 
 #include <ATen/ATen.h>
@@ -39,6 +40,7 @@ struct Rella::State {
   std::vector<uint32_t> event_of_item;  // [items]: one that is about it
   Filled item_text, system, user, event;
   std::map<std::string, std::map<std::string, std::string, std::less<>>, std::less<>> words;
+  std::map<std::string, std::regex, std::less<>> shorten;
   uint64_t checksum = 0;
 
   std::string value(const Filled& filled, std::string_view name, uint32_t event_row) const {
@@ -47,6 +49,16 @@ struct Rella::State {
     if (known == words.end()) return cell;
     const auto word = known->second.find(cell);
     return word == known->second.end() ? cell : word->second;
+  }
+
+  /// Of the event at place `index` of a history.
+  std::string line(size_t index, uint32_t event_row) const {
+    return event.text.fill([&](std::string_view name) {
+      if (name == "index") return std::to_string(index + 1);
+      const auto cut = shorten.find(name);
+      const auto whole = value(event, name, event_row);
+      return cut == shorten.end() ? whole : std::regex_replace(whole, cut->second, "");
+    });
   }
 };
 
@@ -111,6 +123,17 @@ Rella::Rella(const Config& experiment, int threads) {
     if (std::find(columns.begin(), columns.end(), column) == columns.end())
       words.fail(fmt::format("no text names the column '{}' (columns named: {})", column, fmt::join(columns, ", ")));
     for (const auto& value : words.keys()) s.words[column][value] = words[value].as<std::string>();
+  }
+  for (const auto& column : o.prompt.shorten.keys()) {
+    const Config cut = o.prompt.shorten[column];
+    if (!s.event.text.names(column))
+      cut.fail(fmt::format("prompt.event does not name the column '{}' (columns named: {})", column,
+                           fmt::join(s.event.text.names(), ", ")));
+    try {
+      s.shorten.emplace(column, cut.as<std::string>());
+    } catch (const std::regex_error& problem) {
+      cut.fail(fmt::format("'{}' is no regular expression (ECMAScript's): {}", cut.as<std::string>(), problem.what()));
+    }
   }
   s.log = EventLog::read(data, columns, o.history, threads);
   for (Filled* filled : {&s.item_text, &s.system, &s.user, &s.event}) {
@@ -211,9 +234,7 @@ std::vector<lm::ChatMessage> Rella::prompt(uint32_t sample, std::span<const uint
   std::string lines;
   for (size_t i = 0; i < history.size(); ++i) {
     if (i > 0) lines += "\n";
-    lines += s.event.text.fill([&](std::string_view name) {
-      return name == "index" ? std::to_string(i + 1) : s.value(s.event, name, history[i]);
-    });
+    lines += s.line(i, history[i]);
   }
   const auto of_row = [&](const Filled& filled) {
     return filled.text.fill([&](std::string_view name) {

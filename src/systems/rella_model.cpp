@@ -11,6 +11,8 @@
 #include <interplay/lm/tokenizer.h>
 #include <interplay/nn/embedding.h>
 
+#include "lm/tensor/texts.h"
+
 namespace interplay {
 namespace {
 
@@ -111,15 +113,26 @@ class Rella final : public Model, public nn::ParameterGroup {
   at::Tensor read(const Features& x, int64_t column, at::Tensor* penalty) {
     const Sequence& prompts = x.sequences[size_t(column)];
     const at::Tensor ids = prompts.ids.to(at::kLong) - 1, ends = prompts.offsets.contiguous();
+    const auto* const token = ids.const_data_ptr<int64_t>();
     const auto* const offset = ends.const_data_ptr<int64_t>();
     std::vector<at::Tensor> logits, others;
     for (int64_t first = 0, last = 0; first < x.rows; first = last) {
       while (last < x.rows && (last == first || offset[last + 1] - offset[first] <= tokens_at_once_)) ++last;
-      lm::TokenBatch batch;
-      batch.ids = ids.slice(0, offset[first], offset[last]);
-      for (int64_t b = first; b <= last; ++b) batch.offsets.push_back(offset[b] - offset[first]);
-      const auto hidden = decoder_->forward(
-          batch, {.checkpoint = checkpointing_ && at::GradMode::is_enabled(), .rows = batch.last_rows()});
+      std::vector<lm::TokenIds> sequences;
+      for (int64_t b = first; b < last; ++b) sequences.emplace_back(token + offset[b], token + offset[b + 1]);
+      // What all begin with is read once, except where gradients are wanted: a past is a constant.
+      lm::DecoderCall call{.checkpoint = checkpointing_ && at::GradMode::is_enabled()};
+      lm::KvCache past;
+      const auto shared = at::GradMode::is_enabled() ? 0 : lm::shared_tokens(sequences);
+      if (shared > 0) {
+        const auto beginning = sequences[0].begin();
+        decoder_->extend(past, lm::TokenBatch::of({{beginning, beginning + int64_t(shared)}}));
+        call.past = &past;
+        for (auto& s : sequences) s.erase(s.begin(), s.begin() + int64_t(shared));
+      }
+      const auto batch = lm::TokenBatch::of(sequences);
+      call.rows = batch.last_rows();
+      const auto hidden = decoder_->forward(batch, call);
       const auto scores = decoder_->logits(hidden, answers_);  // [rows, 2]
       logits.push_back(scores.select(1, 0) - scores.select(1, 1));
       if (penalty && vocabulary_loss_)

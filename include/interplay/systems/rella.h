@@ -40,13 +40,15 @@ struct RellaOptions {
   struct Prompt {
     std::string system, user, event;
     std::vector<std::string> answers = {"Yes", "No"};
-    Config words;
+    Config words, shorten;
     void visit(auto&& field) {
       field("system", system, "what the model is told beforehand");
       field("user", user, "the question; {history} stands for the events, {name} for a column of the row");
       field("event", event, "a line of the history; {index} counts from 1, {name} is a column of the past row");
       field("answers", answers, "what the model may say: the one for a label of 1, the one for 0");
       field("words", words, "by column, what its values are called in prompts");
+      field("shorten", shorten,
+            "by column, a regular expression: what of its values is left out of the history's lines");
     }
   } prompt;
   void visit(auto&& field) {

@@ -69,6 +69,18 @@ TEST_F(RellaTest, SamplesHistoriesAndItemsAreThoseOfTheData) {
   EXPECT_EQ(r.item(4), 1);
 }
 
+TEST_F(RellaTest, LinesOfHistoriesLeaveOutWhatIsShortened) {
+  const std::string words = "words: {sex: {F: female}}";
+  const Rella r = rella(words, words + "\n  shorten: {title: \"[aeiou]{1,2}.$\"}");
+  // Cherry and Apple lose nothing: no vowel stands one before their end but Apple's, whose e is the end itself
+  const std::vector<uint32_t> history = {1, 3, 2};
+  EXPECT_EQ(r.prompt(0, history)[1].content, "A female viewer:\n1) Apple, 4\n2) Br, 3\n3) Cherry, 2\nNext: Date?");
+  EXPECT_THAT(config_error([&] { rella(words, words + "\n  shorten: {genre: x}"); }),
+              HasSubstr("prompt.event does not name the column 'genre'"));
+  EXPECT_THAT(config_error([&] { rella(words, words + "\n  shorten: {title: \"(\"}"); }),
+              HasSubstr("is no regular expression"));
+}
+
 TEST_F(RellaTest, TheNearestItemsAreFoundByCosine) {
   // d at 0 degrees, a at 80, c at 130; b is what makes the mean zero: long, but cosines ignore that
   const double degree = std::acos(-1.0) / 180;
