@@ -97,6 +97,18 @@ TEST(Rella, ARowDoesNotDependOnThoseReadWithIt) {
   EXPECT_TRUE(at::allclose(whole->forward(x).logit, parts->forward(x).logit, 1e-6, 1e-6));
 }
 
+TEST(Rella, WhatAllPromptsBeginWithIsReadOnceAndForAll) {
+  at::NoGradGuard guard;
+  const Ids prompts{{5, 6, 7, 40, 41}, {5, 6, 7}, {5, 6, 90, 91, 92, 93}};  // the second is a beginning of the first
+  const auto model = make_model(config(), schema());
+  model->eval();
+  const auto scores = model->forward(features(prompts, prompts)).logit;
+  EXPECT_TRUE(at::allclose(scores, yes_less_no(next_token_logits(prompts)), 1e-5, 1e-5));
+  const Ids same{{5, 6, 7}, {5, 6, 7}};
+  EXPECT_TRUE(
+      at::allclose(model->forward(features(same, same)).logit, yes_less_no(next_token_logits(same)), 1e-5, 1e-5));
+}
+
 TEST(Rella, LearnsFromEachPromptAndFromTheWholeVocabulary) {
   const auto model = make_model(config(), schema());
   model->train();
