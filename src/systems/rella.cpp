@@ -85,8 +85,6 @@ RellaOptions read_experiment(const Config& experiment) {
   read_options(o, experiment, "ReLLa's experiment");
   if (o.data.empty()) experiment["data"].fail("missing; which data.yaml says what the events are?");
   if (o.lengths.empty()) experiment["lengths"].fail("expected at least one number of events");
-  if (o.prompt.answers.size() != 2)
-    experiment["prompt"]["answers"].fail("expected two: the answer for a label of 1, and the one for 0");
   return o;
 }
 
@@ -242,10 +240,6 @@ std::vector<lm::ChatMessage> Rella::prompt(uint32_t sample, std::span<const uint
     });
   };
   return {{"system", of_row(s.system)}, {"user", of_row(s.user)}};
-}
-
-const std::string& Rella::answer(uint32_t sample) const {
-  return state_->options.prompt.answers[label(sample) > 0.5f ? 0 : 1];
 }
 
 bool RetrievedHistories::has(std::string_view split) const {

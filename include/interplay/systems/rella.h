@@ -39,13 +39,11 @@ struct RellaOptions {
   } retrieval;
   struct Prompt {
     std::string system, user, event;
-    std::vector<std::string> answers = {"Yes", "No"};
     Config words, shorten;
     void visit(auto&& field) {
       field("system", system, "what the model is told beforehand");
       field("user", user, "the question; {history} stands for the events, {name} for a column of the row");
       field("event", event, "a line of the history; {index} counts from 1, {name} is a column of the past row");
-      field("answers", answers, "what the model may say: the one for a label of 1, the one for 0");
       field("words", words, "by column, what its values are called in prompts");
       field("shorten", shorten,
             "by column, a regular expression: what of its values is left out of the history's lines");
@@ -95,7 +93,6 @@ class INTERPLAY_API RetrievedHistories {
 ///     const auto found = rella.retrieve(vectors, {"test"}, 30);
 ///     const uint32_t sample = rella.samples("test")[0];
 ///     rella.prompt(sample, rella.ordered(sample, found.nearest("test", 0, 10)));   // messages for a ChatFrame
-///     rella.answer(sample);                                               // "Yes" or "No"
 class INTERPLAY_API Rella {
  public:
   /// Reads the data. Throws Error(config) for what the experiment says wrongly, Error(data) as `interplay prepare`
@@ -124,7 +121,6 @@ class INTERPLAY_API Rella {
 
   /// Messages of system and user that ask about a sample.
   std::vector<lm::ChatMessage> prompt(uint32_t sample, std::span<const uint32_t> history) const;
-  const std::string& answer(uint32_t sample) const;
 
  private:
   struct State;

@@ -29,7 +29,7 @@ constexpr const char* kExperiment =
     "data: data.yaml\nhistory: h\ntopic: genre\nitem_text: \"{title} ({genre})\"\nlengths: [1, 2]\n"
     "retrieval: {dimension: 2}\n"
     "prompt:\n  system: Judge.\n  user: \"A {sex} viewer:\\n{history}\\nNext: {title}?\"\n"
-    "  event: \"{index}) {title}, {r}\"\n  answers: [yes, no]\n  words: {sex: {F: female}}\n";
+    "  event: \"{index}) {title}, {r}\"\n  words: {sex: {F: female}}\n";
 
 /// One user's five events at the times 1 to 5, of items a, b, c, a, d; the file has them in another order.
 class RellaTest : public ::testing::Test {
@@ -158,15 +158,12 @@ TEST_F(RellaTest, PromptsSayWhatTheTemplateSays) {
   EXPECT_EQ(messages[0].content, "Judge.");
   EXPECT_EQ(messages[1].role, "user");
   EXPECT_EQ(messages[1].content, "A female viewer:\n1) Bread, 3\n2) Cherry, 2\n3) Apple, 1\nNext: Date?");
-  EXPECT_EQ(r.answer(0), "yes");
-  EXPECT_EQ(r.answer(4), "no");
 }
 
 TEST_F(RellaTest, WhatTheExperimentSaysWronglyIsNamed) {
   EXPECT_THAT(config_error([&] { rella("history: h", "history: hist"); }), HasSubstr("histories: h"));
   EXPECT_THAT(data_error([&] { rella("Next: {title}", "Next: {titel}"); }), HasSubstr("did you mean 'title'?"));
   EXPECT_THAT(config_error([&] { rella("{history}", "history"); }), HasSubstr("has no {history}"));
-  EXPECT_THAT(config_error([&] { rella("[yes, no]", "[yes]"); }), HasSubstr("expected two"));
   EXPECT_THAT(config_error([&] { rella("{sex: {F", "{gender: {F"); }), HasSubstr("no text names the column 'gender'"));
   EXPECT_THAT(config_error([&] { rella("Judge.", "\"Judge {.\""); }), HasSubstr("written twice"));
   EXPECT_THAT(config_error([&] { rella("topic: genre\n", ""); }), HasSubstr("topic: missing"));
