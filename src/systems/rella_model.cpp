@@ -8,10 +8,9 @@
 #include <interplay/core/model.h>
 #include <interplay/lm/decoder.h>
 #include <interplay/lm/model_files.h>
+#include <interplay/lm/scorer.h>
 #include <interplay/lm/tokenizer.h>
 #include <interplay/nn/embedding.h>
-
-#include "lm/tensor/texts.h"
 
 namespace interplay {
 namespace {
@@ -61,7 +60,7 @@ class Rella final : public Model, public nn::ParameterGroup {
     for (const auto& name : o.trained) trained_.push_back({name, column(schema, name)});
     scored_ = column(schema, o.scored);
     const auto tokenizer = lm::Tokenizer::load(lm::find_model(o.lm));
-    answers_ = at::tensor({tokenizer->id(o.answers[0]), tokenizer->id(o.answers[1])});
+    answers_ = {tokenizer->id(o.answers[0]), tokenizer->id(o.answers[1])};
     // From the generator that first weights are drawn with.
     decoder_->adapt(o.adapter, uint64_t(at::randint(int64_t{1} << 62, {1}, at::kLong).item<int64_t>()));
     for (const auto& p : decoder_->named_parameters()) {
@@ -82,11 +81,12 @@ class Rella final : public Model, public nn::ParameterGroup {
         "{:016x}); put the one it was trained with in place",
         uint64_t(lm_checksum_.item<int64_t>()), uint64_t(checksum_));
     decoder_->train(is_training());
-    if (!is_training()) return Output(read(x, scored_, nullptr));
+    if (!is_training() && !at::GradMode::is_enabled()) return Output(score(x, scored_));
     at::Tensor penalty;
-    Output out(read(x, trained_[0].column, &penalty));
+    if (!is_training()) return Output(learn(x, scored_, penalty));
+    Output out(learn(x, trained_[0].column, penalty));
     for (size_t i = 1; i < trained_.size(); ++i)
-      out.auxiliary.push_back({trained_[i].name, read(x, trained_[i].column, &penalty), 1});
+      out.auxiliary.push_back({trained_[i].name, learn(x, trained_[i].column, penalty), 1});
     out.penalty = penalty;
     return out;
   }
@@ -109,47 +109,53 @@ class Rella final : public Model, public nn::ParameterGroup {
     return field.column;
   }
 
-  /// Logits of one prompt of each row, f32 [B]; adds what the vocabulary's other tokens cost to `penalty`, unless null.
-  at::Tensor read(const Features& x, int64_t column, at::Tensor* penalty) {
+  /// Logits of one prompt of each row, f32 [B].
+  at::Tensor score(const Features& x, int64_t column) const {
+    lm::DecoderScorer scorer(decoder_);
+    const auto scores = scorer.answers(texts(x, column), answers_, {.batch_tokens = tokens_at_once_});  // [B, 2]
+    return scores.select(1, 0) - scores.select(1, 1);
+  }
+
+  /// The same with gradients; adds what the vocabulary's other tokens cost to `penalty`.
+  at::Tensor learn(const Features& x, int64_t column, at::Tensor& penalty) {
+    const auto prompts = texts(x, column);
+    const auto tokens = at::tensor(answers_);
+    std::vector<at::Tensor> logits, others;
+    for (size_t first = 0, last = 0; first < prompts.size(); first = last) {
+      std::vector<lm::TokenIds> some;
+      for (int64_t read = 0; last < prompts.size(); ++last) {
+        read += int64_t(prompts[last].size());
+        if (last > first && read > tokens_at_once_) break;
+        some.push_back(prompts[last]);
+      }
+      const auto batch = lm::TokenBatch::of(some);
+      const auto hidden = decoder_->forward(batch, {.checkpoint = checkpointing_, .rows = batch.last_rows()});
+      const auto scores = decoder_->logits(hidden, tokens);  // [rows, 2]
+      logits.push_back(scores.select(1, 0) - scores.select(1, 1));
+      if (vocabulary_loss_) others.push_back(at::logsumexp(decoder_->logits(hidden), 1) - at::logsumexp(scores, 1));
+    }
+    if (!others.empty()) {
+      const auto mean = at::cat(others).mean();
+      penalty = penalty.defined() ? penalty + mean : mean;
+    }
+    return logits.empty() ? at::zeros({0}) : at::cat(logits);
+  }
+
+  static std::vector<lm::TokenIds> texts(const Features& x, int64_t column) {
     const Sequence& prompts = x.sequences[size_t(column)];
     const at::Tensor ids = prompts.ids.to(at::kLong) - 1, ends = prompts.offsets.contiguous();
     const auto* const token = ids.const_data_ptr<int64_t>();
     const auto* const offset = ends.const_data_ptr<int64_t>();
-    std::vector<at::Tensor> logits, others;
-    for (int64_t first = 0, last = 0; first < x.rows; first = last) {
-      while (last < x.rows && (last == first || offset[last + 1] - offset[first] <= tokens_at_once_)) ++last;
-      std::vector<lm::TokenIds> sequences;
-      for (int64_t b = first; b < last; ++b) sequences.emplace_back(token + offset[b], token + offset[b + 1]);
-      // What all begin with is read once, except where gradients are wanted: a past is a constant.
-      lm::DecoderCall call{.checkpoint = checkpointing_ && at::GradMode::is_enabled()};
-      lm::KvCache past;
-      const auto shared = at::GradMode::is_enabled() ? 0 : lm::shared_tokens(sequences);
-      if (shared > 0) {
-        const auto beginning = sequences[0].begin();
-        decoder_->extend(past, lm::TokenBatch::of({{beginning, beginning + int64_t(shared)}}));
-        call.past = &past;
-        for (auto& s : sequences) s.erase(s.begin(), s.begin() + int64_t(shared));
-      }
-      const auto batch = lm::TokenBatch::of(sequences);
-      call.rows = batch.last_rows();
-      const auto hidden = decoder_->forward(batch, call);
-      const auto scores = decoder_->logits(hidden, answers_);  // [rows, 2]
-      logits.push_back(scores.select(1, 0) - scores.select(1, 1));
-      if (penalty && vocabulary_loss_)
-        others.push_back(at::logsumexp(decoder_->logits(hidden), 1) - at::logsumexp(scores, 1));
-    }
-    if (!others.empty()) {
-      const auto mean = at::cat(others).mean();
-      *penalty = penalty->defined() ? *penalty + mean : mean;
-    }
-    return logits.empty() ? at::zeros({0}) : at::cat(logits);
+    std::vector<lm::TokenIds> out;
+    for (int64_t b = 0; b < x.rows; ++b) out.emplace_back(token + offset[b], token + offset[b + 1]);
+    return out;
   }
 
   lm::Decoder decoder_;  // not a submodule: its weights are no part of the run
   bool vocabulary_loss_, checkpointing_;
   int64_t tokens_at_once_, scored_ = 0, checksum_ = 0;
   std::vector<Prompt> trained_;
-  at::Tensor answers_;      // i64 [2]
+  lm::TokenIds answers_;    // two
   at::Tensor lm_checksum_;  // i64 [1]
 };
 

@@ -5,12 +5,13 @@
 #include <ATen/ATen.h>
 
 #include <interplay/base/error.h>
-#include <interplay/base/progress.h>
 #include <interplay/lm/gguf.h>
 
+#include "lm/tensor/reading.h"
 #include "lm/tensor/texts.h"
 
 namespace interplay::lm {
+
 DecoderEncoder::DecoderEncoder(const std::filesystem::path& model, EncoderOptions options)
     : options_(std::move(options)),
       tokenizer_(Tokenizer::load(model)),
@@ -52,39 +53,16 @@ at::Tensor DecoderEncoder::encode(std::span<const std::string> texts) {
   auto out = at::zeros({int64_t(texts.size()), width()}, at::kFloat);
   if (texts.empty()) return out;
 
-  const size_t shared = shared_tokens(ids);
-  KvCache past;
-  if (shared > 0) {  // what all begin with counts in each mean
-    const auto states =
-        decoder_->extend(past, TokenBatch::of({TokenIds(ids[0].begin(), ids[0].begin() + int64_t(shared))}));
-    out += states.sum(0);
-  }
-  const std::vector<int64_t> order = longest_first(ids);
-  int64_t all = 0;
-  for (const auto& one : ids) all += int64_t(one.size() - shared);
-  std::optional<Progress> progress;
-  if (!options_.progress.empty()) progress.emplace(options_.progress, all, "tokens");
-  for (size_t first = 0, next = 0; first < order.size(); first = next) {
-    std::vector<TokenIds> rest;
-    int64_t tokens = 0;
-    for (; next < order.size(); ++next) {
-      const TokenIds& one = ids[size_t(order[next])];
-      const auto more = int64_t(one.size() - shared);
-      if (next > first && tokens + more > options_.batch_tokens) break;
-      rest.emplace_back(one.begin() + int64_t(shared), one.end());
-      tokens += more;
-    }
-    const auto batch = TokenBatch::of(rest);
-    DecoderCall call;
-    call.past = shared > 0 ? &past : nullptr;
-    const auto states = decoder_->forward(batch, call);  // [N, D]
-    for (size_t i = first; i < next; ++i) {
-      auto mean = out[order[i]];
-      mean += states.slice(0, batch.offsets[i - first], batch.offsets[i - first + 1]).sum(0);
-      mean /= double(ids[size_t(order[i])].size());
-    }
-    if (progress) progress->add(tokens, fmt::format("{} texts/s", human_count(double(next) / progress->seconds())));
-  }
+  Reading reading(decoder_, ids, options_.batch_tokens);
+  const auto beginning = reading.beginning().sum(0);  // counts in each mean
+  reading.run(
+      options_.progress, [](const auto&, const TokenBatch&) { return at::Tensor(); },
+      [&](const std::vector<int64_t>& which, const TokenBatch& batch, const at::Tensor& states) {
+        for (size_t i = 0; i < which.size(); ++i) {
+          const auto sum = states.slice(0, batch.offsets[i], batch.offsets[i + 1]).sum(0) + beginning;
+          out[which[i]].copy_(sum / double(ids[size_t(which[i])].size()));
+        }
+      });
   return out;
 }
 

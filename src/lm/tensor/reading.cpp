@@ -1,0 +1,54 @@
+#include "lm/tensor/reading.h"
+
+#include <optional>
+
+#include <ATen/ATen.h>
+
+#include <interplay/base/error.h>
+#include <interplay/base/progress.h>
+
+#include "lm/tensor/texts.h"
+
+namespace interplay::lm {
+
+Reading::Reading(Decoder decoder, std::span<const TokenIds> texts, int64_t batch_tokens, size_t most_shared)
+    : decoder_(std::move(decoder)), texts_(texts), batch_tokens_(batch_tokens) {
+  for (size_t i = 0; i < texts.size(); ++i)
+    INTERPLAY_CHECK(!texts[i].empty(), "prompt {} of {} has no tokens", i, texts.size());
+  constexpr size_t kWorthwhile = 8;
+  const size_t shared = shared_tokens(texts, most_shared);
+  beginning_ = at::empty({0, decoder_->config().width});
+  if (shared < kWorthwhile) return;
+  const auto first = texts[0].begin();
+  beginning_ = decoder_->extend(past_, TokenBatch::of({TokenIds(first, first + int64_t(shared))}));
+}
+
+void Reading::run(const std::string& progress, const Rows& rows, const Use& use) {
+  const at::NoGradGuard no_grad;
+  const int64_t shared = beginning_.size(0);
+  const auto order = longest_first(texts_);
+  int64_t all = 0;
+  for (const auto& text : texts_) all += int64_t(text.size()) - shared;
+  std::optional<Progress> line;
+  if (!progress.empty()) line.emplace(progress, all, "tokens");
+  for (size_t begin = 0, end; begin < order.size(); begin = end) {
+    std::vector<TokenIds> rest;
+    int64_t tokens = 0;
+    for (end = begin; end < order.size(); ++end) {
+      const TokenIds& text = texts_[size_t(order[end])];
+      const int64_t more = int64_t(text.size()) - shared;
+      if (end > begin && tokens + more > batch_tokens_) break;
+      rest.emplace_back(text.begin() + shared, text.end());
+      tokens += more;
+    }
+    const std::vector<int64_t> which(order.begin() + int64_t(begin), order.begin() + int64_t(end));
+    const auto batch = TokenBatch::of(rest);
+    DecoderCall call;
+    call.past = shared > 0 ? &past_ : nullptr;
+    call.rows = rows(which, batch);
+    use(which, batch, decoder_->forward(batch, call));
+    if (line) line->add(tokens, fmt::format("{} texts/s", human_count(double(end) / line->seconds())));
+  }
+}
+
+}  // namespace interplay::lm
