@@ -7,7 +7,6 @@
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
 #include <interplay/lm/chat.h>
-#include <interplay/lm/gguf.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/scorer.h>
 #include <interplay/lm/tokenizer.h>
@@ -68,9 +67,7 @@ std::vector<lm::TokenIds> encode(const Arguments& a, const std::filesystem::path
   if (!a.chat) {
     for (const auto& p : prompts) out.push_back(tokenizer.encode(p, {.control = true, .frame = true}));
   } else {
-    INTERPLAY_CHECK(!std::filesystem::is_directory(model),
-                    "--chat: {} has no chat frame that is read; write it into the prompt", model.string());
-    const auto frame = lm::ChatFrame::of(lm::Gguf(model));
+    const auto frame = lm::ChatFrame::load(model);
     for (const auto& p : prompts) {
       std::vector<lm::ChatMessage> messages;
       if (!a.system.empty()) messages.push_back({"system", a.system});

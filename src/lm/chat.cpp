@@ -4,8 +4,12 @@
 #include <interplay/lm/gguf.h>
 #include <interplay/lm/tokenizer.h>
 
+#include "lm/json_file.h"
+
 namespace interplay::lm {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr std::string_view kStart = "<|im_start|>", kEnd = "<|im_end|>";
 
@@ -22,8 +26,24 @@ std::string unescape(std::string_view text) {
 
 }  // namespace
 
-ChatFrame ChatFrame::of(const Gguf& model) {
-  return from_template(model.text("tokenizer.chat_template"), model.path().string() + ": tokenizer.chat_template");
+ChatFrame ChatFrame::load(const fs::path& model) {
+  if (!fs::is_directory(model))
+    return from_template(Gguf(model).text("tokenizer.chat_template"), model.string() + ": tokenizer.chat_template");
+  const fs::path own = model / "chat_template.jinja", settings = model / "tokenizer_config.json";
+  if (fs::exists(own)) return from_template(read_file(own), own.string());
+  INTERPLAY_CHECK_DATA(fs::exists(settings),
+                       "{}: has neither chat_template.jinja nor tokenizer_config.json, so that its frame of a chat is "
+                       "not known; write it into the prompts",
+                       model.string());
+  return with_json(settings, "tokenizer_config.json with a chat_template", [&](const nlohmann::json& json) {
+    const auto& found = json.at("chat_template");
+    if (found.is_string()) return from_template(found.get<std::string>(), settings.string() + ": chat_template");
+    for (const auto& one : found) {  // several with names
+      if (one.at("name") == "default")
+        return from_template(one.at("template").get<std::string>(), settings.string() + ": chat_template");
+    }
+    throw Error(settings.string() + ": chat_template: none of its templates is called 'default'", ErrorKind::data);
+  });
 }
 
 // Jinja is not run: a template that writes ChatML is known by its marks, and the one text that it brings along, the

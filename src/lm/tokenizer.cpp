@@ -5,12 +5,10 @@
 
 #include <unicode/utf8.h>
 
-#include <nlohmann/json.hpp>
-
 #include <interplay/base/error.h>
-#include <interplay/base/files.h>
 #include <interplay/lm/gguf.h>
 
+#include "lm/json_file.h"
 #include "lm/tokenizers.h"
 
 namespace interplay::lm {
@@ -43,17 +41,12 @@ std::unique_ptr<Tokenizer> load_gguf(const fs::path& file) {
 
 std::unique_ptr<Tokenizer> load_json(const fs::path& file) {
   const std::string place = file.string();
-  try {
-    const Json tokenizer = Json::parse(read_file(file));
+  return with_json(file, "tokenizer.json as Hugging Face's tokenizers write it", [&](const Json& tokenizer) {
     const auto kind = tokenizer.at("model").at("type").get<std::string>();
     INTERPLAY_CHECK_DATA(kind == "BPE" || kind == "WordPiece",
                          "{}: model.type is '{}'; byte-level BPE and WordPiece are read", place, kind);
     return kind == "BPE" ? byte_pair_of(tokenizer, place) : word_piece_of(tokenizer, place);
-  } catch (const Json::exception& problem) {
-    throw Error(
-        fmt::format("{}: is no tokenizer.json as Hugging Face's tokenizers write it: {}", place, problem.what()),
-        ErrorKind::data);
-  }
+  });
 }
 
 }  // namespace

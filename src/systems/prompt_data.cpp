@@ -10,7 +10,6 @@
 #include <interplay/data/dataset.h>
 #include <interplay/data/encoder.h>
 #include <interplay/lm/chat.h>
-#include <interplay/lm/gguf.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/tokenizer.h>
 
@@ -86,7 +85,7 @@ PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories&
                                    const fs::path& out, const PromptDataOptions& options) {
   const fs::path model = lm::find_model(options.model);
   const auto tokenizer = lm::Tokenizer::load(model);
-  const auto frame = lm::ChatFrame::of(lm::Gguf(model));
+  const auto frame = lm::ChatFrame::load(model);
   const Encoder encoder = Encoder::load(prepared);
   PromptDataReport report;
   int64_t tokens = 0, told = 0;

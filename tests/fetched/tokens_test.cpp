@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include <interplay/lm/chat.h>
-#include <interplay/lm/gguf.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/tokenizer.h>
 
@@ -64,9 +63,9 @@ TEST(Tokens, OfSmolLm2AreReadBack) {
 }
 
 TEST(Tokens, OfTheChatFrameAreThoseOfItsText) {
-  const Gguf model(find_model("smollm2-135m"));
-  const auto tokenizer = Tokenizer::load(model.path());
-  const auto frame = ChatFrame::of(model);
+  const auto model = find_model("smollm2-135m");
+  const auto tokenizer = Tokenizer::load(model);
+  const auto frame = ChatFrame::load(model);
   EXPECT_EQ(frame.default_system(), "You are a helpful AI assistant named SmolLM, trained by Hugging Face");
   const std::vector<ChatMessage> one{{"user", "Is water wet? Answer Yes or No."}};
   EXPECT_EQ(frame.text(one),

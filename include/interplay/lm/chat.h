@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,7 +11,6 @@
 
 namespace interplay::lm {
 
-class Gguf;
 class Tokenizer;
 
 /// One turn of a conversation; `role` is system, user or assistant.
@@ -21,14 +21,15 @@ struct ChatMessage {
 /// How a chat model wants turns to be written: ChatML, `<|im_start|>ROLE\nCONTENT<|im_end|>\n` each. Where the first
 /// message is not the system's, the model's own system text goes before it; an empty one asks for none.
 ///
-///     const auto frame = lm::ChatFrame::of(lm::Gguf(file));
+///     const auto frame = lm::ChatFrame::load(file);
 ///     const auto ids = frame.encode(*tokenizer, {{"user", "Is water wet? Answer Yes or No."}});
 class INTERPLAY_API ChatFrame {
  public:
   explicit ChatFrame(std::string default_system = "") : default_system_(std::move(default_system)) {}
-  /// Reads the model's `tokenizer.chat_template`. Throws Error(data) where it has none, or one of another form.
-  static ChatFrame of(const Gguf& model);
-  /// As of(), from the text of the template; `place` is named in errors.
+  /// Reads the model's chat template: `tokenizer.chat_template` of a GGUF file; of a folder chat_template.jinja, or
+  /// else `chat_template` of tokenizer_config.json. Throws Error(data) where it has none, or one of another form.
+  static ChatFrame load(const std::filesystem::path& model);
+  /// As load(), from the text of the template; `place` is named in errors.
   static ChatFrame from_template(std::string_view chat_template, const std::string& place);
 
   const std::string& default_system() const { return default_system_; }

@@ -5,7 +5,6 @@
 #include <ATen/ATen.h>
 
 #include <interplay/base/error.h>
-#include <interplay/lm/gguf.h>
 
 #include "lm/tensor/reading.h"
 #include "lm/tensor/texts.h"
@@ -16,9 +15,7 @@ DecoderEncoder::DecoderEncoder(const std::filesystem::path& model, EncoderOption
     : options_(std::move(options)),
       tokenizer_(Tokenizer::load(model)),
       decoder_(load_decoder(model, options_.precision)) {
-  INTERPLAY_CHECK(!options_.chat || !std::filesystem::is_directory(model),
-                  "{}: is a folder; the frame of a chat is read from the chat template of a GGUF file", model.string());
-  if (options_.chat) frame_ = ChatFrame::of(Gguf(model));
+  if (options_.chat) frame_ = ChatFrame::load(model);
   const int64_t context = decoder_->config().context;
   if (options_.max_length == 0) options_.max_length = context;
   INTERPLAY_CHECK(options_.max_length >= 1 && options_.max_length <= context,

@@ -4,15 +4,14 @@
 #include <limits>
 
 #include <ATen/ATen.h>
-#include <nlohmann/json.hpp>
 
 #include <interplay/base/error.h>
-#include <interplay/base/files.h>
 #include <interplay/base/progress.h>
 #include <interplay/lm/decoder_encoder.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/nn/safetensors.h>
 
+#include "lm/json_file.h"
 #include "lm/tensor/texts.h"
 
 namespace interplay::lm {
@@ -21,12 +20,10 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-Json read_json(const fs::path& file) {
-  try {
-    return Json::parse(read_file(file));
-  } catch (const Json::exception& problem) {
-    throw Error(fmt::format("{}: is no JSON: {}", file.string(), problem.what()), ErrorKind::data);
-  }
+/// An entry of a JSON file, or `otherwise` where it has none.
+template <class Value>
+Value entry(const fs::path& file, const char* key, Value otherwise) {
+  return with_json(file, "settings of a text encoder", [&](const Json& json) { return json.value(key, otherwise); });
 }
 
 torch::nn::Linear linear(int64_t in, int64_t out) { return torch::nn::Linear(in, out); }
@@ -50,16 +47,14 @@ const at::Tensor& find(const nn::Safetensors& weights, const std::string& name, 
 TextEncoder::~TextEncoder() = default;
 
 std::unique_ptr<TextEncoder> load_encoder(const fs::path& model, EncoderOptions options) {
-  const bool bert =
-      fs::is_directory(model) && read_json(model / "config.json").value("model_type", Json()) == Json("bert");
+  const bool bert = fs::is_directory(model) && entry(model / "config.json", "model_type", Json()) == Json("bert");
   if (bert) return std::make_unique<SentenceEncoder>(model, std::move(options));
   return std::make_unique<DecoderEncoder>(model, std::move(options));
 }
 
 BertOptions BertOptions::load(const fs::path& file) {
-  const Json config = read_json(file);
   const std::string place = file.string();
-  try {
+  return with_json(file, "config.json of a BERT", [&](const Json& config) {
     const auto expect = [&](const char* key, const Json& expected) {
       const Json found = config.value(key, expected);
       INTERPLAY_CHECK_DATA(found == expected, "{}: {} is {}; expected {}", place, key, found.dump(), expected.dump());
@@ -86,9 +81,7 @@ BertOptions BertOptions::load(const fs::path& file) {
     INTERPLAY_CHECK_DATA(o.width % o.heads == 0, "{}: hidden_size {} is no multiple of num_attention_heads {}", place,
                          o.width, o.heads);
     return o;
-  } catch (const Json::exception& problem) {
-    throw Error(fmt::format("{}: is no config.json of a BERT: {}", place, problem.what()), ErrorKind::data);
-  }
+  });
 }
 
 BertLayerImpl::BertLayerImpl(const BertOptions& o) : heads_(o.heads) {
@@ -187,12 +180,12 @@ SentenceEncoder::SentenceEncoder(const fs::path& folder, EncoderOptions options)
                        "{}: tokenizer.json has {} tokens; config.json says {}; they belong to two models",
                        folder.string(), tokenizer_->size(), sizes.vocabulary);
   const fs::path pooling = folder / "1_Pooling" / "config.json", sentence = folder / "sentence_bert_config.json";
-  INTERPLAY_CHECK_DATA(!fs::exists(pooling) || read_json(pooling).value("pooling_mode_mean_tokens", false),
+  INTERPLAY_CHECK_DATA(!fs::exists(pooling) || entry(pooling, "pooling_mode_mean_tokens", false),
                        "{}: pools otherwise than by the mean, which is what is computed", pooling.string());
   if (options_.max_length == 0) {
     options_.max_length = sizes.positions;
     if (fs::exists(sentence))
-      options_.max_length = std::min(sizes.positions, read_json(sentence).value("max_seq_length", sizes.positions));
+      options_.max_length = std::min(sizes.positions, entry(sentence, "max_seq_length", sizes.positions));
   }
   INTERPLAY_CHECK(options_.max_length >= 3 && options_.max_length <= sizes.positions,
                   "max_length is {}; expected 3 (a token and its frame) to {}, the positions of the model",

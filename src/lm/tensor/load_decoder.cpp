@@ -1,15 +1,15 @@
 #include <functional>
 
 #include <ATen/ATen.h>
-#include <nlohmann/json.hpp>
 
 #include <interplay/base/error.h>
-#include <interplay/base/files.h>
 #include <interplay/lm/decoder.h>
 #include <interplay/lm/gguf.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/weights.h>
 #include <interplay/nn/safetensors.h>
+
+#include "lm/json_file.h"
 
 namespace interplay::lm {
 namespace {
@@ -132,8 +132,7 @@ class HuggingFaceSource final : public Source {
  public:
   explicit HuggingFaceSource(const fs::path& folder) : folder_(folder), weights_(folder / "model.safetensors") {
     const std::string file = (folder / "config.json").string();
-    try {
-      const auto json = Json::parse(read_file(file));
+    with_json(file, "config.json of a decoder", [&](const Json& json) {
       const auto type = json.value("model_type", "");
       INTERPLAY_CHECK_DATA(type == "llama", "{}: model_type '{}'; decoders of the type 'llama' are read", file, type);
       const auto activation = json.value("hidden_act", "silu");
@@ -155,9 +154,7 @@ class HuggingFaceSource final : public Source {
       config_.context = json.at("max_position_embeddings"), config_.norm_eps = json.at("rms_norm_eps");
       config_.rope_base = rope.value("rope_theta", json.value("rope_theta", 10000.0));
       tied_ = json.value("tie_word_embeddings", false);
-    } catch (const Json::exception& error) {
-      throw Error(fmt::format("{}: {}", file, error.what()), ErrorKind::data);
-    }
+    });
     check(config_, file);
   }
 

@@ -2,8 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
-#include <interplay/lm/gguf.h>
 #include <interplay/lm/tokenizer.h>
 
 #include "support/error_of.h"
@@ -52,16 +52,34 @@ TEST(ChatFrame, TheSystemTextIsTheTemplatesOwn) {
 
 TEST(ChatFrame, IsReadFromTheModel) {
   const TempDir dir;
-  EXPECT_EQ(ChatFrame::of(Gguf(dir.write("m.gguf", GgufWriter().string("tokenizer.chat_template", kTemplate).bytes())))
+  EXPECT_EQ(ChatFrame::load(dir.write("m.gguf", GgufWriter().string("tokenizer.chat_template", kTemplate).bytes()))
                 .default_system(),
             "Be brief.");
-  EXPECT_THAT(data_error([&] { ChatFrame::of(Gguf(dir.write("m.gguf", GgufWriter().integer("n", 1).bytes()))); }),
+  EXPECT_THAT(data_error([&] { ChatFrame::load(dir.write("m.gguf", GgufWriter().integer("n", 1).bytes())); }),
               HasSubstr("no metadata entry 'tokenizer.chat_template'"));
   const std::string other = "{{ '[INST] ' + messages[0]['content'] + ' [/INST]' }}";
   EXPECT_THAT(data_error([&] {
-                ChatFrame::of(Gguf(dir.write("m.gguf", GgufWriter().string("tokenizer.chat_template", other).bytes())));
+                ChatFrame::load(dir.write("m.gguf", GgufWriter().string("tokenizer.chat_template", other).bytes()));
               }),
               HasSubstr("m.gguf: tokenizer.chat_template: does not write ChatML"));
+}
+
+TEST(ChatFrame, IsReadFromAFolderAsHuggingFaceWritesIt) {
+  const TempDir dir;
+  EXPECT_THAT(data_error([&] { ChatFrame::load(dir.path()); }), HasSubstr("has neither chat_template.jinja nor"));
+  dir.write("tokenizer_config.json", "{}");
+  EXPECT_THAT(data_error([&] { ChatFrame::load(dir.path()); }), HasSubstr("tokenizer_config.json: is no"));
+  const auto quoted = nlohmann::json(kEscaped).dump();
+  dir.write("tokenizer_config.json", "{\"chat_template\": " + quoted + "}");
+  EXPECT_EQ(ChatFrame::load(dir.path()).default_system(), "It's me.");
+  dir.write("tokenizer_config.json",
+            "{\"chat_template\": [{\"name\": \"tool\", \"template\": \"\"}, {\"name\": \"default\", \"template\": " +
+                quoted + "}]}");
+  EXPECT_EQ(ChatFrame::load(dir.path()).default_system(), "It's me.");
+  dir.write("tokenizer_config.json", "{\"chat_template\": []}");
+  EXPECT_THAT(data_error([&] { ChatFrame::load(dir.path()); }), HasSubstr("none of its templates is called 'default'"));
+  dir.write("chat_template.jinja", kTemplate);
+  EXPECT_EQ(ChatFrame::load(dir.path()).default_system(), "Be brief.");
 }
 
 TEST(ChatFrame, OtherRolesAreRefused) {

@@ -150,7 +150,7 @@ TEST(SentenceEncoder, FoldersThatAreNoneAreRefused) {
   EXPECT_THAT(spoil("vocab_size", 29), HasSubstr("they belong to two models"));
   EXPECT_THAT(spoil("vocab_size", 31), HasSubstr("tensor 'embeddings.word_embeddings.weight' is Float [30, 16]"));
   dir.write("config.json", "{");
-  EXPECT_THAT(refused(), HasSubstr("config.json: is no JSON"));
+  EXPECT_THAT(refused(), HasSubstr("config.json: is no config.json of a BERT"));
   fs::remove(folder / "config.json");
   EXPECT_THAT(refused(), HasSubstr("has no config.json"));
   EXPECT_THAT(data_error([&] { SentenceEncoder{folder / "tokenizer.json"}; }), HasSubstr("is a file"));
