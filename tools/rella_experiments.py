@@ -115,14 +115,18 @@ def main():
             trained = lab.train(tag, CONFIGS / f'{model}.yaml', data, seed, '--no-test', train__batch_size=64,
                                 fields=f'{{drop: [{", ".join(PROMPTS + DROPPED[model])}]}}')
             runs.setdefault(f'{model.upper()}, same rows', []).append((tag, trained))
-    judged = {run: [lab.evaluate(tag, trained) for tag, trained in of] for run, of in runs.items()}
     best = 'tuned, mixed (ReiT)' if 'tuned, mixed (ReiT)' in runs else next(iter(runs))
     others = [run for run in runs if run != best]
+    judged = {run: [lab.evaluate(tag, trained) for tag, trained in runs[run]] for run in others}
+    # Last, so that its rows are scored once: with the comparisons to all others.
     against = [part for run in others for part in ('--against', judged[run][0][1])]
-    compared, _ = lab.evaluate(f'{runs[best][0][0]}-against-{len(others)}', runs[best][0][1], *against)
-    difference = dict(zip(others, compared.get('comparisons', [])))
+    (tag, trained), *more = runs[best]
+    judged[best] = [lab.evaluate(f'{tag}-against-{len(others)}', trained, *against)]
+    judged[best] += [lab.evaluate(tag, trained) for tag, trained in more]
+    difference = dict(zip(others, judged[best][0][0].get('comparisons', [])))
     rows = [['run', 'seeds', 'AUC', '95% over test rows', 'logloss', f'{best} less this (95%)']]
-    for run, of in judged.items():
+    for run in runs:
+        of = judged[run]
         metrics = [result['metrics'] for result, _ in of]
         low, high = of[0][0]['auc_interval']
         d = difference.get(run)
