@@ -36,13 +36,13 @@ ChatFrame ChatFrame::load(const fs::path& model) {
                        "not known; write it into the prompts",
                        model.string());
   return with_json(settings, "tokenizer_config.json with a chat_template", [&](const nlohmann::json& json) {
+    const std::string place = settings.string() + ": chat_template";
     const auto& found = json.at("chat_template");
-    if (found.is_string()) return from_template(found.get<std::string>(), settings.string() + ": chat_template");
+    if (found.is_string()) return from_template(found.get<std::string>(), place);
     for (const auto& one : found) {  // several with names
-      if (one.at("name") == "default")
-        return from_template(one.at("template").get<std::string>(), settings.string() + ": chat_template");
+      if (one.at("name") == "default") return from_template(one.at("template").get<std::string>(), place);
     }
-    throw Error(settings.string() + ": chat_template: none of its templates is called 'default'", ErrorKind::data);
+    throw Error(place + ": none of its templates is called 'default'", ErrorKind::data);
   });
 }
 

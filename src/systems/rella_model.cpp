@@ -116,7 +116,7 @@ class Rella final : public Model, public nn::ParameterGroup {
     return scores.select(1, 0) - scores.select(1, 1);
   }
 
-  /// The same with gradients; adds what the vocabulary's other tokens cost to `penalty`.
+  /// The same with gradients; in training, adds what the vocabulary's other tokens cost to `penalty`.
   at::Tensor learn(const Features& x, int64_t column, at::Tensor& penalty) {
     const auto prompts = texts(x, column);
     const auto tokens = at::tensor(answers_);
@@ -129,10 +129,12 @@ class Rella final : public Model, public nn::ParameterGroup {
         some.push_back(prompts[last]);
       }
       const auto batch = lm::TokenBatch::of(some);
-      const auto hidden = decoder_->forward(batch, {.checkpoint = checkpointing_, .rows = batch.last_rows()});
+      const auto hidden = decoder_->forward(
+          batch, {.checkpoint = checkpointing_ && at::GradMode::is_enabled(), .rows = batch.last_rows()});
       const auto scores = decoder_->logits(hidden, tokens);  // [rows, 2]
       logits.push_back(scores.select(1, 0) - scores.select(1, 1));
-      if (vocabulary_loss_) others.push_back(at::logsumexp(decoder_->logits(hidden), 1) - at::logsumexp(scores, 1));
+      if (vocabulary_loss_ && is_training())
+        others.push_back(at::logsumexp(decoder_->logits(hidden), 1) - at::logsumexp(scores, 1));
     }
     if (!others.empty()) {
       const auto mean = at::cat(others).mean();

@@ -23,7 +23,7 @@ using Json = nlohmann::json;
 /// An entry of a JSON file, or `otherwise` where it has none.
 template <class Value>
 Value entry(const fs::path& file, const char* key, Value otherwise) {
-  return with_json(file, "settings of a text encoder", [&](const Json& json) { return json.value(key, otherwise); });
+  return with_json(file, "JSON file of settings", [&](const Json& json) { return json.value(key, otherwise); });
 }
 
 torch::nn::Linear linear(int64_t in, int64_t out) { return torch::nn::Linear(in, out); }

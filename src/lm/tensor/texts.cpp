@@ -11,7 +11,6 @@ size_t shared_tokens(std::span<const TokenIds> ids, size_t most) {
   if (ids.size() < 2) return 0;
   size_t shared = most;
   for (const auto& one : ids) {
-    if (one.empty()) return 0;
     shared = std::min(shared, one.size() - 1);
     shared = size_t(std::mismatch(one.begin(), one.begin() + int64_t(shared), ids[0].begin()).first - one.begin());
   }

@@ -9,7 +9,7 @@
 
 namespace interplay::lm {
 
-/// How many tokens all begin with, `most` at the most; one token of each is left over. None where one is empty.
+/// How many tokens all begin with, `most` at the most; one token of each is left over. None may be empty.
 size_t shared_tokens(std::span<const TokenIds> ids, size_t most = SIZE_MAX);
 
 /// Their places, the longest first: batches are of about one length, and memory runs short at once or never.
