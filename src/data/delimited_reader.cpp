@@ -88,8 +88,10 @@ struct DelimitedReader::Layout {
 };
 
 DelimitedReader::DelimitedReader(const ReadRequest& request, const DelimitedOptions& options)
-    : request_(request), layout_(std::make_shared<Layout>()), bytes_total_(total_bytes(request.files)) {
-  if (!request_.bad_rows) request_.bad_rows = std::make_shared<BadRows>();
+    : ParsingReader(request.bad_rows),
+      request_(request),
+      layout_(std::make_shared<Layout>()),
+      bytes_total_(total_bytes(request.files)) {
   INTERPLAY_CHECK(request_.batch_rows > 0, "batch_rows: {} is not a number of rows", request_.batch_rows);
   const std::string& separator = options.separator;
   INTERPLAY_CHECK(!separator.empty() && separator.find_first_of("\r\n\"") == std::string::npos,
@@ -261,15 +263,6 @@ bool DelimitedReader::next_unparsed(Unparsed& batch) {
   batch = [layout = layout_, block, file = request_.files[opened_ - 1].string()](BadRows& bad_rows) {
     return layout->parse(*block, file, bad_rows);
   };
-  return true;
-}
-
-bool DelimitedReader::next(RawBatch& batch) {
-  Unparsed unparsed;
-  do {
-    if (!next_unparsed(unparsed)) return false;
-    batch = unparsed(*request_.bad_rows);
-  } while (batch.rows == 0);
   return true;
 }
 

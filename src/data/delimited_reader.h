@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "data/line_source.h"
+#include "data/reader_parts.h"
 
 namespace interplay {
 
@@ -29,12 +30,11 @@ struct DelimitedOptions {
 /// Rows of delimited text, one a line: blank lines are skipped, \n and \r\n both end a line, and the number of a row is
 /// that of its line in the file, the header counting as one. Values stay where they were read, unless there are quotes
 /// near: then Arrow parses them.
-class DelimitedReader : public Reader {
+class DelimitedReader : public ParsingReader {
  public:
   DelimitedReader(const ReadRequest& request, const DelimitedOptions& options);
   ~DelimitedReader() override;
   std::vector<std::string> columns() const override;
-  bool next(RawBatch& batch) override;
   bool next_unparsed(Unparsed& batch) override;
   int64_t bytes_total() const override { return bytes_total_; }
   int64_t bytes_done() const override;

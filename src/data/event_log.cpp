@@ -35,6 +35,18 @@ Column column_of(const std::string& name, const DataSpec& spec) {
   return column;
 }
 
+/// The column of the items of a history.
+std::string item_of(const DataSpec& spec, const Config& data, const std::string& history) {
+  std::vector<std::string> names;
+  for (const FieldOptions& field : spec.options.fields) {
+    if (field.kind != "history") continue;
+    if (field.name == history) return field.item;
+    names.push_back(field.name);
+  }
+  throw Error(fmt::format("'{}' is no history of {} (histories: {})", history,
+                          data.source().empty() ? std::string("the data") : data.source(), fmt::join(names, ", ")));
+}
+
 }  // namespace
 
 struct EventLog::State {
@@ -60,20 +72,13 @@ struct EventLog::State {
 };
 
 std::string EventLog::item_column(const Config& data, const std::string& history) {
-  std::vector<std::string> names;
-  for (const FieldOptions& field : DataSpec::parse(data).options.fields) {
-    if (field.kind != "history") continue;
-    if (field.name == history) return field.item;
-    names.push_back(field.name);
-  }
-  throw Error(fmt::format("'{}' is no history of {} (histories: {})", history,
-                          data.source().empty() ? std::string("the data") : data.source(), fmt::join(names, ", ")));
+  return item_of(DataSpec::parse(data), data, history);
 }
 
 EventLog EventLog::read(const Config& data, const std::vector<std::string>& columns, const std::string& history,
                         int threads) {
-  item_column(data, history);  // refuses an unknown one
   const DataSpec spec = DataSpec::parse(data);
+  item_of(spec, data, history);  // refuses an unknown one
   const auto state = std::make_shared<State>();
   RowParser parser(spec.plain_schema(), spec);
   SamplePlan& plan = state->plan.emplace(spec, parser);

@@ -48,6 +48,15 @@ bool Reader::next_unparsed(Unparsed& unparsed) {
   return true;
 }
 
+bool ParsingReader::next(RawBatch& batch) {
+  Unparsed unparsed;
+  do {
+    if (!next_unparsed(unparsed)) return false;
+    batch = unparsed(*bad_rows_);
+  } while (batch.rows == 0);
+  return true;
+}
+
 Registry<Reader, const ReadRequest&>& readers() {
   static auto* const registry = new Registry<Reader, const ReadRequest&>("format");
   return *registry;

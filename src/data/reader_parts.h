@@ -8,6 +8,20 @@
 /// What the readers share. Private: Arrow types stay below src/data.
 namespace interplay {
 
+/// A reader that leaves the parsing of its batches to next_unparsed()'s caller; next() parses them itself.
+class ParsingReader : public Reader {
+ public:
+  bool next(RawBatch& batch) final;  ///< reports to bad_rows()
+
+ protected:
+  explicit ParsingReader(std::shared_ptr<BadRows> bad_rows)
+      : bad_rows_(bad_rows ? std::move(bad_rows) : std::make_shared<BadRows>()) {}
+  const std::shared_ptr<BadRows>& bad_rows() const { return bad_rows_; }
+
+ private:
+  std::shared_ptr<BadRows> bad_rows_;
+};
+
 /// A file opened for reading from its start. `raw` counts the bytes taken from disk, `bytes` gives them decompressed.
 struct OpenFile {
   std::shared_ptr<arrow::io::InputStream> raw, bytes;

@@ -3,7 +3,7 @@
 #include <interplay/base/error.h>
 
 #include "data/delimited_reader.h"
-#include "data/side_table.h"
+#include "data/joined_reader.h"
 
 namespace fs = std::filesystem;
 
@@ -42,65 +42,36 @@ struct RecboleOptions {
 };
 
 /// Atomic files of one kind: text whose header says `field:type`, known here by the plain field names.
-class AtomicFiles {
+class AtomicReader final : public ParsingReader {
  public:
-  AtomicFiles(std::vector<fs::path> files, const ReadRequest& request, const DelimitedOptions& options)
-      : request_(request), options_(options) {
-    request_.files = std::move(files);
-    request_.columns.clear();
-    typed_ = DelimitedReader(request_, options_).columns();
-    for (const auto& name : typed_) names_.push_back(without_type(name));
+  AtomicReader(ReadRequest request, const DelimitedOptions& options) : ParsingReader(request.bad_rows) {
+    request.bad_rows = bad_rows();
+    const auto wanted = std::exchange(request.columns, {});
+    const auto typed = DelimitedReader(request, options).columns();
+    for (const auto& name : typed) names_.push_back(without_type(name));
+    for (const int place : find_columns(names_, wanted, request.files.front())) {
+      request.columns.push_back(typed[size_t(place)]);
+    }
+    reader_ = std::make_unique<DelimitedReader>(request, options);
   }
-  const std::vector<std::string>& names() const { return names_; }
-  bool has(const std::string& name) const { return std::find(names_.begin(), names_.end(), name) != names_.end(); }
-  const fs::path& file() const { return request_.files.front(); }
-  int64_t bytes_total() const { return total_bytes(request_.files); }
-  int64_t bytes_done() const { return reader_ ? reader_->bytes_done() : 0; }
-  void check_has(const std::string& key) const { find_columns(names_, {key}, file()); }
+  std::vector<std::string> columns() const override { return names_; }
+  int64_t bytes_total() const override { return reader_->bytes_total(); }
+  int64_t bytes_done() const override { return reader_->bytes_done(); }
 
-  void open(const std::vector<std::string>& wanted) {
-    request_.columns.clear();
-    for (const int place : find_columns(names_, wanted, file())) request_.columns.push_back(typed_[size_t(place)]);
-    reader_ = std::make_unique<DelimitedReader>(request_, options_);
-  }
-  bool next(RawBatch& batch) {
-    if (!reader_->next(batch)) return false;
-    drop_types(batch);
+  bool next_unparsed(Unparsed& batch) override {
+    Unparsed typed;
+    if (!reader_->next_unparsed(typed)) return false;
+    batch = [typed](BadRows& bad_rows) {
+      RawBatch plain = typed(bad_rows);
+      for (auto& column : plain.columns) column.name = without_type(column.name);
+      return plain;
+    };
     return true;
   }
-  bool next_unparsed(Reader::Unparsed& batch) { return reader_->next_unparsed(batch); }
-  static void drop_types(RawBatch& batch) {
-    for (auto& column : batch.columns) column.name = without_type(column.name);
-  }
 
  private:
-  ReadRequest request_;
-  DelimitedOptions options_;
-  std::vector<std::string> typed_, names_;
+  std::vector<std::string> names_;
   std::unique_ptr<DelimitedReader> reader_;
-};
-
-/// Users or items by their key.
-class Side {
- public:
-  Side(AtomicFiles files, std::string key) : files_(std::move(files)), table_(std::move(key)) {
-    files_.check_has(table_.key());
-  }
-  const AtomicFiles& files() const { return files_; }
-  const std::string& key() const { return table_.key(); }
-
-  void load(std::vector<std::string> wanted, BadRows& bad_rows) {
-    const auto columns = wanted;
-    wanted.push_back(key());
-    files_.open(wanted);
-    table_.load(
-        columns, [&](RawBatch& batch) { return files_.next(batch); }, bad_rows);
-  }
-  void join(RawBatch& batch) const { table_.join(batch); }
-
- private:
-  AtomicFiles files_;
-  SideTable table_;
 };
 
 /// ml-100k.user beside ml-100k.inter; also beside ml-100k.train.inter and ml-100k.inter.gz. Empty where there is none.
@@ -124,101 +95,29 @@ std::vector<fs::path> siblings(const std::vector<fs::path>& inters, const std::s
   return files;
 }
 
+TableFiles atomic_files(ReadRequest request, const RecboleOptions& options, std::string key = {}) {
+  const auto open = [options](const ReadRequest& r) { return std::make_shared<AtomicReader>(r, options.delimited()); };
+  return {std::move(request), open, std::move(key)};
+}
+
+/// The .user and .item files that lie beside the events.
+std::vector<TableFiles> tables_beside(const ReadRequest& events, const RecboleOptions& options) {
+  std::vector<TableFiles> tables;
+  for (const auto& [extension, key] : {std::pair(".user", options.user_field), {".item", options.item_field}}) {
+    ReadRequest request = events;
+    request.files = siblings(events.files, extension);
+    if (!request.files.empty()) tables.push_back(atomic_files(std::move(request), options, key));
+  }
+  return tables;
+}
+
 /// RecBole's atomic files: events (.inter), each joined with its user (.user) and its item (.item) where these lie
-/// beside it. Rows are those of the events, and so are their line numbers.
-class RecboleReader final : public Reader {
+/// beside it.
+class RecboleReader final : public JoinedReader {
  public:
   using Options = RecboleOptions;
-
   RecboleReader(const ReadRequest& request, const Options& options)
-      : bad_rows_(request.bad_rows ? request.bad_rows : std::make_shared<BadRows>()),
-        events_(request.files, with_bad_rows(request), options.delimited()),
-        names_(events_.names()) {
-    for (const auto& [extension, key] : {std::pair(".user", options.user_field), {".item", options.item_field}}) {
-      auto files = siblings(request.files, extension);
-      if (files.empty()) continue;
-      events_.check_has(key);
-      add_side(Side(AtomicFiles(std::move(files), with_bad_rows(request), options.delimited()), key));
-    }
-    wanted_ = request.columns.empty() ? names_ : request.columns;
-    find_columns(names_, wanted_, events_.file());
-    open();
-  }
-
-  std::vector<std::string> columns() const override { return names_; }
-  int64_t bytes_total() const override { return events_.bytes_total(); }
-  int64_t bytes_done() const override { return events_.bytes_done(); }
-
-  bool next(RawBatch& batch) override {
-    Unparsed unparsed;
-    do {
-      if (!next_unparsed(unparsed)) return false;
-      batch = unparsed(*bad_rows_);
-    } while (batch.rows == 0);
-    return true;
-  }
-
-  bool next_unparsed(Unparsed& batch) override {
-    Unparsed events;
-    if (!events_.next_unparsed(events)) return false;
-    batch = [this, events](BadRows& bad_rows) {
-      RawBatch joined = events(bad_rows);
-      if (joined.rows == 0) return joined;
-      AtomicFiles::drop_types(joined);
-      for (const auto& side : sides_) side.join(joined);
-      std::vector<RawColumn> columns;
-      for (const auto& name : wanted_) columns.push_back(joined.column(name));
-      joined.columns = std::move(columns);
-      return joined;
-    };
-    return true;
-  }
-
- private:
-  ReadRequest with_bad_rows(ReadRequest request) const {
-    request.bad_rows = bad_rows_;
-    return request;
-  }
-
-  void add_side(Side side) {
-    for (const auto& name : side.files().names()) {
-      if (name == side.key()) continue;
-      INTERPLAY_CHECK_DATA(std::find(names_.begin(), names_.end(), name) == names_.end(),
-                           "{}: column '{}' is also in another file of the set (columns: {}); rename one of them",
-                           side.files().file().string(), name, fmt::join(names_, ", "));
-      names_.push_back(name);
-    }
-    sides_.push_back(std::move(side));
-  }
-
-  /// Starts the events with the wanted columns and the keys; loads the sides that anything is wanted from.
-  void open() {
-    std::vector<std::string> of_events;
-    const auto want = [&](const std::string& name) {
-      if (std::find(of_events.begin(), of_events.end(), name) == of_events.end()) of_events.push_back(name);
-    };
-    for (const auto& name : wanted_) {
-      if (events_.has(name)) want(name);
-    }
-    std::vector<Side> needed;
-    for (auto& side : sides_) {
-      std::vector<std::string> of_side;
-      for (const auto& name : wanted_) {
-        if (!events_.has(name) && side.files().has(name)) of_side.push_back(name);
-      }
-      if (of_side.empty()) continue;
-      want(side.key());
-      side.load(of_side, *bad_rows_);
-      needed.push_back(std::move(side));
-    }
-    sides_ = std::move(needed);
-    events_.open(of_events);
-  }
-
-  std::shared_ptr<BadRows> bad_rows_;
-  AtomicFiles events_;
-  std::vector<std::string> names_, wanted_;
-  std::vector<Side> sides_;
+      : JoinedReader(atomic_files(request, options), tables_beside(request, options)) {}
 };
 
 INTERPLAY_REGISTER(readers(), "recbole", RecboleReader, "RecBole atomic files: .inter, joined with .user and .item");
