@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -13,10 +14,15 @@
 #include <interplay/base/log.h>
 #include <interplay/base/config.h>
 
+#include "lm/json_file.h"
+
 namespace interplay::lm {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kWeights = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";  // where the weights lie in several files
 
 const KnownModel* known(const std::string& name) {
   const auto& all = known_models();
@@ -37,7 +43,7 @@ std::string did_you_mean(const std::string& name) {
 
 /// The model in a folder: itself, or the one GGUF file in it.
 fs::path in_folder(const fs::path& folder) {
-  if (fs::exists(folder / "model.safetensors")) return folder;
+  if (fs::exists(folder / kWeights) || fs::exists(folder / kIndex)) return folder;
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.path().extension() == ".gguf") found.push_back(entry.path());
@@ -174,7 +180,8 @@ fs::path find_model(const std::string& name_or_path) {
   if (model && is_fetched(*model)) return in_folder(fetched);
   const fs::path path = name_or_path;
   if (fs::is_directory(path)) return in_folder(path);
-  if (fs::is_regular_file(path)) return path.filename() == "model.safetensors" ? path.parent_path() : path;
+  if (fs::is_regular_file(path))
+    return path.filename() == kWeights || path.filename() == kIndex ? fs::absolute(path).parent_path() : path;
   INTERPLAY_CHECK(!model, "model {} is not in {}; run `interplay fetch {}` (INTERPLAY_MODELS says where models lie)",
                   name_or_path, models_folder().string(), name_or_path);
   throw Error(fmt::format("there is no model '{}': neither a file or folder, nor one of {}{}", name_or_path,
@@ -208,9 +215,31 @@ fs::path fetch_model(const std::string& name) {
   return find_model(name);
 }
 
-uint64_t model_checksum(const fs::path& model) {
+std::vector<fs::path> weight_files(const fs::path& model) {
   const fs::path found = fs::is_directory(model) ? in_folder(model) : model;
-  return hash64_file(fs::is_directory(found) ? found / "model.safetensors" : found);
+  if (!fs::is_directory(found)) return {found};
+  if (fs::exists(found / kWeights)) return {found / kWeights};
+  std::set<std::string> names;
+  with_json(found / kIndex, "index of safetensors files", [&](const nlohmann::json& index) {
+    for (const auto& [tensor, file] : index.at("weight_map").items()) names.insert(file.get<std::string>());
+  });
+  INTERPLAY_CHECK_DATA(!names.empty(), "{}: names no file; expected those that the weights lie in",
+                       (found / kIndex).string());
+  std::vector<fs::path> files;
+  for (const auto& name : names) {
+    INTERPLAY_CHECK_DATA(fs::path(name).filename() == name && fs::exists(found / name),
+                         "{}: names the file '{}', which is not beside it; copy the whole folder",
+                         (found / kIndex).string(), name);
+    files.push_back(found / name);
+  }
+  return files;
+}
+
+uint64_t model_checksum(const fs::path& model) {
+  const auto files = weight_files(model);
+  uint64_t sum = hash64_file(files[0]);
+  for (size_t i = 1; i < files.size(); ++i) sum = hash64(fmt::format("{:016x}", hash64_file(files[i])), sum);
+  return sum;
 }
 
 }  // namespace interplay::lm

@@ -13,11 +13,8 @@
 
 #include <interplay/lm/roles.h>
 #include <interplay/lm/tokenizer.h>
+#include <interplay/lm/weights.h>
 #include <interplay/nn/precision.h>
-
-namespace interplay::nn {
-class Safetensors;
-}
 
 namespace interplay::lm {
 
@@ -54,10 +51,10 @@ class INTERPLAY_API BertImpl : public torch::nn::Module {
 
   /// Whether a file has the tensors of a Hugging Face BertModel in these sizes, before memory is taken for a model of
   /// them. Throws as load().
-  static void check(const nn::Safetensors& weights, const BertOptions& options, const std::string& place);
+  static void check(const StoredWeights& weights, const BertOptions& options);
   /// Takes the weights of a Hugging Face BertModel (or of the `bert.` in one with a head). Throws Error(data) naming
   /// file and tensor where one is missing or has another shape or type.
-  void load(const nn::Safetensors& weights, const std::string& place);
+  void load(const StoredWeights& weights);
 
   /// ids i64 [B, L], lengths i64 [B] (the first so many ids of a row count, at least 1) -> last hidden states [B, L,
   /// D]. What stands behind a row's length is not looked at, and its own states mean nothing.

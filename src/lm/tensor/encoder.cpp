@@ -9,7 +9,6 @@
 #include <interplay/base/progress.h>
 #include <interplay/lm/decoder_encoder.h>
 #include <interplay/lm/model_files.h>
-#include <interplay/nn/safetensors.h>
 
 #include "lm/json_file.h"
 #include "lm/tensor/texts.h"
@@ -32,14 +31,8 @@ torch::nn::LayerNorm layer_norm(const BertOptions& o) {
 }
 
 /// A tensor by its name in a BertModel, or in the `bert.` of a model with a head.
-const at::Tensor& find(const nn::Safetensors& weights, const std::string& name, at::IntArrayRef shape,
-                       const std::string& place) {
-  const std::string full = weights.has("bert." + name) ? "bert." + name : name;
-  const at::Tensor& found = weights.at(full);
-  INTERPLAY_CHECK_DATA(found.sizes() == shape && at::isFloatingType(found.scalar_type()),
-                       "{}: tensor '{}' is {} [{}]; config.json makes it floating-point [{}]", place, full,
-                       toString(found.scalar_type()), fmt::join(found.sizes(), ", "), fmt::join(shape, ", "));
-  return found;
+const at::Tensor& find(const StoredWeights& weights, const std::string& name, at::IntArrayRef shape) {
+  return weights.at(weights.has("bert." + name) ? "bert." + name : name, shape);
 }
 
 }  // namespace
@@ -111,18 +104,16 @@ BertImpl::BertImpl(const BertOptions& o) : options_(o) {
   for (int64_t i = 0; i < o.layers; ++i) layers_.push_back(register_module("layer" + std::to_string(i), BertLayer(o)));
 }
 
-void BertImpl::check(const nn::Safetensors& weights, const BertOptions& o, const std::string& place) {
-  find(weights, "embeddings.word_embeddings.weight", {o.vocabulary, o.width}, place);
-  find(weights, "embeddings.position_embeddings.weight", {o.positions, o.width}, place);
-  find(weights, "embeddings.token_type_embeddings.weight", {o.token_types, o.width}, place);
-  find(weights, fmt::format("encoder.layer.{}.intermediate.dense.weight", o.layers - 1), {o.hidden, o.width}, place);
+void BertImpl::check(const StoredWeights& weights, const BertOptions& o) {
+  find(weights, "embeddings.word_embeddings.weight", {o.vocabulary, o.width});
+  find(weights, "embeddings.position_embeddings.weight", {o.positions, o.width});
+  find(weights, "embeddings.token_type_embeddings.weight", {o.token_types, o.width});
+  find(weights, fmt::format("encoder.layer.{}.intermediate.dense.weight", o.layers - 1), {o.hidden, o.width});
 }
 
-void BertImpl::load(const nn::Safetensors& weights, const std::string& place) {
+void BertImpl::load(const StoredWeights& weights) {
   const at::NoGradGuard no_grad;
-  const auto put = [&](at::Tensor into, const std::string& name) {
-    into.copy_(find(weights, name, into.sizes(), place));
-  };
+  const auto put = [&](at::Tensor into, const std::string& name) { into.copy_(find(weights, name, into.sizes())); };
   const auto put_both = [&](auto& module, const std::string& name) {
     put(module->weight, name + ".weight");
     put(module->bias, name + ".bias");
@@ -168,7 +159,7 @@ SentenceEncoder::SentenceEncoder(const fs::path& folder, EncoderOptions options)
     : folder_(folder), options_(std::move(options)) {
   INTERPLAY_CHECK_DATA(fs::is_directory(folder), "{}: is a file; a BERT is a folder, as minilm-l6 is", folder.string());
   INTERPLAY_CHECK(!options_.chat, "{}: is no chat model, so that texts cannot be framed as messages", folder.string());
-  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json"}) {
+  for (const char* file : {"config.json", "tokenizer.json"}) {
     INTERPLAY_CHECK_DATA(fs::exists(folder / file),
                          "{}: has no {}; a text encoder is a folder with config.json, model.safetensors and "
                          "tokenizer.json, as `interplay fetch minilm-l6` makes one",
@@ -190,11 +181,10 @@ SentenceEncoder::SentenceEncoder(const fs::path& folder, EncoderOptions options)
   INTERPLAY_CHECK(options_.max_length >= 3 && options_.max_length <= sizes.positions,
                   "max_length is {}; expected 3 (a token and its frame) to {}, the positions of the model",
                   options_.max_length, sizes.positions);
-  const fs::path weights = folder / "model.safetensors";
-  const nn::Safetensors stored(weights);
-  BertImpl::check(stored, sizes, weights.string());
+  const StoredWeights stored(weight_files(folder));
+  BertImpl::check(stored, sizes);
   model_ = Bert(sizes);
-  model_->load(stored, weights.string());
+  model_->load(stored);
   model_->eval();
   if (options_.precision == nn::Precision::bf16) model_->to(at::kBFloat16);
   checksum_ = model_checksum(folder);

@@ -7,7 +7,6 @@
 #include <interplay/lm/gguf.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/weights.h>
-#include <interplay/nn/safetensors.h>
 
 #include "lm/json_file.h"
 
@@ -26,11 +25,6 @@ class Source {
   virtual at::Tensor read(const std::string& name, at::IntArrayRef shape, at::ScalarType type) const = 0;
 
  protected:
-  static void check_shape(const std::string& file, const std::string& tensor, at::IntArrayRef found,
-                          at::IntArrayRef expected) {
-    INTERPLAY_CHECK_DATA(found == expected, "{}: tensor '{}' has shape [{}]; the model's sizes ask for [{}]", file,
-                         tensor, fmt::join(found, ", "), fmt::join(expected, ", "));
-  }
   /// What must hold whatever a file says. `place` of a number by its name in the file.
   static void check(const DecoderConfig& c, const std::string& file) {
     constexpr int64_t kMost = 1 << 24;
@@ -88,7 +82,10 @@ class GgufSource final : public Source {
   bool has(const std::string& name) const override { return file_.has_tensor(gguf_name(name)); }
   at::Tensor read(const std::string& name, at::IntArrayRef shape, at::ScalarType type) const override {
     const std::string tensor = gguf_name(name);
-    check_shape(file_.path().string(), tensor, file_.tensor(tensor).shape, shape);
+    const auto& found = file_.tensor(tensor).shape;
+    INTERPLAY_CHECK_DATA(at::IntArrayRef(found) == shape,
+                         "{}: tensor '{}' has shape [{}]; the model's sizes ask for [{}]", file_.path().string(),
+                         tensor, fmt::join(found, ", "), fmt::join(shape, ", "));
     auto w = to_tensor(file_, tensor, type);
     // llama.cpp rotates neighbours (2 i, 2 i + 1) and has put the rows of queries and keys in that order; here i and i
     // + head_dim / 2 are a pair, as in the files of Hugging Face.
@@ -130,7 +127,7 @@ class GgufSource final : public Source {
 
 class HuggingFaceSource final : public Source {
  public:
-  explicit HuggingFaceSource(const fs::path& folder) : folder_(folder), weights_(folder / "model.safetensors") {
+  explicit HuggingFaceSource(const fs::path& folder) : weights_(weight_files(folder)) {
     const std::string file = (folder / "config.json").string();
     with_json(file, "config.json of a decoder", [&](const Json& json) {
       const auto type = json.value("model_type", "");
@@ -163,12 +160,7 @@ class HuggingFaceSource final : public Source {
     return (name != "lm_head.weight" || !tied_) && weights_.has(full(name));
   }
   at::Tensor read(const std::string& name, at::IntArrayRef shape, at::ScalarType type) const override {
-    const auto& stored = weights_.at(full(name));
-    const std::string file = (folder_ / "model.safetensors").string();
-    check_shape(file, full(name), stored.sizes(), shape);
-    INTERPLAY_CHECK_DATA(at::isFloatingType(stored.scalar_type()), "{}: tensor '{}' holds {}; expected real numbers",
-                         file, full(name), toString(stored.scalar_type()));
-    return stored.to(type, false, true);  // a copy, so that the file may go
+    return weights_.at(full(name), shape).to(type, false, true);  // a copy, so that the file may go
   }
 
  private:
@@ -177,8 +169,7 @@ class HuggingFaceSource final : public Source {
     return json.contains(key) && !json[key].is_null() ? json[key].get<int64_t>() : otherwise;
   }
 
-  fs::path folder_;
-  nn::Safetensors weights_;
+  StoredWeights weights_;
   DecoderConfig config_;
   bool tied_ = false;
 };

@@ -34,4 +34,22 @@ at::Tensor to_tensor(const Gguf& file, std::string_view name, at::ScalarType typ
   return out.view(stored.shape);
 }
 
+StoredWeights::StoredWeights(const std::vector<std::filesystem::path>& files) {
+  for (const auto& file : files) parts_.push_back({file.string(), nn::Safetensors(file)});
+}
+
+bool StoredWeights::has(const std::string& name) const {
+  return std::any_of(parts_.begin(), parts_.end(), [&](const Part& part) { return part.tensors.has(name); });
+}
+
+const at::Tensor& StoredWeights::at(const std::string& name, at::IntArrayRef shape) const {
+  const auto part = std::find_if(parts_.begin(), parts_.end(), [&](const Part& p) { return p.tensors.has(name); });
+  if (part == parts_.end()) return parts_.back().tensors.at(name);  // which says that it is not there
+  const at::Tensor& found = part->tensors.at(name);
+  INTERPLAY_CHECK_DATA(found.sizes() == shape && at::isFloatingType(found.scalar_type()),
+                       "{}: tensor '{}' is {} [{}]; config.json makes it floating-point [{}]", part->file, name,
+                       toString(found.scalar_type()), fmt::join(found.sizes(), ", "), fmt::join(shape, ", "));
+  return found;
+}
+
 }  // namespace interplay::lm

@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 using interplay::testing::config_error;
 using interplay::testing::data_error;
 using interplay::testing::TempDir;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 /// Sets a variable of the environment while in scope.
@@ -74,6 +75,34 @@ TEST(FindModel, TakesFilesFoldersAndFetchedNames) {
   EXPECT_EQ(find_model("smollm2-135m"), chat / "SmolLM2-135M-Instruct.Q4_1.gguf");
   EXPECT_EQ(model_checksum(folder), hash64("x"));
   EXPECT_EQ(model_checksum(chat), hash64("x"));
+}
+
+TEST(WeightFiles, MayBeSeveralThatAnIndexNames) {
+  const TempDir dir;
+  const auto index = [&](const std::string& first) {
+    return dir.write("model.safetensors.index.json", R"({"metadata": {}, "weight_map": {"b": "2.safetensors", "a": ")" +
+                                                         first + R"(", "c": "2.safetensors"}})");
+  };
+  dir.write("1.safetensors", "x");
+  const auto file = index("1.safetensors");
+  EXPECT_EQ(find_model(dir.path().string()), dir.path());
+  EXPECT_EQ(find_model(file.string()), dir.path());
+  EXPECT_THAT(data_error([&] { weight_files(dir.path()); }),
+              AllOf(HasSubstr("index.json: names the file '2.safetensors'"), HasSubstr("not beside it")));
+  dir.write("2.safetensors", "y");
+  EXPECT_THAT(weight_files(dir.path()), ElementsAre(dir / "1.safetensors", dir / "2.safetensors"));
+  const uint64_t before = model_checksum(dir.path());
+  dir.write("2.safetensors", "z");
+  EXPECT_NE(model_checksum(dir.path()), before);
+  dir.write("model.safetensors", "x");  // is the whole of it where there is one
+  EXPECT_THAT(weight_files(dir.path()), ElementsAre(dir / "model.safetensors"));
+  std::filesystem::remove(dir / "model.safetensors");
+  index("../1.safetensors");
+  EXPECT_THAT(data_error([&] { weight_files(dir.path()); }), HasSubstr("'../1.safetensors'"));
+  dir.write("model.safetensors.index.json", R"({"weight_map": ["a"]})");
+  EXPECT_THAT(data_error([&] { weight_files(dir.path()); }), HasSubstr("index of safetensors files"));
+  dir.write("model.safetensors.index.json", R"({"weight_map": {}})");
+  EXPECT_THAT(data_error([&] { weight_files(dir.path()); }), HasSubstr("names no file"));
 }
 
 TEST(FindModel, SaysHowToGetWhatIsMissing) {

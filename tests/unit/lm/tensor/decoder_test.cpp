@@ -416,6 +416,25 @@ TEST(LoadDecoder, OtherModelsAreRefusedByName) {
               AllOf(HasSubstr("'blk.0.attn_norm.weight' has shape [3]"), HasSubstr("[4]")));
 }
 
+TEST(LoadDecoder, WeightsMayLieInSeveralFiles) {
+  const TempDir dir;
+  const nn::Safetensors whole(reference_file("llama_untied/model.safetensors"));
+  std::map<std::string, at::Tensor> parts[2];
+  nlohmann::json index;
+  for (const auto& [name, tensor] : whole.tensors()) {
+    const size_t part = index["weight_map"].size() % 2;
+    parts[part].emplace(name, tensor);
+    index["weight_map"][name] = fmt::format("model-{}.safetensors", part);
+  }
+  for (const size_t part : {0, 1}) nn::save_safetensors(dir / fmt::format("model-{}.safetensors", part), parts[part]);
+  dir.write("model.safetensors.index.json", index.dump());
+  dir.write("config.json", read_file(reference_file("llama_untied/config.json")));
+  Stored stored("llama.safetensors", "untied");
+  const at::NoGradGuard off;
+  auto decoder = load_decoder(dir.path(), nn::Precision::fp32);
+  expect_near(decoder->forward(batch_of(stored)), stored.at("hidden"), 1e-5, "hidden");
+}
+
 TEST(LoadDecoder, FoldersOfOtherModelsAreRefusedByName) {
   const TempDir dir;
   std::filesystem::copy(reference_file("llama_tied/model.safetensors"), dir / "model.safetensors");

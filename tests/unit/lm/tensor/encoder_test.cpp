@@ -25,6 +25,7 @@ using ::testing::HasSubstr;
 /// What reference/encoder.py made of Hugging Face's BertModel.
 struct Reference {
   nn::Safetensors file{testing::reference_file("bert.safetensors")};
+  StoredWeights weights{{testing::reference_file("bert.safetensors")}};
   BertOptions options{.vocabulary = 30, .width = 16, .layers = 2, .heads = 2, .hidden = 24, .positions = 12};
   at::Tensor ids = file.at("expected.ids").to(at::kLong), lengths = file.at("expected.lengths").to(at::kLong);
 };
@@ -53,7 +54,7 @@ TEST(Bert, HasTheStatesOfTheReference) {
   const at::NoGradGuard no_grad;
   const Reference r;
   Bert bert(r.options);
-  bert->load(r.file, "bert");
+  bert->load(r.weights);
   const auto inside = (at::arange(9).unsqueeze(0) < r.lengths.unsqueeze(1)).unsqueeze(2);
   testing::expect_near(bert(r.ids, r.lengths) * inside, r.file.at("expected.states"), 1e-5, "states");
   bert->to(at::kBFloat16);
@@ -64,7 +65,7 @@ TEST(Bert, WhatStandsBehindATextChangesNothing) {
   const at::NoGradGuard no_grad;
   const Reference r;
   Bert bert(r.options);
-  bert->load(r.file, "bert");
+  bert->load(r.weights);
   const auto alone = bert(r.ids.slice(0, 2, 3).slice(1, 0, 4), r.lengths.slice(0, 2, 3));  // 4 of 9
   testing::expect_near(alone, r.file.at("expected.states").slice(0, 2, 3).slice(1, 0, 4), 1e-5, "a row alone");
 }
@@ -72,7 +73,7 @@ TEST(Bert, WhatStandsBehindATextChangesNothing) {
 TEST(Bert, EveryParameterCanBeTrained) {
   const Reference r;
   Bert bert(r.options);
-  bert->load(r.file, "bert");
+  bert->load(r.weights);
   const auto states = bert(r.ids, r.lengths);
   (states * at::linspace(-1, 1, states.numel()).view(states.sizes())).sum().backward();
   for (const auto& p : bert->named_parameters()) {
@@ -87,10 +88,11 @@ TEST(Bert, TensorsThatDoNotFitAreRefused) {
   wider.hidden = 25;
   deeper.layers = 3;
   EXPECT_THAT(
-      data_error([&] { Bert(wider)->load(r.file, "there"); }),
-      HasSubstr("there: tensor 'encoder.layer.0.intermediate.dense.weight' is Float [24, 16]; config.json makes "
-                "it floating-point [25, 16]"));
-  EXPECT_THAT(data_error([&] { Bert(deeper)->load(r.file, "there"); }), HasSubstr("encoder.layer.2."));
+      data_error([&] { Bert(wider)->load(r.weights); }),
+      HasSubstr(
+          "bert.safetensors: tensor 'encoder.layer.0.intermediate.dense.weight' is Float [24, 16]; config.json makes "
+          "it floating-point [25, 16]"));
+  EXPECT_THAT(data_error([&] { Bert(deeper)->load(r.weights); }), HasSubstr("encoder.layer.2."));
 }
 
 TEST(SentenceEncoder, VectorsAreTheMeanOfATextsStates) {
@@ -102,7 +104,7 @@ TEST(SentenceEncoder, VectorsAreTheMeanOfATextsStates) {
   const auto vectors = encoder.encode(texts);
   ASSERT_EQ(vectors.sizes(), (at::IntArrayRef{6, 16}));
   Bert bert(r.options);
-  bert->load(r.file, "bert");
+  bert->load(r.weights);
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto ids = encoder.ids_of(texts[i]);
     const auto states = bert(at::tensor(ids).unsqueeze(0), at::tensor({int64_t(ids.size())}))[0];
