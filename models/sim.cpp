@@ -116,7 +116,7 @@ class Sim final : public interplay::Model {
   struct Searched {
     interplay::History of;
     torch::nn::Linear query{nullptr}, key{nullptr};
-    Attention long_term, short_term;
+    Attention long_term{}, short_term{};
   };
 
   interplay::FieldEmbedding fields_{nullptr};

@@ -46,7 +46,12 @@ double Progress::seconds() const {
 
 double Progress::per_second() const {
   const double s = seconds();
-  return s > 0 ? double(done_) / s : 0;
+  return s > 0 ? double(done_ - skipped_) / s : 0;
+}
+
+void Progress::also(int64_t count, const std::string& unit) {
+  other_ += count;
+  other_unit_ = unit;
 }
 
 void Progress::add(int64_t count, const std::string& note) {
@@ -70,7 +75,8 @@ void Progress::show(const std::string& note) {
     line += fmt::format(" {:3.0f}%", 100 * share);
   }
   line += fmt::format("  {} {}  {} {}/s", human_count(double(done_)), unit_, human_count(per_second()), unit_);
-  if (total_ > 0 && done_ > 0) {
+  if (other_ > 0) line += fmt::format("  {} {}/s", human_count(double(other_) / seconds()), other_unit_);
+  if (total_ > 0 && per_second() > 0) {
     line += fmt::format("  {} left", human_seconds(std::max(0.0, double(total_ - done_) / per_second())));
   }
   if (!note.empty()) line += "  " + note;
@@ -84,6 +90,7 @@ void Progress::show(const std::string& note) {
 }
 
 std::string human_count(double value) {
+  if (value < 99.95 && value != std::floor(value)) return fmt::format("{:.1f}", value);
   if (value < 9999.5) return fmt::format("{:.0f}", value);
   if (value < 999.5e3) return fmt::format("{:.1f} k", value / 1e3);
   if (value < 999.5e6) return fmt::format("{:.2f} M", value / 1e6);

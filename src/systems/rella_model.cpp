@@ -81,13 +81,17 @@ class Rella final : public Model, public nn::ParameterGroup {
         "{:016x}); put the one it was trained with in place",
         uint64_t(lm_checksum_.item<int64_t>()), uint64_t(checksum_));
     decoder_->train(is_training());
-    if (!is_training() && !at::GradMode::is_enabled()) return Output(score(x, scored_));
     at::Tensor penalty;
-    if (!is_training()) return Output(learn(x, scored_, penalty));
+    if (!is_training()) {
+      Output out(at::GradMode::is_enabled() ? learn(x, scored_, penalty) : score(x, scored_));
+      out.tokens = tokens(x, scored_);
+      return out;
+    }
     Output out(learn(x, trained_[0].column, penalty));
     for (size_t i = 1; i < trained_.size(); ++i)
       out.auxiliary.push_back({trained_[i].name, learn(x, trained_[i].column, penalty), 1});
     out.penalty = penalty;
+    for (const auto& prompt : trained_) out.tokens += tokens(x, prompt.column);
     return out;
   }
 
@@ -142,6 +146,8 @@ class Rella final : public Model, public nn::ParameterGroup {
     }
     return logits.empty() ? at::zeros({0}) : at::cat(logits);
   }
+
+  static int64_t tokens(const Features& x, int64_t column) { return x.sequences[size_t(column)].ids.numel(); }
 
   static std::vector<lm::TokenIds> texts(const Features& x, int64_t column) {
     const Sequence& prompts = x.sequences[size_t(column)];

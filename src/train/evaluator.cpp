@@ -31,7 +31,9 @@ Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& op
   loader.start(0, 0);
   Progress progress(options.progress, dataset.rows());
   for (Batch batch; loader.next(batch);) {
-    const auto logit = model.forward(batch.features.to(options.device)).logit;  // [B] or [B, T]
+    const Output output = model.forward(batch.features.to(options.device));
+    const auto& logit = output.logit;  // [B] or [B, T]
+    progress.also(output.tokens, "tokens");
     append(out.logit, options.logit_offset != 0 ? logit + options.logit_offset : logit);
     if (batch.labels.defined()) append(out.label, batch.labels);
     if (batch.weight.defined()) append(out.weight, batch.weight);

@@ -92,6 +92,7 @@ struct Trainer::State {
   Schema schema;
   int64_t total_steps = 1, train_rows = 0;
 
+  int64_t tokens = 0;  // of texts, not yet shown
   // Where training is; all of it goes into a checkpoint.
   int64_t epoch = 0, batch = 0, waited = 0, best = -1;
   double best_score = -std::numeric_limits<double>::infinity(), loss_sum = 0;
@@ -147,6 +148,7 @@ struct Trainer::State {
     model.train();
     const nn::PrecisionGuard in_precision(precision);
     const Output out = model.forward(b.features);
+    tokens += out.tokens;
     const auto labels = out.logit.dim() == 1 ? b.labels.squeeze(1) : b.labels;
     INTERPLAY_CHECK(
         labels.sizes() == out.logit.sizes(),
@@ -380,7 +382,7 @@ struct Trainer::State {
       loader.start(epoch, batch);
       total_steps = loader.batches() * options.epochs;
       Progress progress(fmt::format("epoch {}/{}", epoch + 1, options.epochs), loader.rows());
-      progress.add(batch * options.batch_size);
+      progress.skip(batch * options.batch_size);
       clock.start();
       for (Batch b; !done && !stop_asked && next(loader, b);) {
         const double value = take_step(b, own_groups);
@@ -390,6 +392,7 @@ struct Trainer::State {
         loss_sum += value;
         ++loss_steps;
         rows += b.rows();
+        progress.also(std::exchange(tokens, 0), "tokens");
         progress.add(b.rows(), fmt::format("loss {:.4f}", value));
         const int64_t step = parameters.steps();
         if (on_step) on_step(step, value);

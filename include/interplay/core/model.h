@@ -26,6 +26,7 @@ struct Output {
   at::Tensor logit;    ///< f32 [B], or [B, T] for T labels
   at::Tensor penalty;  ///< scalar added to the loss, or undefined
   std::vector<Auxiliary> auxiliary;
+  int64_t tokens = 0;  ///< of texts, read for these rows: progress shows them by the second
 };
 
 /// A model: features in, logits out. It cannot see a label, an optimizer or an epoch.
@@ -37,15 +38,13 @@ struct Output {
 /// What holds for it:
 /// - Everything that learns is registered: register_parameter(), register_module(), in the constructor. What is not is
 ///   neither saved nor found again; a run whose model scores differently after being loaded is refused at its end.
-/// - A parameter is of group `dense`, or of the group that its module names (nn::ParameterGroup); embedding tables are
-/// of
-///   `embedding`, first-order weights of `linear`. `optimizer:` gives each group its rule.
+/// - A parameter is of group `dense`, or of the group that its module names (nn::ParameterGroup); embedding tables
+///   are of `embedding`, first-order weights of `linear`. `optimizer:` gives each group its rule.
 /// - Layers that an option may leave out are members that start as {nullptr} and are registered where wanted.
 /// - Randomness (dropout) comes from torch's default generator, whose state a checkpoint keeps. Tensors that are not
 ///   learnt but must follow the model to its device are buffers (register_buffer()).
 /// - A mistake that only the user can mend is INTERPLAY_CHECK(condition, "model.heads: {} ...", ...), which throws
-/// Error;
-///   options that have to fit one another are checked by Options::check(), see Registration.
+///   Error; options that have to fit one another are checked by Options::check(), see Registration.
 /// - Several labels: logits [B, T], T = schema.labels().size(); a model for one label returns [B].
 /// Thread safety: concurrent forward() in eval mode under NoGradGuard is allowed.
 class INTERPLAY_API Model : public torch::nn::Module {

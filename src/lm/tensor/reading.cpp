@@ -47,7 +47,7 @@ void Reading::run(const std::string& progress, const Rows& rows, const Use& use)
     call.past = shared > 0 ? &past_ : nullptr;
     call.rows = rows(which, batch);
     use(which, batch, decoder_->forward(batch, call));
-    if (line) line->add(tokens, fmt::format("{} texts/s", human_count(double(end) / line->seconds())));
+    if (line) line->also(int64_t(end - begin), "texts"), line->add(tokens);
   }
 }
 
