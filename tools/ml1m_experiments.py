@@ -100,7 +100,7 @@ def ctr(lab, arguments):
             # DIN was judged before; SIM's rows are compared with its, seed by seed.
             against = ('--against', scores['din', seed]) if model == 'sim' else ()
             result, scores[model, seed] = lab.evaluate(f'{model}-{seed}', run, *against)
-            judged.append(result[0])
+            judged.append(result)
         aucs = [result['metrics']['auc'] for result in judged]
         rows.append([history, model, len(seeds), spread(aucs), spread([r['metrics']['logloss'] for r in judged]),
                      ' '.join(f'{auc:.4f}' for auc in aucs),
