@@ -10,7 +10,9 @@
 
 #include <interplay/base/error.h>
 
-#include "lm/tensor/llama_layers.h"
+#include "lm/tensor/attention.h"
+#include "lm/tensor/rms_norm.h"
+#include "lm/tensor/swiglu.h"
 
 namespace interplay::lm {
 

@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "lm/tensor/llama_layers.h"
+#include "lm/tensor/attention.h"
+#include "lm/tensor/rms_norm.h"
+#include "lm/tensor/swiglu.h"
 #include "nn/plain.h"
 #include "support/error_of.h"
 #include "support/gguf_writer.h"

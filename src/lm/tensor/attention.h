@@ -7,17 +7,7 @@
 
 #include <interplay/base/api.h>
 
-/// What a layer of a llama-family decoder does beside its matrix products: one pass over memory each, forwards and
-/// backwards, on the CPU; elsewhere, and within nn::PlainScope, by their ATen twins. Weights are frozen.
 namespace interplay::lm {
-
-/// The sum h + a (a undefined: h) and its root mean square norm x / sqrt(mean(x^2) + eps) * weight (Zhang & Sennrich
-/// 2019, arXiv:1910.07467), rounded to `type`. h f32 [N, D], a f32 or bf16 [N, D], weight f32 [D] -> f32 [N, D], [N, D]
-INTERPLAY_API std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& h, const at::Tensor& a,
-                                                             const at::Tensor& weight, double eps, at::ScalarType type);
-
-/// silu(gate) * up (Shazeer 2020, arXiv:2002.05202). f32 or bf16 [N, 2 F], gate first -> [N, F]
-INTERPLAY_API at::Tensor swiglu(const at::Tensor& gate_up);
 
 /// One layer's attention over sequences that lie end to end.
 struct INTERPLAY_API AttentionCall {
@@ -36,10 +26,11 @@ struct INTERPLAY_API AttentionCall {
 /// attention (Ainslie et al. 2023, arXiv:2305.13245): softmax(q k^T / sqrt(head_dim)) v, where head h reads key head h
 /// / (heads / kv_heads). Row i of a sequence sees its past and, if causal, rows up to i. The past is constant.
 /// qkv f32 or bf16 [N, (heads + 2 kv_heads) head_dim]: queries, keys, values -> [N, heads head_dim]
+/// One pass over memory on the CPU, forwards and backwards; elsewhere, and within nn::PlainScope, by its ATen twin.
 INTERPLAY_API at::Tensor attention(const at::Tensor& qkv, const AttentionCall& call);
 
-/// cos and sin of position * base^(-2 i / head_dim), in f32 as the models were trained. -> f32 [positions, head_dim /
-/// 2]
+/// cos and sin of position * base^(-2 i / head_dim), in f32 as the models were trained.
+/// -> f32 [positions, head_dim / 2]
 INTERPLAY_API std::pair<at::Tensor, at::Tensor> rotary_table(int64_t positions, int64_t head_dim, double base);
 
 }  // namespace interplay::lm
