@@ -12,8 +12,9 @@ namespace {
 /// attention of the candidate reads those, and the last ones beside them: multi-head (exact search unit, eq. 6), or
 /// DIN's activation units, which need fewer steps to tell entries apart where vectors start near zero. The
 /// search learns from a logit of its own, made of all entries by their scores (eq. 3), whose loss is added to the
-/// model's (eq. 8). Where the public code lets padding with its score of 0 displace entries with negative scores, only
-/// real entries are searched here.
+/// model's (eq. 8). It compares items alone, not what else an entry holds: with the ratings beside them, it would find
+/// what speaks for the candidate and hardly what speaks against it. Where the public code lets padding with its score
+/// of 0 displace entries with negative scores, only real entries are searched here.
 class Sim final : public interplay::Model {
  public:
   struct Options {
@@ -78,7 +79,7 @@ class Sim final : public interplay::Model {
       Searched h{of};
       h.query =
           register_module("search_query" + place, interplay::nn::xavier_linear(o.embedding_dim, o.search_dim, false));
-      h.key = register_module("search_key" + place, interplay::nn::xavier_linear(entry, o.search_dim, false));
+      h.key = register_module("search_key" + place, interplay::nn::xavier_linear(o.embedding_dim, o.search_dim, false));
       h.long_term = attention("long_term");
       if (short_length_ > 0) h.short_term = attention("short_term");
       search_width += entry;
@@ -96,9 +97,10 @@ class Sim final : public interplay::Model {
     if (fields_->count() > 0) parts.push_back(fields_(x).flat());  // [B, W]
     search_parts = parts;
     for (auto& h : histories_) {
-      const auto target = fields_->field(x, h.of.target);                                                 // [B, K]
-      const auto entries = fields_->sequence(x, h.of);                                                    // [N, E]
-      const auto score = (h.query(target).index_select(0, entries.row) * h.key(entries.vectors)).sum(1);  // [N]
+      const auto target = fields_->field(x, h.of.target);                                       // [B, K]
+      const auto entries = fields_->sequence(x, h.of);                                          // [N, E]
+      const auto items = entries.vectors.narrow(1, 0, target.size(1));                          // [N, K]
+      const auto score = (h.query(target).index_select(0, entries.row) * h.key(items)).sum(1);  // [N]
       const auto sum = at::zeros({entries.batch(), entries.vectors.size(1)}, target.options());
       search_parts.push_back(sum.index_add(0, entries.row, score.unsqueeze(1) * entries.vectors));  // [B, E]
       parts.push_back(h.long_term(target, interplay::nn::top_entries(entries, score.detach(), top_k_)));

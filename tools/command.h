@@ -39,6 +39,12 @@ std::string table(const std::vector<std::vector<std::string>>& rows);
 /// The stages of a search and how much it kept, from its search.json.
 std::string search_table(const std::filesystem::path& search);
 
+/// Throws Error where `out` is there already and `force` does not say that it may be replaced.
+void check_out(const std::filesystem::path& out, bool force);
+
+/// Sets each KEY=VALUE in a config. A `root` is typed here, and so relative to here; in a file it is relative to that.
+void set_all(Config& config, const std::vector<std::string>& sets);
+
 /// For whole numbers from `low` on.
 CLI::Validator at_least(int64_t low);
 

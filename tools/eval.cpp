@@ -94,10 +94,16 @@ Json to_json(const std::vector<MetricValue>& values) {
 
 std::string six(double v) { return std::isfinite(v) ? fmt::format("{:.6f}", v) : "n/a"; }
 
+/// As far as labels can tell.
+bool same_rows(const Result& a, const Result& b) { return a.predicted.label == b.predicted.label; }
+
 void print_table(const std::vector<Result>& results, const Arguments& a) {
+  const bool same =
+      std::all_of(results.begin(), results.end(), [&](const Result& r) { return same_rows(r, results[0]); });
   std::vector<std::vector<std::string>> rows{{"model"}};
   for (const auto& m : results[0].metrics) rows[0].push_back(m.display);
   if (results[0].from_half) rows[0].push_back("AUC, 95% interval");
+  if (!same) rows[0].push_back("rows");
   for (const char* head : {"parameters", "train rows/s", "train s", "run"}) rows[0].push_back(head);
   for (const auto& r : results) {
     std::vector<std::string> row{r.model};
@@ -107,13 +113,17 @@ void print_table(const std::vector<Result>& results, const Arguments& a) {
       row.push_back(same == r.metrics.end() ? "n/a" : six(same->value));
     }
     if (r.from_half) row.push_back(fmt::format("{:.4f} to {:.4f}", 0.5 + r.from_half->low, 0.5 + r.from_half->high));
+    if (!same) row.push_back(std::to_string(r.rows));
     row.push_back(std::to_string(r.parameters));
-    row.push_back(std::isfinite(r.train_rows_per_s) ? fmt::format("{:.0f}", r.train_rows_per_s) : "n/a");
+    row.push_back(std::isfinite(r.train_rows_per_s)
+                      ? fmt::format("{:.{}f}", r.train_rows_per_s, r.train_rows_per_s < 100 ? 1 : 0)
+                      : "n/a");
     row.push_back(std::isfinite(r.train_seconds) ? fmt::format("{:.1f}", r.train_seconds) : "n/a");
     row.push_back(r.run);
     rows.push_back(std::move(row));
   }
-  fmt::print("{} split, {} rows\n{}", a.split, results[0].rows, table(rows));
+  fmt::print("{} split, {}\n{}", a.split, same ? fmt::format("{} rows", results[0].rows) : "not of the same rows",
+             table(rows));
 }
 
 struct Slice {
@@ -203,10 +213,18 @@ void evaluate_all(const Arguments& a) {
     for (const float logit : results[0].predicted.logit) lines += fmt::format("{}\n", logit);
     write_file(a.scores, lines);
   }
+  for (const auto& r : results) {
+    INTERPLAY_CHECK_DATA(
+        !a.compare || same_rows(r, results[0]),
+        "--compare: the {} {} rows of {} are not the {} of {}; runs are compared on the same rows, which "
+        "--data names for all of them",
+        r.rows, a.split, r.run, results[0].rows, results[0].run);
+  }
   for (auto& r : results) {
     // A constant says nothing: its AUC is 0.5 in every replicate.
     if (a.compare || a.interval)
-      r.from_half = bootstrap_auc_difference(r.predicted.label, r.predicted.logit, std::vector<float>(expected));
+      r.from_half =
+          bootstrap_auc_difference(r.predicted.label, r.predicted.logit, std::vector<float>(r.predicted.logit.size()));
   }
   Json json = Json::array();
   for (const auto& r : results) {

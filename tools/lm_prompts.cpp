@@ -12,12 +12,13 @@ struct Arguments {
   std::string experiment, data, retrieved, out;
   std::vector<std::string> sets;
   PromptDataOptions options;
-  bool json = false;
+  bool force = false, json = false;
 };
 
 void run(const Arguments& a, int threads) {
   Config experiment = Config::load(a.experiment);
-  for (const auto& set : a.sets) experiment.set(set);
+  set_all(experiment, a.sets);
+  check_out(a.out, a.force);
   const Rella rella(experiment, threads);
   const auto retrieved = RetrievedHistories::load(a.retrieved, rella);
   INTERPLAY_CHECK(a.options.length <= retrieved.length(),
@@ -31,8 +32,10 @@ void run(const Arguments& a, int threads) {
     fmt::print("{}\n", out.dump(1));
     return;
   }
-  fmt::print("{}\n\n{}: {} train, {} valid, {} test rows; {:.0f} tokens a prompt, {} at most\n", report.example, a.out,
-             report.train, report.valid, report.test, report.mean_tokens, report.longest);
+  fmt::print(
+      "A prompt with what was retrieved:\n\n{}\n\n{}: {} train, {} valid, {} test rows; {:.0f} tokens a prompt, {} at "
+      "most\n",
+      report.example, a.out, report.train, report.valid, report.test, report.mean_tokens, report.longest);
 }
 
 std::function<void()> add(CLI::App& app) {
@@ -53,6 +56,7 @@ std::function<void()> add(CLI::App& app) {
       ->capture_default_str()
       ->check(at_least(0));
   app.add_option("--set", a->sets, "KEY=VALUE on top of the file (may be given again)")->allow_extra_args(false);
+  app.add_flag("--force", a->force, "replace --out if it exists");
   app.add_flag("--json", a->json, "for machines");
   return [a, &app] { run(*a, threads_of(app)); };
 }

@@ -21,7 +21,7 @@ namespace {
 struct Arguments {
   std::string experiment, out, vectors, split = "test";
   std::vector<std::string> sets;
-  bool recent = false, json = false;
+  bool recent = false, force = false, json = false;
 };
 
 /// Mean over samples of the number of distinct topics among K events of their histories.
@@ -48,7 +48,13 @@ ItemVectors vectors_of(const Arguments& a, const Rella& rella) {
 
 void run(const Arguments& a, int threads) {
   Config experiment = Config::load(a.experiment);
-  for (const auto& s : a.sets) experiment.set(s);
+  set_all(experiment, a.sets);
+  if (!a.out.empty()) {
+    const auto folder = std::filesystem::absolute(a.out).parent_path();  // before the long part
+    INTERPLAY_CHECK(std::filesystem::is_directory(folder), "--out {}: there is no folder {}; make it", a.out,
+                    folder.string());
+    check_out(a.out, a.force);
+  }
   const Rella rella(experiment, threads);
   const auto samples = rella.samples(a.split);
   INTERPLAY_CHECK_DATA(!samples.empty(), "there are no samples of {}", a.split);
@@ -96,11 +102,12 @@ std::function<void()> add(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   app.add_option("EXP", a->experiment, "experiment: data, item_text, retrieval, prompt (configs/ml-1m/prompts.yaml)")
       ->required();
-  app.add_option("--out", a->out, "file to write the retrieved histories to (.safetensors)");
+  auto* const out = app.add_option("--out", a->out, "file to write the retrieved histories to (.safetensors)");
   app.add_option("--vectors", a->vectors, "safetensors file with `vectors` [items, D] instead of the encoder's");
-  app.add_flag("--recent", a->recent, "only count what the last K events have; no encoder is needed");
+  app.add_flag("--recent", a->recent, "only count what the last K events have; no encoder is needed")->excludes(out);
   app.add_option("--split", a->split, "whose histories are counted: train, valid or test")->capture_default_str();
   app.add_option("--set", a->sets, "KEY=VALUE, on top of the file (may be given again)")->allow_extra_args(false);
+  app.add_flag("--force", a->force, "replace --out if it exists");
   app.add_flag("--json", a->json, "for machines");
   return [a, &app] { run(*a, threads_of(app)); };
 }

@@ -1,5 +1,6 @@
 // interplay lm score MODEL: the logits and probabilities of a few answers after a prompt.
 #include <algorithm>
+#include <optional>
 
 #include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
@@ -11,7 +12,7 @@
 #include <interplay/lm/scorer.h>
 #include <interplay/lm/tokenizer.h>
 
-#include "command.h"
+#include "lm.h"
 
 namespace interplay::tool {
 namespace {
@@ -63,20 +64,19 @@ std::vector<int64_t> answer_tokens(const lm::Tokenizer& tokenizer, const std::ve
 
 std::vector<lm::TokenIds> encode(const Arguments& a, const std::filesystem::path& model, const lm::Tokenizer& tokenizer,
                                  const std::vector<std::string>& prompts) {
+  const auto frame = a.chat ? std::optional(lm::ChatFrame::load(model)) : std::nullopt;
+  const auto ids_of = [&](const std::string& prompt) {
+    INTERPLAY_CHECK_DATA(!prompt.empty(), "is empty; expected a text");
+    if (!frame) return tokenizer.encode(prompt, {.control = true, .frame = true});
+    std::vector<lm::ChatMessage> messages;
+    if (!a.system.empty()) messages.push_back({"system", a.system});
+    messages.push_back({"user", prompt});
+    return frame->encode(tokenizer, messages);
+  };
   std::vector<lm::TokenIds> out;
-  if (!a.chat) {
-    for (const auto& p : prompts) out.push_back(tokenizer.encode(p, {.control = true, .frame = true}));
-  } else {
-    const auto frame = lm::ChatFrame::load(model);
-    for (const auto& p : prompts) {
-      std::vector<lm::ChatMessage> messages;
-      if (!a.system.empty()) messages.push_back({"system", a.system});
-      messages.push_back({"user", p});
-      out.push_back(frame.encode(tokenizer, messages));
-    }
+  for (const auto& p : prompts) {
+    out.push_back(with_place(fmt::format("{}: prompt {}", a.prompt_file, out.size() + 1), [&] { return ids_of(p); }));
   }
-  for (size_t i = 0; i < out.size(); ++i)
-    INTERPLAY_CHECK_DATA(!out[i].empty(), "{}: prompt {} is empty; expected a text", a.prompt_file, i + 1);
   return out;
 }
 
@@ -107,11 +107,11 @@ void run(const Arguments& a) {
     }
     return;
   }
-  std::vector<std::vector<std::string>> rows{{"prompt", "tokens", "answer", "token", "logit", "probability"}};
+  std::vector<std::vector<std::string>> rows{{"prompt", "tokens", "answer", "token", "id", "logit", "probability"}};
   for (size_t i = 0; i < ids.size(); ++i) {
     for (size_t k = 0; k < answers.size(); ++k) {
       rows.push_back({fmt::format("{}", i + 1), fmt::format("{}", ids[i].size()), a.answers[k],
-                      fmt::format("{}", answers[k]),
+                      std::string(tokenizer->token(answers[k])), fmt::format("{}", answers[k]),
                       fmt::format("{:.4f}", logits[int64_t(i)][int64_t(k)].item<float>()),
                       fmt::format("{:.4f}", p[int64_t(i)][int64_t(k)].item<float>())});
     }

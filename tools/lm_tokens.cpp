@@ -27,8 +27,11 @@ std::function<void()> add(CLI::App& app) {
   return [a] {
     a->encode.control = !a->no_control;
     const auto tokenizer = lm::Tokenizer::load(lm::find_model(a->model));
+    int64_t number = 0;
     for (const auto& text : a->texts.read()) {
-      const auto ids = tokenizer->encode(text, a->encode);
+      const auto ids =
+          with_place(fmt::format("{} {}", a->texts.file.empty() ? "--text" : a->texts.file + ": line", ++number),
+                     [&] { return tokenizer->encode(text, a->encode); });
       Json tokens = Json::array();
       for (const int64_t id : ids) tokens.push_back(tokenizer->token(id));
       // A token may be part of a character, which is no text by itself.
@@ -39,7 +42,7 @@ std::function<void()> add(CLI::App& app) {
       }
       std::vector<std::vector<std::string>> rows{{"id", "token"}};
       for (size_t i = 0; i < ids.size(); ++i) rows.push_back({std::to_string(ids[i]), dump(tokens[i])});
-      fmt::print("{}{} tokens\n", table(rows), ids.size());
+      fmt::print("{}{} token{}\n", table(rows), ids.size(), ids.size() == 1 ? "" : "s");
     }
   };
 }

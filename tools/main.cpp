@@ -111,6 +111,20 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   return out;
 }
 
+void check_out(const std::filesystem::path& out, bool force) {
+  INTERPLAY_CHECK(force || !std::filesystem::exists(out),
+                  "{}: exists already; give another --out, or --force to replace it", out.string());
+}
+
+void set_all(Config& config, const std::vector<std::string>& sets) {
+  for (const auto& s : sets) {
+    config.set(s);
+    if (!s.starts_with("root=")) continue;
+    const auto root = std::filesystem::absolute(config["root"].as<std::string>());
+    config.set("root", Config::scalar(root.string(), true));
+  }
+}
+
 CLI::Validator at_least(int64_t low) {
   return CLI::Validator(
       [low](const std::string& text) {

@@ -53,32 +53,31 @@ class Films(Lab):
         return out
 
     def retrieved(self):
-        """The file for `lm prompts`, what was said of the histories, and the prompts.yaml."""
-        found, checked, prompts = (self.out / name for name in ('retrieved.safetensors', 'retrieved.json', 'prompts.yaml'))
-        data = (CONFIGS / 'data.yaml').read_text()
-        (self.out / 'data.yaml').write_text(re.sub(r'(?m)^root:.*$', f'root: {self.root}', data))
-        prompts.write_text(re.sub(r'(?m)^data:.*$', 'data: data.yaml', (CONFIGS / 'prompts.yaml').read_text()))
+        """The file for `lm prompts`, and what was said of the histories."""
+        found, checked = self.out / 'retrieved.safetensors', self.out / 'retrieved.json'
         if not found.exists() or not checked.exists():
             say('retrieve')
-            checked.write_text(self.interplay('lm', 'retrieve', prompts, '--out', found, '--json'))
-        return found, json.loads(checked.read_text()), prompts
+            checked.write_text(self.interplay('lm', 'retrieve', CONFIGS / 'prompts.yaml', '--set', f'root={self.root}',
+                                              '--out', found, '--force', '--json'))
+        return found, json.loads(checked.read_text())
 
     def prompts(self, arguments):
         """Prepared data with the prompts of N rows, and what was said of them."""
-        found, _, prompts = self.retrieved()
+        found, _ = self.retrieved()
         name = f'n{arguments.shots}-k{arguments.length}-t{arguments.test}'
         data, said = self.out / 'prepared' / name, self.out / 'prepared' / f'{name}.json'
         if not data.exists() or not said.exists():
             say(f'prompts {name}')
-            said.write_text(self.interplay('lm', 'prompts', prompts, '--retrieved', found, '--data', self.whole(), '--out',
-                                           data, '--model', arguments.model, '--length', arguments.length, '--train',
+            said.write_text(self.interplay('lm', 'prompts', CONFIGS / 'prompts.yaml', '--set', f'root={self.root}',
+                                           '--retrieved', found, '--data', self.whole(), '--out', data, '--force',
+                                           '--model', arguments.model, '--length', arguments.length, '--train',
                                            arguments.shots, '--valid', arguments.valid, '--test', arguments.test,
                                            '--json'))
         return name, data, json.loads(said.read_text())
 
 
 def histories(lab, arguments):
-    _, checked, _ = lab.retrieved()
+    _, checked = lab.retrieved()
     report = Report(lab, 'histories')
     report.text(f'Distinct genres (the first one of each film) among K events, mean of {checked["samples"]} test rows:')
     report.table([['K', 'recent', 'retrieved']] + [[c['k'], f'{c["recent"]:.3f}', f'{c["retrieved"]:.3f}']

@@ -87,14 +87,8 @@ std::function<void()> add(CLI::App& app) {
   app.add_flag("--json", a->json, "for machines, with the time of every stage");
   return [a, &app] {
     Config data = Config::load(a->data);
-    for (const auto& s : a->sets) {
-      data.set(s);
-      if (!s.starts_with("root=")) continue;  // typed here, so relative to here; in a file it is relative to the file
-      const auto root = std::filesystem::absolute(data["root"].as<std::string>());
-      data.set("root", Config::scalar(root.string(), true));
-    }
-    INTERPLAY_CHECK(a->force || !std::filesystem::exists(a->out),
-                    "{}: exists already; give another --out, or --force to replace it", a->out);
+    set_all(data, a->sets);
+    check_out(a->out, a->force);
     const auto* const threads = app.get_parent()->get_option("--threads");
     const auto r = prepare(data, a->out,
                            {parse_bytes(a->memory), parse_bad_rows(a->bad_rows), a->vocabulary_from,

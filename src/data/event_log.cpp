@@ -76,7 +76,7 @@ std::string EventLog::item_column(const Config& data, const std::string& history
 }
 
 EventLog EventLog::read(const Config& data, const std::vector<std::string>& columns, const std::string& history,
-                        int threads) {
+                        int threads, int64_t most_bad_rows) {
   const DataSpec spec = DataSpec::parse(data);
   item_of(spec, data, history);  // refuses an unknown one
   const auto state = std::make_shared<State>();
@@ -92,7 +92,7 @@ EventLog EventLog::read(const Config& data, const std::vector<std::string>& colu
   }
   RawRows rows(spec, parser, wanted, threads > 0 ? threads : std::max(1, int(std::thread::hardware_concurrency())));
   std::vector<uint8_t> of_file;  // the split of the file of each event, where no split is made
-  BadRows bad_rows;
+  BadRows bad_rows(most_bad_rows);
   const auto in_order = [&](RawRows::Batch& batch) {
     plan.add(batch.raw, batch.values, parser);
     state->add(batch, parser, spec.labels.size());

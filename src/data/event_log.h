@@ -26,9 +26,10 @@ class INTERPLAY_API EventLog {
  public:
   /// `columns`: names of categorical fields, whose cells are their tokens (the first of several, where the field says
   /// so), or else of raw columns. `history`: a field of kind history; its max_length holds here too. Throws
-  /// Error(config) for names that are neither, Error(data) as prepare() does. `threads` 0: one a core.
+  /// Error(config) for names that are neither, Error(data) as prepare() does, with up to `bad_rows` of them left out.
+  /// `threads` 0: one a core.
   static EventLog read(const Config& data, const std::vector<std::string>& columns, const std::string& history,
-                       int threads = 0);
+                       int threads = 0, int64_t bad_rows = 0);
 
   /// The raw column of what a history remembers. Throws Error(config) where there is no such history.
   static std::string item_column(const Config& data, const std::string& history);

@@ -60,7 +60,9 @@ std::shared_ptr<const RowSource> RowSource::open(const fs::path& directory, cons
 }
 
 void RowSource::add_file(const fs::path& path, const Manifest& manifest) {
-  files_.emplace_back(path, schema_, *manifest.find(path.filename().string()));
+  const Manifest::Entry& known = *manifest.find(path.filename().string());
+  files_.emplace_back(path, schema_, known);
+  checksum_ = hash64(fmt::format("{:016x}", known.xxh3), checksum_);
   const ArrowFile& file = files_.back();
   if (files_.size() == 1) columns_ = file.columns();
   INTERPLAY_CHECK_DATA(file.columns() == columns_,

@@ -29,6 +29,7 @@ class INTERPLAY_API RowSource {
   const Schema& schema() const { return schema_; }
   const std::string& name() const { return name_; }
   RowColumns columns() const { return columns_; }
+  uint64_t checksum() const { return checksum_; }  ///< of the files, by the manifest; 0 for rows in memory
   int64_t rows() const { return starts_.back(); }
   int64_t blocks() const { return int64_t(starts_.size()) - 1; }
   int64_t first_row(int64_t block) const { return starts_[size_t(block)]; }
@@ -49,6 +50,7 @@ class INTERPLAY_API RowSource {
   Schema schema_;
   std::string name_;
   RowColumns columns_;
+  uint64_t checksum_ = 0;
   std::vector<ArrowFile> files_;       // none where the rows were given
   mutable std::deque<Slot> slots_;     // a deque, because a once_flag cannot be moved
   std::vector<int64_t> starts_ = {0};  // [blocks + 1]

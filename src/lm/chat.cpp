@@ -37,6 +37,7 @@ ChatFrame ChatFrame::load(const fs::path& model) {
                        model.string());
   return with_json(settings, "tokenizer_config.json with a chat_template", [&](const nlohmann::json& json) {
     const std::string place = settings.string() + ": chat_template";
+    INTERPLAY_CHECK_DATA(json.contains("chat_template"), "{}: there is none; this is no chat model", place);
     const auto& found = json.at("chat_template");
     if (found.is_string()) return from_template(found.get<std::string>(), place);
     for (const auto& one : found) {  // several with names

@@ -79,6 +79,17 @@ Schema with_prompts(const Schema& schema, int64_t vocabulary, int64_t longest) {
   return out;
 }
 
+/// The field that holds the names of the items, where the data have one.
+const Field* item_field(const Schema& schema, const std::string& column) {
+  for (const Field& field : schema.fields()) {
+    FieldEncoding encoding;
+    if (field.kind != FieldKind::categorical) continue;
+    read_options(encoding, field.encoding);
+    if (encoding.column == column) return &field;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories& retrieved, const fs::path& prepared,
@@ -87,6 +98,8 @@ PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories&
   const auto tokenizer = lm::Tokenizer::load(model);
   const auto frame = lm::ChatFrame::load(model);
   const Encoder encoder = Encoder::load(prepared);
+  const Schema prepared_schema = encoder.schema();
+  const Field* const item = item_field(prepared_schema, rella.item_column());
   PromptDataReport report;
   int64_t tokens = 0, told = 0;
 
@@ -108,12 +121,19 @@ PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories&
     Part part{split, encoded(dataset.gather(chosen))};
     EncodedBatch::Sequence prompts[2] = {{{}, {0}, {}}, {{}, {0}, {}}};
     const auto labels = int64_t(part.rows.labels.size()) / part.rows.rows;
+    const auto ids = int64_t(part.rows.ids.size()) / part.rows.rows;
     Progress progress(fmt::format("prompts, {}", split), part.rows.rows);
     for (size_t i = 0; i < chosen.size(); ++i) {
       const uint32_t event = samples[size_t(chosen[i])];
       INTERPLAY_CHECK_DATA(rella.label(event) == part.rows.labels[i * size_t(labels)],
                            "{}: the label of row {} is not that of the experiment's data.yaml; prepare that one again",
                            dataset.name(), chosen[i]);
+      const std::string known =
+          item ? encoder.token(item->table, part.rows.ids[i * size_t(ids) + size_t(item->column)]) : "";
+      INTERPLAY_CHECK_DATA(
+          known.empty() || known == rella.item_name(event),
+          "{}: row {} is about item {}, in the experiment's data.yaml about {}; prepare that one again", dataset.name(),
+          chosen[i], known, rella.item_name(event));
       const auto recent = rella.recent(event, options.length);
       const auto found = rella.ordered(event, retrieved.nearest(split, chosen[i], options.length));
       for (const auto& [to, events] : {std::pair{&prompts[0], std::span<const uint32_t>(recent)},

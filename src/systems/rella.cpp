@@ -35,6 +35,7 @@ struct Filled {
 
 struct Rella::State {
   RellaOptions options;
+  std::string item;  // the column of the items' names
   std::optional<EventLog> log;
   size_t item_column = 0, topic_column = 0;
   std::vector<uint32_t> event_of_item;  // [items]: one that is about it
@@ -91,7 +92,9 @@ RellaOptions read_experiment(const Config& experiment) {
 Config load_data(const Config& experiment, const RellaOptions& o) {
   const fs::path source = experiment.source();
   const fs::path file = fs::path(o.data).is_absolute() ? fs::path(o.data) : source.parent_path() / o.data;
-  return Config::load(file);
+  Config data = Config::load(file);
+  if (!o.root.empty()) data.set("root", Config::scalar(fs::absolute(source.parent_path() / o.root).string(), true));
+  return data;
 }
 
 }  // namespace
@@ -102,7 +105,7 @@ Rella::Rella(const Config& experiment, int threads) {
   s.options = read_experiment(experiment);
   const RellaOptions& o = s.options;
   const Config data = load_data(experiment, o), prompt = experiment["prompt"];
-  const std::string item = EventLog::item_column(data, o.history);
+  const std::string item = s.item = EventLog::item_column(data, o.history);
 
   s.item_text.text = parse_template(experiment["item_text"], o.item_text);
   s.system.text = parse_template(prompt["system"], o.prompt.system);
@@ -133,11 +136,22 @@ Rella::Rella(const Config& experiment, int threads) {
       cut.fail(fmt::format("'{}' is no regular expression (ECMAScript's): {}", cut.as<std::string>(), problem.what()));
     }
   }
-  s.log = EventLog::read(data, columns, o.history, threads);
+  s.log = EventLog::read(data, columns, o.history, threads, o.bad_rows);
   for (Filled* filled : {&s.item_text, &s.system, &s.user, &s.event}) {
     for (const auto& name : filled->text.names()) {
       if (std::find(columns.begin(), columns.end(), name) != columns.end()) filled->columns[name] = s.log->column(name);
     }
+  }
+  for (const auto& [column, words] : s.words) {
+    std::set<std::string_view> values;
+    const size_t place = s.log->column(column);
+    for (uint32_t code = 1; code < s.log->tokens(place); ++code) values.insert(s.log->token(place, code));
+    const bool any =
+        std::any_of(words.begin(), words.end(), [&](const auto& word) { return values.contains(word.first); });
+    if (!any)
+      prompt["words"][column].fail(fmt::format("none of its values ({}) is one of the column's, as '{}'",
+                                               fmt::join(prompt["words"][column].keys(), ", "),
+                                               values.empty() ? "" : *values.begin()));
   }
   s.item_column = s.log->column(item);
   s.topic_column = s.log->column(o.topic);
@@ -165,6 +179,9 @@ std::span<const uint32_t> Rella::recent(uint32_t event, int64_t k) const {
 }
 
 int64_t Rella::item(uint32_t event) const { return int64_t(state_->log->code(state_->item_column, event)) - 1; }
+
+const std::string& Rella::item_column() const { return state_->item; }
+std::string_view Rella::item_name(uint32_t event) const { return state_->log->cell(state_->item_column, event); }
 
 std::vector<std::string> Rella::item_texts() const {
   const State& s = *state_;

@@ -11,6 +11,7 @@
 #include <interplay/lm/scorer.h>
 #include <interplay/lm/tokenizer.h>
 #include <interplay/nn/embedding.h>
+#include <interplay/systems/adapted_model.h>
 
 namespace interplay {
 namespace {
@@ -25,7 +26,7 @@ namespace {
 ///
 /// Parameters are the adapters alone (group: adapters). The language model stays outside of the run, which remembers
 /// its checksum, and is found by name.
-class Rella final : public Model, public nn::ParameterGroup {
+class Rella final : public Model, public nn::ParameterGroup, public AdaptedModel {
  public:
   struct Options {
     std::string lm = "smollm2-135m", scored = "prompt_retrieved", weights = "auto";
@@ -47,7 +48,8 @@ class Rella final : public Model, public nn::ParameterGroup {
       adapter.visit(field);
     }
     void check(const Config& config) const {
-      if (answers.size() != 2) config["answers"].fail(fmt::format("has {} answers; expected two", answers.size()));
+      if (answers.size() != 2 || answers[0] == answers[1])
+        config["answers"].fail(fmt::format("[{}]: expected two answers that differ", fmt::join(answers, ", ")));
       if (trained.empty()) config["trained"].fail("names no prompt; name one or more");
     }
   };
@@ -60,7 +62,12 @@ class Rella final : public Model, public nn::ParameterGroup {
     for (const auto& name : o.trained) trained_.push_back({name, column(schema, name)});
     scored_ = column(schema, o.scored);
     const auto tokenizer = lm::Tokenizer::load(lm::find_model(o.lm));
-    answers_ = {tokenizer->id(o.answers[0]), tokenizer->id(o.answers[1])};
+    for (const auto& answer : o.answers) {
+      const auto ids = tokenizer->encode(answer);
+      INTERPLAY_CHECK(ids.size() == 1, "model.answers: '{}' is {} tokens of {}; expected one, as Yes", answer,
+                      ids.size(), o.lm);
+      answers_.push_back(ids[0]);
+    }
     // From the generator that first weights are drawn with.
     decoder_->adapt(o.adapter, uint64_t(at::randint(int64_t{1} << 62, {1}, at::kLong).item<int64_t>()));
     for (const auto& p : decoder_->named_parameters()) {
@@ -73,6 +80,7 @@ class Rella final : public Model, public nn::ParameterGroup {
   }
 
   std::string parameter_group() const override { return "adapters"; }
+  void save_adapters(const std::filesystem::path& file) const override { decoder_->save_adapters(file); }
 
   Output forward(const Features& x) override {
     INTERPLAY_CHECK_DATA(
@@ -102,6 +110,9 @@ class Rella final : public Model, public nn::ParameterGroup {
   };
 
   int64_t column(const Schema& schema, const std::string& name) const {
+    const auto& fields = schema.fields();
+    INTERPLAY_CHECK(std::any_of(fields.begin(), fields.end(), [&](const Field& f) { return f.name == name; }),
+                    "rella: the data have no field '{}'; expected prompts, which `interplay lm prompts` makes", name);
     const Field& field = schema.field(name);
     INTERPLAY_CHECK(field.kind == FieldKind::sequence,
                     "rella: field '{}' is {}; expected prompts, which `interplay lm prompts` makes", name,
@@ -170,4 +181,7 @@ class Rella final : public Model, public nn::ParameterGroup {
 INTERPLAY_REGISTER_MODEL("rella", Rella, "a language model with adapters reads prompts (ReLLa)");
 
 }  // namespace
+
+AdaptedModel::~AdaptedModel() = default;
+
 }  // namespace interplay

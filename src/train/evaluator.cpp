@@ -31,6 +31,7 @@ Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& op
   loader.start(0, 0);
   Progress progress(options.progress, dataset.rows());
   for (Batch batch; loader.next(batch);) {
+    if (options.before_batch) options.before_batch();
     const Output output = model.forward(batch.features.to(options.device));
     const auto& logit = output.logit;  // [B] or [B, T]
     progress.also(output.tokens, "tokens");

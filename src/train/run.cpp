@@ -89,7 +89,7 @@ void write_summary(const fs::path& out, const RunSummary& s) {
             {"best_epoch", s.fit.best >= 0 ? s.fit.evaluations[size_t(s.fit.best)].epoch : -1},
             {"epochs", s.fit.evaluations.empty() ? 0 : s.fit.evaluations.back().epoch},
             {"stopped_by", s.fit.stopped_by},
-            {"rows_per_s", std::round(s.fit.rows_per_s)},
+            {"rows_per_s", s.fit.rows_per_s < 100 ? s.fit.rows_per_s : std::round(s.fit.rows_per_s)},
             {"train_seconds", s.fit.seconds},
             {"seconds", s.seconds},
             {"peak_bytes", s.peak_bytes},
@@ -192,11 +192,16 @@ void check_monitor(const Dataset& valid, const TrainOptions& t) {
 }
 
 /// The best weights on one split; its part of the report goes to `report`.
-std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& dataset, const TrainOptions& t,
+std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& dataset, const Trainer& trainer,
                                RunReport& report) {
+  const TrainOptions& t = trainer.options();
   const double offset = t.negative_rate < 1 ? negative_rate_offset(t.negative_rate) : 0;
+  const auto heed_stop = [&trainer] {
+    if (trainer.stop_asked())
+      throw Error("interrupted after training, while rows were scored; go on with --resume", ErrorKind::interrupted);
+  };
   const Predicted p =
-      predict(model, dataset, {t.eval_batch_size, at::Device(t.device), offset, nn::Precision::fp32, name});
+      predict(model, dataset, {t.eval_batch_size, at::Device(t.device), offset, nn::Precision::fp32, name, heed_stop});
   std::vector<Config> wanted;
   for (const auto& metric : {"auc", "logloss", "ne", "calibration", "pr_auc", "rmse"})
     wanted.push_back(Config::scalar(metric, true));
@@ -286,8 +291,8 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
             human_count(summary.fit.rows_per_s));
 
   RunReport report;
-  if (rows(splits.valid) > 0) summary.valid = judge(*model, "valid", *splits.valid, t, report);
-  if (options.test && rows(splits.test) > 0) summary.test = judge(*model, "test", *splits.test, t, report);
+  if (rows(splits.valid) > 0) summary.valid = judge(*model, "valid", *splits.valid, trainer, report);
+  if (options.test && rows(splits.test) > 0) summary.test = judge(*model, "test", *splits.test, trainer, report);
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   summary.peak_bytes = peak_memory_bytes();
   if (!fs::exists(options.out / Bundle::kWeights) || summary.fit.best < 0)

@@ -91,6 +91,7 @@ struct Trainer::State {
   std::atomic<bool> stop_asked{false};
   Schema schema;
   int64_t total_steps = 1, train_rows = 0;
+  std::string train_checksum;
 
   int64_t tokens = 0;  // of texts, not yet shown
   // Where training is; all of it goes into a checkpoint.
@@ -225,6 +226,7 @@ struct Trainer::State {
             {"schedule", schedule->state().yaml()},
             {"own_schedules", own},
             {"train_rows", train_rows},
+            {"train_checksum", train_checksum},
             {"threads", at::get_num_threads()},
             {"kernels", at::get_cpu_capability()},
             {"precision", nn::to_string(precision)},
@@ -260,6 +262,9 @@ struct Trainer::State {
     INTERPLAY_CHECK_DATA(s.at("train_rows") == train_rows,
                          "{}: was begun with {} training rows, now there are {}; resume with the data of the run",
                          run.string(), s.at("train_rows").dump(), train_rows);
+    INTERPLAY_CHECK_DATA(s.at("train_checksum") == train_checksum,
+                         "{}: was begun with other training rows, as many as these; resume with the data of the run",
+                         run.string());
     epoch = s.at("epoch"), batch = s.at("batch"), waited = s.at("waited"), best = s.at("best");
     if (!s.at("best_score").is_null()) best_score = s.at("best_score");
     loss_sum = s.at("loss_sum"), loss_steps = s.at("loss_steps"), rows = s.at("rows"), done = s.at("done");
@@ -365,7 +370,7 @@ struct Trainer::State {
 
   FitReport fit(const Dataset& train, const Dataset* valid) {
     schema = train.schema();
-    train_rows = train.rows();
+    train_rows = train.rows(), train_checksum = fmt::format("{:016x}", train.checksum());
     if (resume) restore();
     if (!run.empty()) {  // from the checkpoint: what was measured after it will be measured again
       std::string lines;
@@ -484,6 +489,7 @@ double Trainer::step(const Batch& batch, const std::vector<std::string>& only) {
   return state_->take_step(batch, only);
 }
 void Trainer::stop() noexcept { state_->stop_asked = true; }
+bool Trainer::stop_asked() const noexcept { return state_->stop_asked; }
 Model& Trainer::model() { return state_->model; }
 ParameterGroups& Trainer::parameters() { return state_->parameters; }
 const TrainOptions& Trainer::options() const { return state_->options; }

@@ -36,6 +36,8 @@ class INTERPLAY_API Dataset {
   bool has_weight() const;
   bool has_group() const;
   std::string name() const;  ///< directory/split, for messages
+  /// Of the split's files as they were written, whatever was selected: other rows have another one. 0 in memory.
+  uint64_t checksum() const;
 
   Batch slice(int64_t first, int64_t count) const;    ///< consecutive rows
   Batch gather(std::span<const int64_t> rows) const;  ///< any rows, in this order

@@ -24,7 +24,8 @@ namespace interplay {
 /// The data are those of a data.yaml (`data:` of the experiment), so that a sample is a row that `interplay prepare`
 /// writes and scores can be laid beside those of CTR models.
 struct RellaOptions {
-  std::string data, history, topic;
+  std::string data, root, history, topic;
+  int64_t bad_rows = 0;
   std::string item_text;
   std::vector<int64_t> lengths = {5, 10, 15, 20, 25, 30};
   struct Retrieval {
@@ -51,6 +52,9 @@ struct RellaOptions {
   } prompt;
   void visit(auto&& field) {
     field("data", data, "data.yaml, relative to this file");
+    field("root", root, "folder of the raw files, in place of data.yaml's `root`; relative to this file");
+    field("bad_rows", bad_rows, "bad rows that are left out at most, as by `prepare --bad-rows skip:N`",
+          Range{0, 1e12});
     field("history", history, "field of kind history: whose events count; its item is what is asked about");
     field("item_text", item_text, "what the encoder reads of an item; {name} is a column of its rows");
     field("topic", topic, "column of which `retrieve` counts distinct values in a history");
@@ -108,7 +112,9 @@ class INTERPLAY_API Rella {
   std::span<const uint32_t> recent(uint32_t event, int64_t k) const;  ///< its last k
 
   int64_t items() const;
-  int64_t item(uint32_t event) const;           ///< 0 .. items() - 1; -1 where the row has none
+  int64_t item(uint32_t event) const;      ///< 0 .. items() - 1; -1 where the row has none
+  const std::string& item_column() const;  ///< raw column of the items' names
+  std::string_view item_name(uint32_t event) const;
   std::vector<std::string> item_texts() const;  ///< [items]
   uint64_t checksum() const;                    ///< of data and texts: equal where events have the same numbers
 

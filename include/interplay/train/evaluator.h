@@ -16,7 +16,8 @@ struct PredictOptions {
   at::Device device = at::kCPU;
   double logit_offset = 0;  ///< added to every logit: the correction for negative sampling
   nn::Precision precision = nn::Precision::fp32;
-  std::string progress{};  ///< title of the progress line; empty = none
+  std::string progress{};                ///< title of the progress line; empty = none
+  std::function<void()> before_batch{};  ///< may throw, to end it
 };
 
 /// What a model says of a whole dataset, in its order, beside what happened.

@@ -38,6 +38,7 @@ bool Dataset::has_labels() const { return state_->source->columns().labels; }
 bool Dataset::has_weight() const { return state_->source->columns().weight; }
 bool Dataset::has_group() const { return state_->source->columns().group; }
 std::string Dataset::name() const { return state_->source->name(); }
+uint64_t Dataset::checksum() const { return state_->source->checksum(); }
 
 Batch Dataset::slice(int64_t first, int64_t count) const {
   const RowSource& source = *state_->source;

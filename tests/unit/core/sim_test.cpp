@@ -44,5 +44,12 @@ TEST(Sim, ReadsWhatItFoundAsDinReadsAHistory) {
   EXPECT_FALSE(at::allclose(with_weights_of_din("top_k: 1"), expected, 1e-3, 1e-3));
 }
 
+TEST(Sim, SearchesByItemsWhateverTheirRatings) {
+  const auto sim = model("name: sim, search_dim: 5");
+  const auto weights = weights_of(*sim);
+  EXPECT_EQ(weights.at("search_key_0.weight").sizes(), (at::IntArrayRef{5, 4}));    // of an item's vector
+  EXPECT_EQ(weights.at("long_term_0.value.weight").size(-1), 8);                    // of that and the rating's
+}
+
 }  // namespace
 }  // namespace interplay
