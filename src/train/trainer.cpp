@@ -262,7 +262,7 @@ struct Trainer::State {
     INTERPLAY_CHECK_DATA(s.at("train_rows") == train_rows,
                          "{}: was begun with {} training rows, now there are {}; resume with the data of the run",
                          run.string(), s.at("train_rows").dump(), train_rows);
-    INTERPLAY_CHECK_DATA(s.at("train_checksum") == train_checksum,
+    INTERPLAY_CHECK_DATA(s.value("train_checksum", train_checksum) == train_checksum,
                          "{}: was begun with other training rows, as many as these; resume with the data of the run",
                          run.string());
     epoch = s.at("epoch"), batch = s.at("batch"), waited = s.at("waited"), best = s.at("best");

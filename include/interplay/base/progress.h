@@ -21,7 +21,7 @@ class INTERPLAY_API Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void add(int64_t count, const std::string& note = "");  ///< `note` is shown at the end of the line
+  void add(int64_t count, const std::string& note = "");           ///< `note` is shown at the end of the line
   void skip(int64_t count) { done_ += count, skipped_ += count; }  ///< was done before: counts for no speed
   void total(int64_t total) { total_ = total; }
   double seconds() const;

@@ -47,8 +47,8 @@ TEST(Sim, ReadsWhatItFoundAsDinReadsAHistory) {
 TEST(Sim, SearchesByItemsWhateverTheirRatings) {
   const auto sim = model("name: sim, search_dim: 5");
   const auto weights = weights_of(*sim);
-  EXPECT_EQ(weights.at("search_key_0.weight").sizes(), (at::IntArrayRef{5, 4}));    // of an item's vector
-  EXPECT_EQ(weights.at("long_term_0.value.weight").size(-1), 8);                    // of that and the rating's
+  EXPECT_EQ(weights.at("search_key_0.weight").sizes(), (at::IntArrayRef{5, 4}));  // of an item's vector
+  EXPECT_EQ(weights.at("long_term_0.value.weight").size(-1), 8);                  // of that and the rating's
 }
 
 }  // namespace
