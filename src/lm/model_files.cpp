@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <set>
 
 #include <fcntl.h>
@@ -221,7 +222,8 @@ std::vector<fs::path> weight_files(const fs::path& model) {
   if (fs::exists(found / kWeights)) return {found / kWeights};
   std::set<std::string> names;
   with_json(found / kIndex, "index of safetensors files", [&](const nlohmann::json& index) {
-    for (const auto& [tensor, file] : index.at("weight_map").items()) names.insert(file.get<std::string>());
+    for (const auto& [tensor, file] : index.at("weight_map").get<std::map<std::string, std::string>>())
+      names.insert(file);
   });
   INTERPLAY_CHECK_DATA(!names.empty(), "{}: names no file; expected those that the weights lie in",
                        (found / kIndex).string());

@@ -68,7 +68,8 @@ TEST(ChatFrame, IsReadFromAFolderAsHuggingFaceWritesIt) {
   const TempDir dir;
   EXPECT_THAT(data_error([&] { ChatFrame::load(dir.path()); }), HasSubstr("has neither chat_template.jinja nor"));
   dir.write("tokenizer_config.json", "{}");
-  EXPECT_THAT(data_error([&] { ChatFrame::load(dir.path()); }), HasSubstr("tokenizer_config.json: is no"));
+  EXPECT_THAT(data_error([&] { ChatFrame::load(dir.path()); }),
+              HasSubstr("tokenizer_config.json: chat_template: there is none"));
   const auto quoted = nlohmann::json(kEscaped).dump();
   dir.write("tokenizer_config.json", "{\"chat_template\": " + quoted + "}");
   EXPECT_EQ(ChatFrame::load(dir.path()).default_system(), "It's me.");
