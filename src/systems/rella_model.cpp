@@ -110,9 +110,12 @@ class Rella final : public Model, public nn::ParameterGroup, public AdaptedModel
   };
 
   int64_t column(const Schema& schema, const std::string& name) const {
-    const auto& fields = schema.fields();
-    INTERPLAY_CHECK(std::any_of(fields.begin(), fields.end(), [&](const Field& f) { return f.name == name; }),
-                    "rella: the data have no field '{}'; expected prompts, which `interplay lm prompts` makes", name);
+    std::vector<std::string> names;
+    for (const Field& f : schema.fields()) names.push_back(f.name);
+    INTERPLAY_CHECK(
+        std::find(names.begin(), names.end(), name) != names.end(),
+        "rella: the data have no field '{}' (fields: {}); expected prompts, which `interplay lm prompts` makes", name,
+        fmt::join(names, ", "));
     const Field& field = schema.field(name);
     INTERPLAY_CHECK(field.kind == FieldKind::sequence,
                     "rella: field '{}' is {}; expected prompts, which `interplay lm prompts` makes", name,

@@ -70,7 +70,7 @@ at::Tensor DecoderScorer::log_likelihood(std::span<const TokenIds> prompts, std:
   size_t most_shared = SIZE_MAX;  // the last token of each prompt has a hidden state of its own to give
   for (size_t i = 0; i < prompts.size(); ++i) {
     INTERPLAY_CHECK(!prompts[i].empty() && !continuations[i].empty(),
-                    "pair {} of {}: a prompt or continuation without tokens", i, prompts.size());
+                    "pair {} of {}: a prompt or continuation without tokens", i + 1, prompts.size());
     whole.push_back(prompts[i]);
     most_shared = std::min(most_shared, prompts[i].size() - 1);
     whole.back().insert(whole.back().end(), continuations[i].begin(),

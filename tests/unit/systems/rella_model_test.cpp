@@ -173,9 +173,10 @@ TEST(Rella, RefusesWhatIsNoPromptForIt) {
                 make_model(config(), Schema({prompts("prompt_recent", 9), prompts("prompt_retrieved")}, {"y"}));
               }),
               HasSubstr("the prompts 'prompt_recent' are made of 9 tokens, the language model has 266"));
-  EXPECT_THAT(told([&] { make_model(config("scored: prompt_recnt"), schema()); }), HasSubstr("prompt_recent"));
+  EXPECT_THAT(told([&] { make_model(config("scored: prompt_recnt"), schema()); }),
+              HasSubstr("fields: prompt_recent, prompt_retrieved"));
   EXPECT_THAT(told([&] { make_model(config("answers: [\"Yes\"]"), schema()); }),
-              HasSubstr("has 1 answers; expected two"));
+              HasSubstr("[Yes]: expected two answers that differ"));
   EXPECT_THAT(told([&] { make_model(config("trained: []"), schema()); }), HasSubstr("names no prompt"));
 }
 

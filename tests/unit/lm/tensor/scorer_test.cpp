@@ -100,9 +100,9 @@ TEST(LmScorer, NamesWhatIsWrong) {
   Tiny tiny;
   const std::vector<TokenIds> one{{1}}, none{{}};
   EXPECT_THAT(config_error([&] { tiny.scorer.answers(one, std::vector<int64_t>{32}); }), HasSubstr("answer token 32"));
-  EXPECT_THAT(config_error([&] { tiny.scorer.answers(none, std::vector<int64_t>{3}); }), HasSubstr("prompt 0 of 1"));
+  EXPECT_THAT(config_error([&] { tiny.scorer.answers(none, std::vector<int64_t>{3}); }), HasSubstr("prompt 1 of 1"));
   EXPECT_THAT(config_error([&] { tiny.scorer.perplexity(one); }), HasSubstr("perplexity needs two"));
-  EXPECT_THAT(config_error([&] { tiny.scorer.log_likelihood(one, none); }), HasSubstr("pair 0 of 1"));
+  EXPECT_THAT(config_error([&] { tiny.scorer.log_likelihood(one, none); }), HasSubstr("pair 1 of 1"));
 }
 
 }  // namespace
