@@ -114,7 +114,8 @@ class INTERPLAY_API Trainer {
   /// One step on one batch: forward, loss, backward, update of `only` (empty = every group). Returns the loss.
   double step(const Batch& batch, const std::vector<std::string>& only = {});
   void stop() noexcept;
-  bool stop_asked() const noexcept;  ///< fit() writes a checkpoint and returns after the present step
+  bool stop_asked() const noexcept;  ///< whether stop() was called, also where fit() had ended by then  ///< fit()
+                                     ///< writes a checkpoint and returns after the present step
 
   Model& model();
   ParameterGroups& parameters();
