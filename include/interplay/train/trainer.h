@@ -113,9 +113,8 @@ class INTERPLAY_API Trainer {
   FitReport fit(const Dataset& train);  ///< without validation: every epoch, the last weights
   /// One step on one batch: forward, loss, backward, update of `only` (empty = every group). Returns the loss.
   double step(const Batch& batch, const std::vector<std::string>& only = {});
-  void stop() noexcept;
-  bool stop_asked() const noexcept;  ///< whether stop() was called, also where fit() had ended by then  ///< fit()
-                                     ///< writes a checkpoint and returns after the present step
+  void stop() noexcept;              ///< fit() writes a checkpoint and returns after the present step
+  bool stop_asked() const noexcept;  ///< whether stop() was called, also where fit() had ended by then
 
   Model& model();
   ParameterGroups& parameters();
