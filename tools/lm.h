@@ -4,8 +4,6 @@
 #include <string>
 #include <vector>
 
-#include <interplay/base/error.h>
-
 #include "command.h"
 
 namespace interplay::tool {
@@ -18,16 +16,6 @@ struct TextArguments {
   /// Throws Error where neither or both are given, or where the file holds no text.
   std::vector<std::string> read() const;
 };
-
-/// Calls `use`; an Error of it names `place` first.
-template <class Use>
-auto with_place(const std::string& place, const Use& use) {
-  try {
-    return use();
-  } catch (const Error& problem) {
-    throw Error(fmt::format("{}: {}", place, problem.what()), problem.kind());
-  }
-}
 
 /// --threads of the program, for a subcommand of `lm`; 0 where it is not given.
 int threads_of(const CLI::App& app);

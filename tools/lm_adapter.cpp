@@ -1,7 +1,7 @@
 // interplay lm adapter RUN --out FILE: the adapters that a run has learnt, for other programs.
 #include <interplay/base/error.h>
-#include <interplay/systems/adapted_model.h>
 #include <interplay/core/bundle.h>
+#include <interplay/systems/adapted_model.h>
 
 #include "lm.h"
 

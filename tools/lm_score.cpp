@@ -7,6 +7,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
+#include <interplay/base/with_place.h>
 #include <interplay/lm/chat.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/scorer.h>

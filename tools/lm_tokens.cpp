@@ -1,6 +1,7 @@
 // interplay lm tokens MODEL: what a text is to a language model.
 #include <nlohmann/json.hpp>
 
+#include <interplay/base/with_place.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/tokenizer.h>
 

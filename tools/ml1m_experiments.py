@@ -208,5 +208,6 @@ def main():
     arguments = parser.parse_args()
     arguments.run(Films(arguments), arguments)
 
+
 if __name__ == '__main__':
     main()

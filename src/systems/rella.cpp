@@ -105,7 +105,7 @@ Rella::Rella(const Config& experiment, int threads) {
   s.options = read_experiment(experiment);
   const RellaOptions& o = s.options;
   const Config data = load_data(experiment, o), prompt = experiment["prompt"];
-  const std::string item = s.item = EventLog::item_column(data, o.history);
+  const std::string& item = s.item = EventLog::item_column(data, o.history);
 
   s.item_text.text = parse_template(experiment["item_text"], o.item_text);
   s.system.text = parse_template(prompt["system"], o.prompt.system);

@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include <interplay/base/with_place.h>
 #include <interplay/core/model.h>
 #include <interplay/lm/decoder.h>
 #include <interplay/lm/model_files.h>
@@ -110,13 +111,8 @@ class Rella final : public Model, public nn::ParameterGroup, public AdaptedModel
   };
 
   int64_t column(const Schema& schema, const std::string& name) const {
-    std::vector<std::string> names;
-    for (const Field& f : schema.fields()) names.push_back(f.name);
-    INTERPLAY_CHECK(
-        std::find(names.begin(), names.end(), name) != names.end(),
-        "rella: the data have no field '{}' (fields: {}); expected prompts, which `interplay lm prompts` makes", name,
-        fmt::join(names, ", "));
-    const Field& field = schema.field(name);
+    const Field& field = with_place("rella reads prompts, which `interplay lm prompts` makes",
+                                    [&]() -> const Field& { return schema.field(name); });
     INTERPLAY_CHECK(field.kind == FieldKind::sequence,
                     "rella: field '{}' is {}; expected prompts, which `interplay lm prompts` makes", name,
                     to_string(field.kind));

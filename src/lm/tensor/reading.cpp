@@ -13,10 +13,10 @@ namespace interplay::lm {
 
 Reading::Reading(Decoder decoder, std::span<const TokenIds> texts, int64_t batch_tokens, size_t most_shared)
     : decoder_(std::move(decoder)), texts_(texts), batch_tokens_(batch_tokens) {
-  for (size_t i = 0; i < texts.size(); ++i)
-    INTERPLAY_CHECK(!texts[i].empty(), "prompt {} of {} has no tokens", i + 1, texts.size());
+  const int64_t most = decoder_->config().context;
   for (size_t i = 0; i < texts.size(); ++i) {
-    const int64_t most = decoder_->config().context, found = int64_t(texts[i].size());
+    const auto found = int64_t(texts[i].size());
+    INTERPLAY_CHECK(found > 0, "prompt {} of {} has no tokens", i + 1, texts.size());
     INTERPLAY_CHECK_DATA(found <= most, "prompt {} of {} has {} tokens; the model was made for {} at most; shorten it",
                          i + 1, texts.size(), found, most);
   }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include <interplay/base/error.h>
+#include <interplay/base/with_place.h>
 
 namespace interplay::lm {
 
@@ -27,13 +27,8 @@ std::vector<int64_t> longest_first(std::span<const TokenIds> ids) {
 
 std::vector<TokenIds> ids_of_all(const TextEncoder& encoder, std::span<const std::string> texts) {
   std::vector<TokenIds> ids;
-  for (const auto& text : texts) {
-    try {
-      ids.push_back(encoder.ids_of(text));
-    } catch (const Error& problem) {
-      throw Error(fmt::format("text {}: {}", ids.size() + 1, problem.what()), problem.kind());
-    }
-  }
+  for (const auto& text : texts)
+    ids.push_back(with_place(fmt::format("text {}", ids.size() + 1), [&] { return encoder.ids_of(text); }));
   return ids;
 }
 
