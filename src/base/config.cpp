@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 #include <yaml-cpp/yaml.h>
@@ -36,6 +38,8 @@ std::string join_path(const std::string& path, std::string_view key) {
 }
 
 constexpr int64_t kMostNodes = 1'000'000;  // of a file: anchors of anchors can ask for more than fits in memory
+constexpr int kDeepest = 200;              // an anchor inside itself would have no end
+constexpr size_t kLongestPlainKey = 1000;  // bytes; YAML itself looks for the colon of a longer key only where told to
 
 bool parse_bool(const std::string& text, bool& value) {
   if (text == "true" || text == "True" || text == "yes" || text == "on") return value = true, true;
@@ -60,37 +64,79 @@ bool parse_int(const std::string& text, int64_t& value) {
   const auto [stop, status] = std::from_chars(begin, text.data() + text.size(), value);
   if (status == std::errc() && stop == text.data() + text.size() && begin != stop) return true;
   double number = 0;  // 1e6 is an integer too
-  if (!parse_double(text, number) || number != std::floor(number) || std::fabs(number) > 0x1p53) return false;
+  if (!parse_double(text, number) || number != std::floor(number) || std::fabs(number) >= 0x1p53) return false;
   value = int64_t(number);
   return true;
 }
 
-bool plain_is_safe(const std::string& text) {
-  double number = 0;
-  bool flag = false;
-  if (text.empty() || text == "~" || text == "null" || parse_bool(text, flag) || parse_double(text, number))
-    return false;
-  return std::all_of(text.begin(), text.end(),
-                     [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '/' || c == '.' || c == '-'; }) &&
-         text[0] != '-';
+/// Whether a text says that there is no value, and nothing else.
+bool is_null_word(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t\r\n"), end = text.find_last_not_of(" \t\r\n");
+  if (begin == text.npos) return false;
+  const auto word = text.substr(begin, end - begin + 1);
+  return word == "~" || word == "null" || word == "Null" || word == "NULL";
 }
 
+/// Words that some YAML reader takes for no value or for a truth value, in any case of letters.
+bool is_reserved_word(std::string text) {
+  static const std::set<std::string> words{"null", "y", "yes", "n", "no", "on", "off", "true", "false"};
+  for (char& c : text) c = char(std::tolower(static_cast<unsigned char>(c)));
+  return words.contains(text);
+}
+
+/// What other readers take for a number or a date, and ours does not: 0x1F, 0o17, 0b1, 1_000, .NaN, 2024-01-31.
+bool looks_like_a_number(const std::string& text) {
+  const auto all_of = [](std::string_view part, std::string_view allowed) {
+    return !part.empty() && part.find_first_not_of(allowed) == part.npos;
+  };
+  const std::string_view whole = text;
+  if (whole.starts_with("0x") || whole.starts_with("0X")) return all_of(whole.substr(2), "0123456789abcdefABCDEF_");
+  if (whole.starts_with("0o")) return all_of(whole.substr(2), "01234567_");
+  if (whole.starts_with("0b")) return all_of(whole.substr(2), "01_");
+  if (whole.starts_with('.')) return true;
+  return std::isdigit(static_cast<unsigned char>(whole[0])) && all_of(whole, "0123456789_-.");
+}
+
+/// Whether the text may stand without quotes and still be read as that very text, by any reader of YAML.
+bool plain_is_safe(const std::string& text) {
+  double number = 0;
+  if (text.empty() || text[0] == '-' || parse_double(text, number)) return false;
+  if (is_reserved_word(text) || looks_like_a_number(text)) return false;
+  return std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '/' || c == '.' || c == '-'; });
+}
+
+/// In double quotes, on one line. Bytes from 0x80 on stay as they are, but for the line breaks of Unicode and its byte
+/// order mark, which readers of YAML drop or fold.
 std::string quote(const std::string& text) {
+  static constexpr std::pair<std::string_view, std::string_view> kSpecial[] = {
+      {"\xc2\x85", "\\u0085"}, {"\xe2\x80\xa8", "\\u2028"}, {"\xe2\x80\xa9", "\\u2029"}, {"\xef\xbb\xbf", "\\uFEFF"}};
   std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\')
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const auto byte = static_cast<unsigned char>(c);
+    const auto special = std::find_if(std::begin(kSpecial), std::end(kSpecial), [&](const auto& pair) {
+      return text.compare(i, pair.first.size(), pair.first) == 0;
+    });
+    if (special != std::end(kSpecial)) {
+      out += special->second;
+      i += special->first.size() - 1;
+    } else if (c == '"' || c == '\\') {
       out += '\\', out += c;
-    else if (c == '\n')
+    } else if (c == '\n') {
       out += "\\n";
-    else if (c == '\t')
+    } else if (c == '\t') {
       out += "\\t";
-    else if (static_cast<unsigned char>(c) < 0x20)
-      out += fmt::format("\\x{:02x}", c);
-    else
+    } else if (byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
       out += c;
+    }
   }
   return out + "\"";
 }
+
+std::string quote_unless_safe(const std::string& text) { return plain_is_safe(text) ? text : quote(text); }
 
 }  // namespace
 
@@ -122,33 +168,31 @@ Config Config::load(const std::filesystem::path& file) {
   return parse(text, file.string());
 }
 
-Config Config::parse(std::string_view yaml, std::string source) {
-  const auto shared_source = std::make_shared<const std::string>(std::move(source));
+/// A parsed file, node by node.
+struct Config::Reader {
+  std::shared_ptr<const std::string> source;
   int64_t nodes = 0;
-  const auto convert = [&](auto&& self, const YAML::Node& from, const std::string& path,
-                           int line_if_unknown) -> std::shared_ptr<const Node> {
-    if (++nodes > kMostNodes) throw Error(fmt::format("{}: more than {} values", *shared_source, kMostNodes));
+
+  [[noreturn]] void refuse(int line, const std::string& path, std::string_view why) const {
+    Node at;
+    at.source = source, at.line = line, at.path = path;
+    throw Error(fmt::format("{}: {}", at.place(), why));
+  }
+
+  std::shared_ptr<const Node> read(const YAML::Node& from, const std::string& path, int line_if_unknown, int depth) {
+    if (++nodes > kMostNodes) throw Error(fmt::format("{}: more than {} values", *source, kMostNodes));
     auto node = std::make_shared<Node>();
-    node->source = shared_source;
+    node->source = source;
     node->line = from.Mark().line >= 0 ? from.Mark().line + 1 : line_if_unknown;
     node->path = path;
+    if (depth > kDeepest) refuse(node->line, "", fmt::format("values lie deeper than {} levels", kDeepest));
     if (from.IsMap()) {
-      node->kind = Kind::map;
-      for (const auto& entry : from) {
-        const auto key = entry.first.Scalar();
-        const int line = entry.first.Mark().line + 1;
-        for (const auto& [known, other] : node->entries) {
-          if (known == key) {
-            throw Error(fmt::format("{}:{}: {}: this key is written twice (first at line {}); remove one",
-                                    *shared_source, line, join_path(path, key), other->line));
-          }
-        }
-        node->entries.emplace_back(key, self(self, entry.second, join_path(path, key), line));
-      }
+      read_map(*node, from, path, depth);
     } else if (from.IsSequence()) {
       node->kind = Kind::sequence;
-      for (size_t i = 0; i < from.size(); ++i) {
-        node->entries.emplace_back("", self(self, from[i], join_path(path, std::to_string(i)), node->line));
+      size_t i = 0;
+      for (const auto& item : from) {
+        node->entries.emplace_back("", read(item, join_path(path, std::to_string(i++)), node->line, depth + 1));
       }
     } else if (from.IsScalar()) {
       node->kind = Kind::scalar;
@@ -158,16 +202,38 @@ Config Config::parse(std::string_view yaml, std::string source) {
       node->kind = Kind::null;
     }
     return node;
-  };
+  }
+
+  void read_map(Node& node, const YAML::Node& from, const std::string& path, int depth) {
+    node.kind = Kind::map;
+    std::unordered_map<std::string, int> line_of;
+    for (const auto& entry : from) {
+      const int line = entry.first.Mark().line + 1;
+      if (entry.first.IsNull()) refuse(line, path, "a key is empty, as null and ~ are in YAML unless quoted; quote it");
+      if (!entry.first.IsScalar()) refuse(line, path, "a key is a list or map; expected text");
+      const auto& key = entry.first.Scalar();
+      const auto [known, fresh] = line_of.emplace(key, line);
+      if (!fresh) {
+        refuse(line, join_path(path, key),
+               fmt::format("this key is written twice (first at line {}); remove one", known->second));
+      }
+      node.entries.emplace_back(key, read(entry.second, join_path(path, key), line, depth + 1));
+    }
+  }
+};
+
+Config Config::parse(std::string_view yaml, std::string source) {
+  Reader reader{std::make_shared<const std::string>(std::move(source))};
   try {
-    const YAML::Node root = YAML::Load(std::string(yaml));
-    if (root.IsNull() && yaml != "~") return Config();  // an empty file is an empty map; "~" is no value
-    return Config(convert(convert, root, "", 1));
+    const auto documents = YAML::LoadAll(std::string(yaml));
+    if (documents.empty()) return Config();  // nothing but comments: an empty map
+    if (documents.size() > 1)
+      reader.refuse(documents[1].Mark().line + 1, "", "a second document begins (---); expected one");
+    const YAML::Node& root = documents[0];
+    if (root.IsNull() && !is_null_word(yaml)) return Config();  // `---` alone
+    return Config(reader.read(root, "", 1, 0));
   } catch (const YAML::Exception& problem) {
-    Node at;
-    at.source = shared_source;
-    at.line = problem.mark.line + 1;
-    throw Error(fmt::format("{}: not valid YAML: {}", at.place(), problem.msg));
+    reader.refuse(problem.mark.line + 1, "", fmt::format("not valid YAML: {}", problem.msg));
   }
 }
 
@@ -309,6 +375,22 @@ void Config::set(std::string_view assignment) {
   set(assignment.substr(0, equals), value);
 }
 
+void Config::set_key(std::string_view key, Config value) {
+  INTERPLAY_CHECK(node_->kind == Kind::map || node_->kind == Kind::null || node_->kind == Kind::undefined,
+                  "{}: is no map, so '{}' cannot be set in it", where(), key);
+  auto copy = std::make_shared<Node>(*node_);
+  copy->kind = Kind::map;
+  auto child = with(nullptr, "", value.node_, join_path(copy->path, key));
+  const auto known =
+      std::find_if(copy->entries.begin(), copy->entries.end(), [&](const auto& entry) { return entry.first == key; });
+  if (known == copy->entries.end()) {
+    copy->entries.emplace_back(key, std::move(child));
+  } else {
+    known->second = std::move(child);
+  }
+  node_ = copy;
+}
+
 void Config::erase(std::string_view key) {
   auto copy = std::make_shared<Node>(*node_);
   std::erase_if(copy->entries, [&](const auto& entry) { return entry.first == key; });
@@ -325,49 +407,57 @@ void Config::fail(std::string_view message) const {
   throw Error(place.empty() ? std::string(message) : fmt::format("{}: {}", place, message));
 }
 
-std::string Config::yaml() const {
-  const auto print = [&](auto&& self, const Node& node, int indent) -> std::string {
-    const std::string pad(size_t(indent), ' ');
+/// A tree as text in block style.
+struct Config::Printer {
+  static std::string print(const Node& node, size_t indent) {
     switch (node.kind) {
       case Kind::undefined:
       case Kind::null: return "~";
-      case Kind::scalar: {
-        double number = 0;
-        bool flag = false;
-        const bool bare = !node.quoted && (parse_double(node.text, number) || parse_bool(node.text, flag));
-        return bare || plain_is_safe(node.text) ? node.text : quote(node.text);
-      }
-      case Kind::sequence: {
-        const bool flat = std::all_of(node.entries.begin(), node.entries.end(), [](const auto& e) {
-          return e.second->kind == Kind::scalar || e.second->kind == Kind::null;
-        });
-        if (flat) {
-          std::vector<std::string> items;
-          for (const auto& e : node.entries) items.push_back(self(self, *e.second, 0));
-          return fmt::format("[{}]", fmt::join(items, ", "));
-        }
-        std::string out;
-        for (const auto& e : node.entries) {
-          const std::string item = self(self, *e.second, indent + 2);
-          const bool nested = e.second->kind == Kind::map && !e.second->entries.empty();
-          out += fmt::format("\n{}- {}", pad, nested ? item.substr(item.find_first_not_of("\n ")) : item);
-        }
-        return out;
-      }
-      case Kind::map: {
-        if (node.entries.empty()) return "{}";
-        std::string out;
-        for (const auto& [key, child] : node.entries) {
-          const std::string value = self(self, *child, indent + 2);
-          out += fmt::format("\n{}{}:{}{}", pad, plain_is_safe(key) ? key : quote(key),
-                             value.starts_with('\n') ? "" : " ", value);
-        }
-        return out;
-      }
+      case Kind::scalar: return scalar(node);
+      case Kind::sequence: return sequence(node, indent);
+      case Kind::map: return map(node, indent);
     }
     return "";
-  };
-  const std::string out = print(print, *node_, 0);
+  }
+
+  static std::string scalar(const Node& node) {
+    double number = 0;
+    bool flag = false;
+    const bool bare = !node.quoted && (parse_double(node.text, number) || parse_bool(node.text, flag));
+    return bare ? node.text : quote_unless_safe(node.text);
+  }
+
+  static std::string sequence(const Node& node, size_t indent) {
+    const bool flat = std::all_of(node.entries.begin(), node.entries.end(), [](const auto& e) {
+      return e.second->kind == Kind::scalar || e.second->kind == Kind::null;
+    });
+    std::vector<std::string> items;
+    for (const auto& e : node.entries) items.push_back(print(*e.second, indent + 2));
+    if (flat) return fmt::format("[{}]", fmt::join(items, ", "));
+    std::string out;
+    for (const auto& item : items) {  // what begins a line of its own goes on behind the dash instead
+      const size_t begin = item.starts_with('\n') ? item.find_first_not_of("\n ") : 0;
+      out += fmt::format("\n{:{}}- {}", "", indent, std::string_view(item).substr(begin));
+    }
+    return out;
+  }
+
+  static std::string map(const Node& node, size_t indent) {
+    if (node.entries.empty()) return "{}";
+    std::string out;
+    for (const auto& [key, child] : node.entries) {
+      const std::string value = print(*child, indent + 2), name = quote_unless_safe(key);
+      const char* const space = value.starts_with('\n') ? "" : " ";
+      out += name.size() > kLongestPlainKey
+                 ? fmt::format("\n{0:{1}}? {2}\n{0:{1}}:{3}{4}", "", indent, name, space, value)
+                 : fmt::format("\n{:{}}{}:{}{}", "", indent, name, space, value);
+    }
+    return out;
+  }
+};
+
+std::string Config::yaml() const {
+  const std::string out = Printer::print(*node_, 0);
   return out.starts_with('\n') ? out.substr(1) + "\n" : out;
 }
 

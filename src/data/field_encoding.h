@@ -61,7 +61,7 @@ inline Config to_config(const FieldEncoding& encoding) {
   Config out;
   for (const auto& key : full.keys()) {
     if (key == "values" || full[key] == plain[key]) continue;
-    out.set(key, full[key]);
+    out.set_key(key, full[key]);
   }
   for (const auto& key : full["values"].keys()) {
     if (!(full["values"][key] == plain["values"][key])) out.set("values." + key, full["values"][key]);

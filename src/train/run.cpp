@@ -141,7 +141,7 @@ Config resolve_experiment(const Config& experiment) {
   out.set("model", models().resolve(experiment["model"]));
   if (experiment.has("fields")) out.set("fields", experiment["fields"]);
   const Config rest = Trainer::resolve(experiment);
-  for (const auto& key : rest.keys()) out.set(key, rest[key]);
+  for (const auto& key : rest.keys()) out.set_key(key, rest[key]);
   if (experiment.has("threads")) out.set("threads", experiment["threads"]);
   return out;
 }

@@ -18,7 +18,7 @@ namespace interplay {
 /// A Config is a cheap value: copies share the tree, and a change made with set() is not seen by earlier copies.
 /// Looking up a key that is absent gives an undefined Config that still knows its path; reading it throws.
 /// Numbers are decimal (010 is ten), `1e6` is also an integer, `1e-3` and `1.e-3` are both numbers, and a key that
-/// is written twice is an error.
+/// is written twice is an error, and so are a key that is empty or no text and a second document.
 ///
 ///     const auto config = Config::load("configs/criteo/deepfm.yaml");
 ///     const auto width = config["model"]["embedding_dim"].as<int64_t>();
@@ -57,6 +57,7 @@ class INTERPLAY_API Config {
 
   void set(std::string_view dotted_path, Config value);  ///< makes the maps on the way; a number indexes a sequence
   void set(std::string_view assignment);                 ///< `a.b=v`, v read as YAML: what `--set` takes
+  void set_key(std::string_view key, Config value);      ///< of this map; a dot in the key is part of its name
   void erase(std::string_view key);
 
   std::string path() const;                    ///< `model.hidden`; empty at the root
@@ -69,6 +70,8 @@ class INTERPLAY_API Config {
 
  private:
   struct Node;
+  struct Reader;
+  struct Printer;
   explicit Config(std::shared_ptr<const Node> node);
   static std::shared_ptr<const Node> with(const std::shared_ptr<const Node>& node, std::string_view path,
                                           const std::shared_ptr<const Node>& value, const std::string& walked);

@@ -123,7 +123,7 @@ Config write(const T& value) {
   } else if constexpr (OptionStruct<T>) {
     Config out;
     T copy = value;
-    copy.visit([&](const std::string& name, auto& member, auto&&...) { out.set(name, write(member)); });
+    copy.visit([&](const std::string& name, auto& member, auto&&...) { out.set_key(name, write(member)); });
     return out;
   } else if constexpr (IsVector<T>::value) {
     std::vector<Config> items;
@@ -133,7 +133,7 @@ Config write(const T& value) {
     return value ? write(*value) : Config::parse("~");
   } else if constexpr (std::same_as<T, std::map<std::string, double>>) {
     Config out;
-    for (const auto& [key, number] : value) out.set(key, to_config(number));
+    for (const auto& [key, number] : value) out.set_key(key, to_config(number));
     return out;
   } else {
     return to_config(value);

@@ -79,7 +79,7 @@ class Registry final : public AnyRegistry {
     Config out;
     out.set("name", Config::scalar(name_of(config), true));
     const Config options = entry.resolve(options_of(config));
-    for (const auto& key : options.keys()) out.set(key, options[key]);
+    for (const auto& key : options.keys()) out.set_key(key, options[key]);
     return out;
   }
 
