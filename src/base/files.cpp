@@ -25,46 +25,6 @@ std::string reason() { return std::strerror(errno); }
 
 }  // namespace
 
-fs::path aside(const fs::path& target) {
-  const fs::path parent = target.has_filename() ? target.parent_path() : target.parent_path().parent_path();
-  const fs::path name = target.has_filename() ? target.filename() : target.parent_path().filename();
-  return parent / ("." + name.string() + ".partial");
-}
-
-void sync_path(const fs::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY);
-  INTERPLAY_CHECK_DATA(descriptor >= 0, "{}: cannot be opened to be synced: {}", path.string(), reason());
-  ::fsync(descriptor);
-  ::close(descriptor);
-}
-
-void commit(const fs::path& target) {
-  const fs::path source = aside(target);
-  if (fs::is_directory(source)) {
-    for (const auto& entry : fs::recursive_directory_iterator(source)) {
-      if (entry.is_regular_file()) sync_path(entry.path());
-    }
-    if (fs::is_directory(target)) fs::remove_all(target);
-  }
-  sync_path(source);
-  std::error_code error;
-  fs::rename(source, target, error);
-  INTERPLAY_CHECK_DATA(!error, "{}: cannot be put in place: {}", target.string(), error.message());
-  const fs::path parent = fs::absolute(target).parent_path();
-  sync_path(parent);
-}
-
-void write_file(const fs::path& file, std::string_view bytes) {
-  const fs::path temporary = aside(file);
-  {
-    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-    out.write(bytes.data(), std::streamsize(bytes.size()));
-    out.flush();
-    INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written: {}", file.string(), reason());
-  }
-  commit(file);
-}
-
 std::string read_file(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
   INTERPLAY_CHECK_DATA(in.good() && !fs::is_directory(file), "{}: cannot be read: {}", file.string(),

@@ -4,9 +4,12 @@
 #include <mutex>
 #include <vector>
 
-#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+
+#include <interplay/base/error.h>
+#include <interplay/base/files.h>
 
 #include "progress_line.h"
 
@@ -24,11 +27,18 @@ spdlog::level::level_enum convert(Level level) {
   return spdlog::level::info;
 }
 
+struct LogFile {
+  explicit LogFile(const std::filesystem::path& file) : out(file, OutputFile::Mode::append) {}
+  OutputFile out;
+  spdlog::pattern_formatter formatter{"%Y-%m-%d %H:%M:%S %v"};
+  bool broken = false;
+};
+
 struct Sinks {
   std::mutex mutex;
   std::shared_ptr<spdlog::sinks::stderr_color_sink_mt> terminal =
       std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-  std::vector<std::shared_ptr<spdlog::sinks::basic_file_sink_mt>> files;  // the last one was opened last
+  std::vector<std::unique_ptr<LogFile>> files;  // the last one was opened last
   Sinks() {
     terminal->set_pattern("%^%H:%M:%S%$ %v");
     terminal->set_level(spdlog::level::info);
@@ -40,11 +50,28 @@ Sinks& sinks() {  // leaked: lines may still come while the process ends
   return *instance;
 }
 
+void to_terminal(Sinks& all, const spdlog::details::log_msg& message) {
+  if (!all.terminal->should_log(message.level)) return;
+  detail::clear_progress_line();
+  all.terminal->log(message);
+  all.terminal->flush();
+}
+
+/// What is logged is told on the terminal too: a log that cannot be written is no reason to end the work, and is left
+/// where it is.
 void to_files(Sinks& all, const spdlog::details::log_msg& message) {
+  if (message.level < spdlog::level::info) return;
   for (const auto& file : all.files) {
-    if (!file->should_log(message.level)) continue;
-    file->log(message);
-    file->flush();
+    if (file->broken) continue;
+    try {
+      spdlog::memory_buf_t line;
+      file->formatter.format(message, line);
+      file->out.write({line.data(), line.size()});
+    } catch (const Error& problem) {
+      file->broken = true;
+      const std::string text = fmt::format("warning: {}; the log ends here", problem.what());
+      to_terminal(all, {"interplay", spdlog::level::warn, text});
+    }
   }
 }
 
@@ -55,11 +82,7 @@ void write(Level level, std::string_view line) {
   const std::lock_guard lock(all.mutex);
   const std::string text = level == Level::warning ? fmt::format("warning: {}", line) : std::string(line);
   const spdlog::details::log_msg message("interplay", convert(level), text);
-  if (all.terminal->should_log(message.level)) {
-    detail::clear_progress_line();
-    all.terminal->log(message);
-    all.terminal->flush();
-  }
+  to_terminal(all, message);
   to_files(all, message);
 }
 
@@ -72,11 +95,9 @@ void record(std::string_view line) {
 void set_level(Level level) { sinks().terminal->set_level(convert(level)); }
 
 File::File(const std::filesystem::path& file) {
-  auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string(), false);
-  sink->set_pattern("%Y-%m-%d %H:%M:%S %v");
-  sink->set_level(spdlog::level::info);
+  auto opened = std::make_unique<LogFile>(file);
   const std::lock_guard lock(sinks().mutex);
-  sinks().files.push_back(std::move(sink));
+  sinks().files.push_back(std::move(opened));
 }
 
 File::~File() {

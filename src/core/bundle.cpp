@@ -144,16 +144,14 @@ void Bundle::check_data(const fs::path& prepared) const {
 
 void start_bundle(const fs::path& directory, const Config& config, const Schema& schema, const fs::path& prepared) {
   if (!prepared.empty()) check_vocabularies(schema, prepared);
-  fs::create_directories(directory);
+  make_directories(directory);
   write_file(directory / Bundle::kConfig, config.yaml());  // first: from here on it is a run that can be resumed
-  fs::create_directories(directory / kVocabulary);
+  make_directories(directory / kVocabulary);
   if (!prepared.empty()) {
     for (const auto& table : schema.tables()) {
       const fs::path from = vocabulary_file(prepared, table.name);
       if (!fs::exists(from)) continue;
-      const fs::path to = vocabulary_file(directory, table.name);
-      fs::copy_file(from, aside(to), fs::copy_options::overwrite_existing);
-      commit(to);
+      write_file(vocabulary_file(directory, table.name), MappedFile(from).bytes());
     }
   }
   schema.save(directory / Bundle::kSchema);

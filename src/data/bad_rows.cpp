@@ -1,6 +1,5 @@
 #include <interplay/data/reader.h>
 
-#include <fstream>
 #include <mutex>
 #include <unordered_map>
 #include <unordered_set>
@@ -8,6 +7,7 @@
 #include <arrow/util/utf8.h>
 
 #include <interplay/base/error.h>
+#include <interplay/base/files.h>
 
 namespace interplay {
 namespace {
@@ -49,19 +49,17 @@ struct BadRows::State {
   std::mutex mutex;
   std::unordered_map<std::string, std::unordered_set<int64_t>> seen;  // lines by file
   int64_t count = 0;
-  std::ofstream out;
+  std::unique_ptr<OutputFile> out;
 
   void write(const std::string& file, int64_t line, const std::string& column, std::string_view value,
              const std::string& reason) {
     if (rejected.empty()) return;
-    if (!out.is_open()) {
-      out.open(rejected, std::ios::binary | std::ios::trunc);
-      out << "file\tline\tcolumn\tvalue\treason\n";
+    if (!out) {
+      out = std::make_unique<OutputFile>(rejected);
+      out->write("file\tline\tcolumn\tvalue\treason\n");
     }
-    out << escape(file, kWritten) << '\t' << line << '\t' << escape(column, kWritten) << '\t' << escape(value, kWritten)
-        << '\t' << escape(reason, kWritten) << '\n';
-    out.flush();
-    INTERPLAY_CHECK_DATA(out.good(), "{}: rejected rows cannot be written there", rejected.string());
+    out->write(fmt::format("{}\t{}\t{}\t{}\t{}\n", escape(file, kWritten), line, escape(column, kWritten),
+                           escape(value, kWritten), escape(reason, kWritten)));
   }
 };
 

@@ -6,12 +6,13 @@
 
 #include <arrow/array.h>
 #include <arrow/buffer.h>
-#include <arrow/io/file.h>
 #include <arrow/ipc/writer.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 
+#include "base/file_calls.h"
 #include "data/arrow_file.h"
+#include "data/arrow_output.h"
 
 namespace fs = std::filesystem;
 
@@ -72,14 +73,14 @@ struct DatasetWriter::State {
   std::shared_ptr<arrow::Schema> layout;
   EncodedBatch pending;
   int64_t rows = 0, file_rows = 0;
-  std::shared_ptr<arrow::io::FileOutputStream> sink;
+  std::unique_ptr<OutputFile> file;
   std::shared_ptr<arrow::ipc::RecordBatchWriter> writer;
   size_t closed = 0;                                  // files
   std::vector<std::future<Manifest::Entry>> closing;  // those that may still be read once more
   std::vector<Manifest::Entry> entries;
 
   std::string file_name() const { return split_file_name(split, closed); }
-  std::string place() const { return (directory / file_name()).string(); }
+  std::string place() const { return detail::final_name(directory / file_name()); }
   void open_file();
   void close_file();
   void flush();
@@ -87,19 +88,17 @@ struct DatasetWriter::State {
 };
 
 void DatasetWriter::State::open_file() {
-  auto opened = arrow::io::FileOutputStream::Open(place());
-  check_arrow(opened.status(), place());
-  sink = *opened;
-  auto made = arrow::ipc::MakeFileWriter(sink, layout);
+  file = std::make_unique<OutputFile>(directory / file_name());
+  auto made = arrow::ipc::MakeFileWriter(arrow_output(*file), layout);
   check_arrow(made.status(), place());
   writer = *made;
 }
 
 void DatasetWriter::State::close_file() {
   check_arrow(writer->Close(), place());
-  check_arrow(sink->Close(), place());
   writer.reset();
-  sink.reset();
+  file->close();
+  file.reset();
   // Checksums and the disk need not hold up the next file.
   closing.push_back(std::async(std::launch::async, [file = directory / file_name(), name = file_name()] {
     Manifest::Entry entry{name, int64_t(fs::file_size(file)), hash64_file(file), block_checksums(file)};

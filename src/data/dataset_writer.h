@@ -15,10 +15,11 @@ namespace interplay {
 /// Writes one split as `<split>-00000.arrow`, `<split>-00001.arrow` ...: Arrow IPC files, uncompressed, in record
 /// batches of kBlockRows rows. The bytes depend on the rows alone, not on how write() was fed. Used by one thread.
 ///
-///     DatasetWriter writer(aside(directory), "train", schema, /*weight=*/false, /*group=*/true, /*time=*/false);
+///     NewDirectory made(directory);
+///     DatasetWriter writer(made.path(), "train", schema, /*weight=*/false, /*group=*/true, /*time=*/false);
 ///     while (...) writer.write(encoder.encode(raw, {}));
 ///     writer.finish();
-///     Manifest::describe(aside(directory), writer.entries()).save(aside(directory));
+///     Manifest::describe(made.path(), writer.entries()).save(made.path());
 ///
 /// Files are written straight into `directory`: whoever makes that directory makes it aside and commits it whole.
 class INTERPLAY_API DatasetWriter {

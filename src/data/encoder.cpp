@@ -234,7 +234,7 @@ std::string Encoder::token(const std::string& table, int64_t id) const {
 }
 
 void Encoder::save(const std::filesystem::path& directory) const {
-  std::filesystem::create_directories(directory / "vocabulary");
+  make_directories(directory / "vocabulary");
   for (const Table& table : state_->schema.tables()) {
     const auto found = state_->vocabularies.find(table.name);
     if (found != state_->vocabularies.end()) found->second->save(vocabulary_file(directory, table.name));

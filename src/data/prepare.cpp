@@ -67,11 +67,7 @@ class Clock {
 class Preparation {
  public:
   Preparation(const Config& data, const fs::path& directory, const PrepareOptions& options)
-      : directory_(directory), partial_(aside(directory)), spec_(DataSpec::parse(data)) {
-    std::error_code failed;
-    fs::remove_all(partial_, failed);
-    if (!failed) fs::create_directories(partial_, failed);
-    INTERPLAY_CHECK_DATA(!failed, "{}: cannot be made: {}", directory.string(), failed.message());
+      : spec_(DataSpec::parse(data)), directory_(directory), partial_(directory_.path()) {
     bad_rows_ = std::make_shared<BadRows>(options.bad_rows, partial_ / "rejected.tsv");
     // A quarter for counting: what the batches in flight, Arrow and the finished vocabularies take comes on top.
     threads_ = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
@@ -80,11 +76,6 @@ class Preparation {
     plain_.emplace(spec_.plain_schema(), spec_);
     plan_.emplace(spec_, *plain_);
     rows_.emplace(spec_, *plain_, plan_->columns(), threads_);
-  }
-
-  ~Preparation() {
-    std::error_code ignored;
-    if (!done_) fs::remove_all(partial_, ignored);
   }
 
   PrepareReport run() {
@@ -106,8 +97,7 @@ class Preparation {
     bad_rows_.reset();
     sort_rejected(partial_ / "rejected.tsv");
     Manifest::describe(partial_, entries_).save(partial_);
-    commit(directory_);
-    done_ = true;
+    directory_.commit();
     report_.sync_seconds = clock.lap();
     report_.seconds = clock.total();
     summarise(encoder);
@@ -204,8 +194,9 @@ class Preparation {
     for (const Table& table : encoder.schema().tables()) report_.ids += table.rows, ++report_.tables;
   }
 
-  fs::path directory_, partial_;
   DataSpec spec_;
+  NewDirectory directory_;
+  fs::path partial_;
   std::shared_ptr<BadRows> bad_rows_;
   std::optional<EncoderBuilder> builder_;
   std::optional<RowParser> plain_;
@@ -215,7 +206,6 @@ class Preparation {
   int threads_ = 1;
   std::vector<Manifest::Entry> entries_;
   PrepareReport report_;
-  bool done_ = false;
 };
 
 }  // namespace

@@ -36,18 +36,16 @@ std::vector<Split> splits(const SynthOptions& options) {
 
 }  // namespace
 
-TextFile::TextFile(const fs::path& file) : file_(file), out_(file, std::ios::binary | std::ios::trunc) { flush(); }
+TextFile::TextFile(const fs::path& file) : out_(file) {}
 
 void TextFile::flush() {
-  out_.write(buffer_.data(), std::streamsize(buffer_.size()));
+  out_.write({buffer_.data(), buffer_.size()});
   buffer_.clear();
-  INTERPLAY_CHECK_DATA(out_.good(), "{}: cannot be written; is the disk full?", file_.string());
 }
 
 void TextFile::close() {
   flush();
   out_.close();
-  INTERPLAY_CHECK_DATA(!out_.fail(), "{}: cannot be written; is the disk full?", file_.string());
 }
 
 void write_splits(const SynthOptions& options, const fs::path& directory, const std::string& extension,
@@ -122,18 +120,9 @@ void make_shape(const SynthOptions& options, const fs::path& directory, const st
 void synthesize(const SynthOptions& options, const fs::path& directory) {
   const fs::path target = directory.has_filename() ? directory : directory.parent_path();
   INTERPLAY_CHECK(!fs::exists(target), "{}: exists already; remove it or name another directory", target.string());
-  const fs::path temporary = aside(target);
-  std::error_code failed;
-  fs::remove_all(temporary, failed);
-  if (!failed) fs::create_directories(temporary, failed);
-  INTERPLAY_CHECK_DATA(!failed, "{}: cannot be made: {}", target.string(), failed.message());
-  try {
-    make_shape(options, temporary, target.filename().string());
-  } catch (...) {
-    fs::remove_all(temporary, failed);
-    throw;
-  }
-  commit(target);
+  NewDirectory made(target);
+  make_shape(options, made.path(), target.filename().string());
+  made.commit();
 }
 
 }  // namespace interplay

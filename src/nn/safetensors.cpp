@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <fstream>
 #include <limits>
 
 #include <ATen/ATen.h>
@@ -101,6 +100,18 @@ const char* name_of(at::ScalarType scalar) {
   throw Error("safetensors: a tensor of this number type cannot be saved");
 }
 
+/// In parts: a table may exceed memory twice over.
+void write_values(OutputFile& out, const at::Tensor& tensor) {
+  const int64_t rows = tensor.dim() > 0 ? tensor.size(0) : 1;
+  const int64_t row_bytes = rows > 0 ? tensor.numel() / rows * int64_t(tensor.element_size()) : 0;
+  const int64_t step = std::max<int64_t>(1, (int64_t(64) << 20) / std::max<int64_t>(1, row_bytes));
+  for (int64_t first = 0; first < rows && row_bytes > 0; first += step) {
+    const int64_t count = std::min(step, rows - first);
+    const auto part = (tensor.dim() > 0 ? tensor.narrow(0, first, count) : tensor).detach().cpu().contiguous();
+    out.write({static_cast<const char*>(part.const_data_ptr()), size_t(count * row_bytes)});
+  }
+}
+
 }  // namespace
 
 void save_safetensors(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& tensors,
@@ -120,32 +131,16 @@ void save_safetensors(const std::filesystem::path& file, const std::map<std::str
   }
   std::string text = header.dump();
   text.append((kAlign - (text.size() + 8) % kAlign) % kAlign, ' ');
-  const auto temporary = aside(file);
-  {
-    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-    const uint64_t size = text.size();
-    out.write(reinterpret_cast<const char*>(&size), 8);
-    out.write(text.data(), std::streamsize(text.size()));
-    for (const auto& [name, tensor] : tensors) {
-      const int64_t rows = tensor.dim() > 0 ? tensor.size(0) : 1;
-      const int64_t row_bytes = rows > 0 ? tensor.numel() / rows * int64_t(tensor.element_size()) : 0;
-      const int64_t step = std::max<int64_t>(1, (int64_t(64) << 20) / std::max<int64_t>(1, row_bytes));
-      for (int64_t first = 0; first < rows && row_bytes > 0;
-           first += step) {  // in parts: a table may exceed memory twice over
-        const int64_t count = std::min(step, rows - first);
-        const auto part = (tensor.dim() > 0 ? tensor.narrow(0, first, count) : tensor).detach().cpu().contiguous();
-        out.write(static_cast<const char*>(part.const_data_ptr()), std::streamsize(count * row_bytes));
-      }
-    }
-    out.flush();
-    INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written; is the disk full?", file.string());
-    const MappedFile written(temporary);
-    const size_t digits = place_of_checksum(written.bytes());
-    out.seekp(std::streamoff(digits));
-    out << checksum(written.bytes(), digits) << std::flush;
-    INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written; is the disk full?", file.string());
-  }
-  commit(file);
+  NewFile made(file);
+  OutputFile& out = made.out();
+  const uint64_t size = text.size();
+  out.write({reinterpret_cast<const char*>(&size), 8});
+  out.write(text);
+  for (const auto& [name, tensor] : tensors) write_values(out, tensor);
+  const MappedFile written(made.path());
+  const size_t digits = place_of_checksum(written.bytes());
+  out.write_at(checksum(written.bytes(), digits), int64_t(digits));
+  made.commit();
 }
 
 Safetensors::Safetensors(const std::filesystem::path& file)

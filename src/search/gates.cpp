@@ -64,9 +64,9 @@ void GateLog::append(Trainer& trainer, int64_t step) {
   const GateReading now = read_(trainer);
   Json values = Json::array();
   for (const double v : now.values) values.push_back(shortest(v));
-  std::ofstream out(file_, std::ios::binary | std::ios::app);
-  out << Json{{"step", step}, {"threshold", shortest(now.threshold)}, {"values", values}}.dump() << "\n" << std::flush;
-  INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written; is the disk full?", file_.string());
+  OutputFile out(file_, OutputFile::Mode::append);
+  out.write(Json{{"step", step}, {"threshold", shortest(now.threshold)}, {"values", values}}.dump() + "\n");
+  out.close();
 }
 
 void GateLog::stepped(Trainer& trainer, int64_t step) {

@@ -21,16 +21,20 @@ constexpr const char* kManifest = "manifest.json";
 constexpr const char *kGates = "gates.jsonl", *kDimensionGates = "dimension_gates.jsonl";
 constexpr int64_t kReadings = 100;  // of the gates in a stage: as many points as a curve can show
 
-/// Refuses a directory that cannot be begun or gone on with, before anything in it is touched.
-void open_directory(const Config& resolved, const SearchOptions& options) {
+/// Refuses a directory that cannot be begun or gone on with, or that another process writes, before anything in it is
+/// touched.
+DirectoryLock open_directory(const Config& resolved, const SearchOptions& options) {
   const fs::path& out = options.out;
   INTERPLAY_CHECK(!fs::exists(out) || fs::is_directory(out), "{}: is a file; give another --out", out.string());
+  INTERPLAY_CHECK(!options.resume || fs::exists(out), "{}: there is no search to resume; leave --resume away",
+                  out.string());
+  DirectoryLock lock(out);
   const bool search = fs::exists(out / Bundle::kConfig);
   if (!options.resume) {
     INTERPLAY_CHECK(!search, "{}: already holds a search or a run; give another --out, or --resume to go on with it",
                     out.string());
     INTERPLAY_CHECK(holds_nothing(out), "{}: already holds other files; give another --out", out.string());
-    return;
+    return lock;
   }
   INTERPLAY_CHECK(search, "{}: there is no search to resume; leave --resume away", out.string());
   Config before = Config::load(out / Bundle::kConfig), now = resolved;
@@ -44,6 +48,7 @@ void open_directory(const Config& resolved, const SearchOptions& options) {
                   "{}: {} differs from the search's config.yaml; only threads may change on --resume", out.string(),
                   difference);
   fs::remove(out / kManifest);  // until it is finished anew
+  return lock;
 }
 
 /// Sizes and checksums of the search's own files; each stage has a manifest of its own, whose checksum is here.
@@ -171,8 +176,8 @@ SearchSummary search_run(const Config& experiment, const SearchOptions& options)
   const auto search = searches().make(experiment["search"]);
   SearchRun run(state);
   search->check(run);
-  open_directory(state.config, options);
-  fs::create_directories(options.out / "stages");
+  const DirectoryLock lock = open_directory(state.config, options);
+  make_directories(options.out / "stages");
   write_file(options.out / Bundle::kConfig, state.config.yaml());
   const log::File log_file(options.out / "search.log");
   search->run(run);

@@ -157,9 +157,8 @@ PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories&
   report.mean_tokens = double(tokens) / double(told);
 
   const Schema schema = with_prompts(encoder.schema(), tokenizer->size(), report.longest);
-  const fs::path partial = aside(out);
-  fs::remove_all(partial);
-  fs::create_directories(partial);
+  NewDirectory made(out);
+  const fs::path& partial = made.path();
   encoder.save(partial);
   schema.save(partial / "schema.yaml");
   std::vector<Manifest::Entry> entries;
@@ -171,7 +170,7 @@ PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories&
     for (auto& entry : writer.entries()) entries.push_back(std::move(entry));
   }
   Manifest::describe(partial, entries).save(partial);
-  commit(out);
+  made.commit();
   return report;
 }
 

@@ -52,16 +52,15 @@ void save_checkpoint(const fs::path& run, const Model& model, const ParameterGro
   for (int again = 1; fs::exists(run / name); ++again) {  // the one LATEST names is never touched
     name = fmt::format("checkpoint-{}.{}", parameters.steps(), again);
   }
-  const fs::path target = run / name, temporary = aside(target);
-  fs::remove_all(temporary);
-  fs::create_directories(temporary);
+  NewDirectory made(run / name);
+  const fs::path& temporary = made.path();
   nn::save_safetensors(temporary / "model.safetensors", weights_of(model));
   auto optimizer = parameters.state();
   optimizer[kRandom] = generator().get_state();
   nn::save_safetensors(temporary / "optimizer.safetensors", optimizer);
   write_file(temporary / "state.json", state.dump(1) + "\n");
   Manifest::describe(temporary).save(temporary);
-  commit(target);
+  made.commit();
   write_file(run / kLatest, name + "\n");
   for (const auto& entry : fs::directory_iterator(run)) {
     const auto other = entry.path().filename().string();

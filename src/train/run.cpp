@@ -38,15 +38,19 @@ void check_keys(const Config& experiment) {
   if (!experiment.has("model")) experiment["model"].fail("missing; expected a model, as in `model: {name: deepfm}`");
 }
 
-/// Refuses a directory that cannot be begun or gone on with, before anything in it is touched.
-void open_directory(const Config& resolved, const Schema& schema, const RunOptions& options) {
+/// Refuses a directory that cannot be begun or gone on with, or that another process writes, before anything in it is
+/// touched.
+DirectoryLock open_directory(const Config& resolved, const Schema& schema, const RunOptions& options) {
   const fs::path& out = options.out;
   INTERPLAY_CHECK(!fs::exists(out) || fs::is_directory(out), "{}: is a file; give another --out", out.string());
+  INTERPLAY_CHECK(!options.resume || fs::exists(out), "{}: there is no run to resume; leave --resume away",
+                  out.string());
+  DirectoryLock lock(out);
   const bool run = fs::exists(out / Bundle::kConfig);
   if (!options.resume) {
     INTERPLAY_CHECK(!run, "{}: already holds a run; give another --out, or --resume to go on with it", out.string());
     INTERPLAY_CHECK(holds_nothing(out), "{}: already holds other files; give another --out", out.string());
-    return;
+    return lock;
   }
   INTERPLAY_CHECK(run, "{}: there is no run to resume; leave --resume away", out.string());
   const bool finished = fs::exists(out / kManifest);
@@ -68,6 +72,7 @@ void open_directory(const Config& resolved, const Schema& schema, const RunOptio
                   "{}: {} differs from the run's config.yaml; only train.epochs and threads may change on --resume",
                   out.string(), difference);
   if (finished) fs::remove(out / kManifest);  // until it is finished anew
+  return lock;
 }
 
 void set_threads(const Config& experiment) {
@@ -268,7 +273,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   Trainer trainer(*model, config);
   const TrainOptions& t = trainer.options();
   if (rows(splits.valid) > 0) check_monitor(*splits.valid, t);
-  open_directory(config, schema, options);
+  const DirectoryLock lock = open_directory(config, schema, options);
   if (!options.init.empty() && !options.resume) warm_start(*model, schema, options.data, Bundle::open(options.init));
   start_bundle(options.out, config, schema, options.data);
   const log::File log_file(options.out / "train.log");

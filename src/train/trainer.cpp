@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cmath>
-#include <fstream>
 #include <limits>
 
 #include <ATen/ATen.h>
@@ -302,10 +301,9 @@ struct Trainer::State {
 
   void write_metrics(const EpochReport& r) {
     if (run.empty()) return;
-    const std::string line = to_json(r).dump() + "\n";
-    std::ofstream out(run / kMetricsFile, std::ios::binary | std::ios::app);
-    out << line << std::flush;
-    INTERPLAY_CHECK_DATA(out.good(), "{}: cannot be written; is the disk full?", (run / kMetricsFile).string());
+    OutputFile out(run / kMetricsFile, OutputFile::Mode::append);
+    out.write(to_json(r).dump() + "\n");
+    out.close();
   }
 
   /// What an epoch line tells of begins anew.

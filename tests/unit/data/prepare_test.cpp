@@ -95,7 +95,7 @@ class Prepare : public testing::Test {
       return "";
     } catch (const Error& problem) {
       EXPECT_FALSE(fs::exists(directory_ / "out"));
-      EXPECT_FALSE(fs::exists(aside(directory_ / "out")));
+      EXPECT_FALSE(fs::exists(directory_ / ".out.partial"));
       return problem.what();
     }
   }
