@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 #include <iostream>
+#include <system_error>
 #include <thread>
 
 #include <ATen/Parallel.h>
@@ -17,6 +18,7 @@
 #include <interplay/search/search.h>
 
 #include "command.h"
+#include "standard_streams.h"
 
 namespace interplay::tool {
 namespace {
@@ -266,7 +268,10 @@ int run(int count, char** words) {
   try {
     app.parse(count, words);
   } catch (const CLI::ParseError& problem) {
-    if (problem.get_exit_code() == 0) return app.exit(problem, std::cout, std::cerr);  // help, version
+    if (problem.get_exit_code() == 0) {  // help, version
+      app.exit(problem, std::cout, std::cerr);
+      return finish_standard_output();
+    }
     throw Error(explain(app, problem));
   }
   if (common.quiet) {
@@ -275,15 +280,21 @@ int run(int count, char** words) {
   }
   if (common.threads > 0) at::set_num_threads(common.threads);
   for (const auto& plugin : common.plugins) load_plugin(plugin);
-  for (const auto& [sub, action] : runs) {
-    if (sub->parsed()) action();
+  try {
+    for (const auto& [sub, action] : runs) {
+      if (sub->parsed()) action();
+    }
+  } catch (const std::system_error& problem) {
+    if (!std::ferror(stdout)) throw;
+    return failed_standard_output(problem.code().value());
   }
-  return 0;
+  return finish_standard_output();
 }
 
 }  // namespace interplay::tool
 
 int main(int count, char** words) {
+  interplay::tool::open_standard_streams();
   try {
     return interplay::tool::run(count, words);
   } catch (const interplay::Error& problem) {
