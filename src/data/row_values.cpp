@@ -22,6 +22,38 @@ bool parse_number(std::string_view cell, double& value) {
   return status == std::errc() && stop == end && std::isfinite(value);
 }
 
+bool parse_rest(std::string_view cell, double nearest, float& rest) {
+  constexpr size_t kExact = 15, kMost = 19;  // digits that a double, and 64 bits, hold whatever they are
+  rest = 0;
+  if (cell.size() <= kExact && cell.find('.') == cell.npos) return true;
+  const bool negative = nearest < 0;
+  while (!cell.empty() && (cell[0] == '+' || cell[0] == '-' || cell[0] == ' ')) cell.remove_prefix(1);
+  while (cell.ends_with(' ')) cell.remove_suffix(1);
+  const size_t point = cell.find('.');
+  while (point != cell.npos && (cell.ends_with('0') || cell.ends_with('.'))) {
+    const bool whole = cell.ends_with('.');
+    cell.remove_suffix(1);
+    if (whole) break;
+  }
+  uint64_t digits = 0;
+  size_t count = 0;
+  long double scale = 1;
+  for (size_t i = 0; i < cell.size(); ++i) {
+    if (i == point) continue;
+    if (cell[i] < '0' || cell[i] > '9') return true;  // 1.5e18 means the double that it is
+    if (count == 0 && cell[i] == '0') {
+      scale *= point < i ? 10 : 1;
+      continue;
+    }
+    if (++count > kMost) return false;
+    digits = 10 * digits + uint64_t(cell[i] - '0');
+    if (point < i) scale *= 10;
+  }
+  const long double exact = digits / scale;
+  rest = float((negative ? -exact : exact) - (long double)(nearest));
+  return true;
+}
+
 void copy_rest(const RowValues& values, const Schema& schema, std::span<const int32_t> rows, bool labels,
                EncodedBatch& out) {
   for (size_t f = 0; f < schema.fields().size(); ++f) {
@@ -226,10 +258,18 @@ class RowParser::Batch {
   void parse_required() {
     for (const auto& required : p_.required_numbers_) {
       auto& numbers = out_.required.emplace_back(size_t(raw_.rows));
+      auto& rests = out_.rest.emplace_back();
       for_numbers(required.column, "an order of rows", [&](int64_t r, std::string_view cell, double x) {
-        if (required.present && std::isnan(x))
-          problem(r, required.column, cell, "is empty, but rows are ordered by it");
         numbers[size_t(r)] = x;
+        if (!required.present) return;
+        float rest = 0;
+        if (std::isnan(x)) {
+          problem(r, required.column, cell, "is empty, but rows are ordered by it");
+        } else if (!parse_rest(cell, x, rest)) {
+          problem(r, required.column, cell,
+                  "has more digits than the 19 that rows can be ordered by; leave the last ones out");
+        }
+        if (rest != 0) rests.resize(size_t(raw_.rows)), rests[size_t(r)] = rest;
       });
     }
     for (const auto& name : p_.required_cells_) {
