@@ -96,7 +96,7 @@ class RowParser {
 void copy_rest(const RowValues& values, const Schema& schema, std::span<const int32_t> rows, bool labels,
                EncodedBatch& out);
 
-/// Parses a whole cell as a finite number, or says false.
+/// Parses a whole cell as a finite number, or says false. 1e-400 is 0, True is 1; a plus and blanks around are allowed.
 bool parse_number(std::string_view cell, double& value);
 
 /// `rest`: what is missing from `nearest`, the double that a number was parsed to, so that numbers which differ in any
