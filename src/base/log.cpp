@@ -8,6 +8,8 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <interplay/base/printable.h>
+
 #include "progress_line.h"
 
 namespace interplay::log {
@@ -53,7 +55,7 @@ void to_files(Sinks& all, const spdlog::details::log_msg& message) {
 void write(Level level, std::string_view line) {
   Sinks& all = sinks();
   const std::lock_guard lock(all.mutex);
-  const std::string text = level == Level::warning ? fmt::format("warning: {}", line) : std::string(line);
+  const std::string text = printable(level == Level::warning ? fmt::format("warning: {}", line) : std::string(line));
   const spdlog::details::log_msg message("interplay", convert(level), text);
   if (all.terminal->should_log(message.level)) {
     detail::clear_progress_line();

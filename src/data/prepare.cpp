@@ -72,7 +72,7 @@ class Preparation {
     fs::remove_all(partial_, failed);
     if (!failed) fs::create_directories(partial_, failed);
     INTERPLAY_CHECK_DATA(!failed, "{}: cannot be made: {}", directory.string(), failed.message());
-    bad_rows_ = std::make_shared<BadRows>(options.bad_rows, partial_ / "rejected.tsv");
+    bad_rows_ = std::make_shared<BadRows>(options.bad_rows, partial_ / "rejected.tsv", "--bad-rows skip:");
     // A quarter for counting: what the batches in flight, Arrow and the finished vocabularies take comes on top.
     threads_ = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
     builder_.emplace(spec_, EncoderBuilder::Options{std::max<int64_t>(options.memory_bytes / 4, 4096), partial_,
