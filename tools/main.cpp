@@ -13,6 +13,7 @@
 #include <interplay/base/abi.h>
 #include <interplay/base/error.h>
 #include <interplay/base/log.h>
+#include <interplay/base/printable.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/plugin.h>
 #include <interplay/search/search.h>
@@ -85,7 +86,16 @@ std::vector<Command>& commands() {
   return *all;
 }
 
-std::string table(const std::vector<std::vector<std::string>>& rows) {
+std::string table(const std::vector<std::vector<std::string>>& texts) {
+  auto rows = texts;  // names and tokens come from files
+  for (auto& row : rows) {
+    for (auto& cell : row) {
+      cell = printable(cell);
+      for (const auto& [line, escaped] : {std::pair('\n', "\\n"), {'\t', "\\t"}}) {
+        for (size_t at; (at = cell.find(line)) != cell.npos;) cell.replace(at, 1, escaped);
+      }
+    }
+  }
   std::vector<size_t> width;
   for (const auto& row : rows) {
     width.resize(std::max(width.size(), row.size()));

@@ -3,9 +3,11 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include <interplay/base/printable.h>
+
 namespace interplay {
 
-Error::Error(const std::string& message, ErrorKind kind) : std::runtime_error(message), kind_(kind) {}
+Error::Error(const std::string& message, ErrorKind kind) : std::runtime_error(printable(message)), kind_(kind) {}
 
 Error::~Error() = default;
 

@@ -10,6 +10,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
+#include <interplay/base/printable.h>
 
 #include "progress_line.h"
 
@@ -80,7 +81,7 @@ void to_files(Sinks& all, const spdlog::details::log_msg& message) {
 void write(Level level, std::string_view line) {
   Sinks& all = sinks();
   const std::lock_guard lock(all.mutex);
-  const std::string text = level == Level::warning ? fmt::format("warning: {}", line) : std::string(line);
+  const std::string text = printable(level == Level::warning ? fmt::format("warning: {}", line) : std::string(line));
   const spdlog::details::log_msg message("interplay", convert(level), text);
   to_terminal(all, message);
   to_files(all, message);

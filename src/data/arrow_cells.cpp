@@ -6,6 +6,7 @@
 #include <arrow/array.h>
 #include <arrow/scalar.h>
 #include <arrow/type.h>
+#include <arrow/util/float16.h>
 
 #include <interplay/base/error.h>
 
@@ -25,12 +26,15 @@ struct Cells {
   }
 };
 
+/// Whole numbers as whole numbers are, so that an id is one token whether its column is of integers or, since a value
+/// is missing, of floats.
 template <class Float>
 void print_float(fmt::memory_buffer& out, Float value) {
-  constexpr double kExact = 9007199254740992.0;  // 2^53: whole numbers below it are exact
   if (std::isnan(value)) return;
-  if (std::trunc(value) == value && std::abs(double(value)) < kExact) {
+  if (std::trunc(value) == value && std::abs(double(value)) < 0x1p63) {
     fmt::format_to(fmt::appender(out), "{}", int64_t(value));
+  } else if (std::trunc(value) == value && value > 0 && double(value) < 0x1p64) {
+    fmt::format_to(fmt::appender(out), "{}", uint64_t(value));
   } else {
     fmt::format_to(fmt::appender(out), "{}", value);
   }
@@ -108,6 +112,9 @@ RawColumn list_column(const std::string& name, const arrow::Array& array) {
   Cells cells;
   cells.items = column.owner;
   cells.list_offsets = {0};
+  INTERPLAY_CHECK_DATA((*flat)->length() <= std::numeric_limits<int32_t>::max(),
+                       "column '{}': the lists of one batch have more than 2^31 entries; read fewer rows at a time",
+                       name);
   for (int64_t i = 0; i < list.length(); ++i) {
     const int64_t size = list.IsValid(i) ? int64_t(list.value_length(i)) : 0;
     cells.list_offsets.push_back(int32_t(cells.list_offsets.back() + size));
@@ -179,6 +186,10 @@ RawColumn to_raw_column(const std::string& name, const std::shared_ptr<arrow::Ar
     case Type::UINT16: return integers<arrow::UInt16Array>(name, *array);
     case Type::UINT32: return integers<arrow::UInt32Array>(name, *array);
     case Type::UINT64: return integers<arrow::UInt64Array>(name, *array);
+    case Type::HALF_FLOAT:
+      return print_values<arrow::HalfFloatArray>(name, *array, [](auto& out, uint16_t bits) {
+        print_float(out, arrow::util::Float16::FromBits(bits).ToFloat());
+      });
     case Type::FLOAT: return floats<arrow::FloatArray>(name, *array);
     case Type::DOUBLE: return floats<arrow::DoubleArray>(name, *array);
     case Type::DECIMAL128:

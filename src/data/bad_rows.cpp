@@ -4,10 +4,9 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include <arrow/util/utf8.h>
-
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
+#include <interplay/base/printable.h>
 
 namespace interplay {
 namespace {
@@ -15,30 +14,24 @@ namespace {
 constexpr size_t kShown = 80;       // bytes of a value in a message
 constexpr size_t kWritten = 65536;  // bytes of a value in the file of rejected rows
 
-/// On one line, without tabs, and as plain ASCII where the bytes are not text: safe for a terminal and for a TSV cell.
+/// On one line, without tabs, and printable: safe for a terminal and for a TSV cell.
 std::string escape(std::string_view value, size_t limit) {
-  const std::string_view shown = value.substr(0, limit);
-  arrow::util::InitializeUTF8();
-  const bool text = arrow::util::ValidateUTF8(shown);
-  std::string out;
-  for (const char c : shown) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\t') {
-      out += "\\t";
+  std::string shown;
+  for (const char c : value.substr(0, limit)) {
+    if (c == '\\') {
+      shown += "\\\\";
+    } else if (c == '\t') {
+      shown += "\\t";
     } else if (c == '\n') {
-      out += "\\n";
+      shown += "\\n";
     } else if (c == '\r') {
-      out += "\\r";
-    } else if (c == '\\') {
-      out += "\\\\";
-    } else if (byte < 0x20 || byte == 0x7f || (byte > 0x7f && !text)) {
-      out += fmt::format("\\x{:02x}", byte);
+      shown += "\\r";
     } else {
-      out += c;
+      shown += c;
     }
   }
-  if (value.size() > limit) out += fmt::format("... ({} bytes)", value.size());
-  return out;
+  if (value.size() > limit) shown += fmt::format("... ({} bytes)", value.size());
+  return printable(shown);
 }
 
 }  // namespace
@@ -46,6 +39,7 @@ std::string escape(std::string_view value, size_t limit) {
 struct BadRows::State {
   int64_t limit = 0;
   std::filesystem::path rejected;
+  std::string option;
   std::mutex mutex;
   std::unordered_map<std::string, std::unordered_set<int64_t>> seen;  // lines by file
   int64_t count = 0;
@@ -63,9 +57,11 @@ struct BadRows::State {
   }
 };
 
-BadRows::BadRows(int64_t limit, std::filesystem::path rejected) : state_(std::make_unique<State>()) {
+BadRows::BadRows(int64_t limit, std::filesystem::path rejected, std::string option)
+    : state_(std::make_unique<State>()) {
   state_->limit = limit;
   state_->rejected = std::move(rejected);
+  state_->option = std::move(option);
 }
 
 BadRows::~BadRows() = default;
@@ -76,14 +72,16 @@ void BadRows::report(const std::string& file, int64_t line, const std::string& c
   auto& lines = state_->seen[file];
   if (lines.contains(line)) return;
   if (state_->count >= state_->limit) {
-    const std::string cell =
-        column.empty()
-            ? (value.empty() ? "" : fmt::format(" '{}'", escape(value, kShown)))
-            : fmt::format(" {}{}", column, value.empty() ? "" : fmt::format(" = '{}'", escape(value, kShown)));
+    const std::string cell = column.empty()
+                                 ? (value.empty() ? "" : fmt::format(" '{}'", escape(value, kShown)))
+                                 : fmt::format(" {}{}", escape(column, kShown),
+                                               value.empty() ? "" : fmt::format(" = '{}'", escape(value, kShown)));
     const std::string remedy =
-        state_->limit == 0 ? "mend the row, or leave such rows out with `prepare --bad-rows skip:N`"
-                           : fmt::format("{} bad rows were left out already, as many as --bad-rows skip:{} allows",
-                                         state_->count, state_->limit);
+        state_->limit > 0
+            ? fmt::format("{} bad rows were left out already, as many as {} allows", state_->count,
+                          state_->option.empty() ? "the limit" : fmt::format("{}{}", state_->option, state_->limit))
+        : state_->option.empty() ? "mend the row"
+                                 : fmt::format("mend the row, or leave such rows out with {}N", state_->option);
     throw Error(fmt::format("{}:{}:{} {}; {}", file, line, cell, reason, remedy), ErrorKind::data);
   }
   state_->write(file, line, column, value, reason);

@@ -47,7 +47,7 @@ struct SideOptions {
 struct FieldOptions {
   std::vector<std::string> columns;
   std::string column, name, kind = "categorical", share, transform = "none", separator, first_of, weights,
-                            pooling = "mean", paired, target, user, item, time;
+                            pooling = "mean", paired, target, user, item, time, ties = "before";
   std::optional<int64_t> min_count;
   int64_t hash_buckets = 0, max_length = 0, min_length = 0, dimension = 0;
   std::optional<double> missing;
@@ -94,6 +94,10 @@ struct FieldOptions {
       field("user", user, "column with whose history it is");
       field("item", item, "column with what is remembered");
       field("time", time, "column with when");
+      field("ties", ties,
+            "events of a row's own time: before: a history ends before that time; order: those of smaller items are "
+            "in it, for times so coarse that whole sessions share one",
+            OneOf{{"before", "order"}});
       field("filter", filter, "which events are remembered");
       field("min_length", min_length, "rows whose history has fewer entries are no samples, only events",
             Range{0, 1e9});

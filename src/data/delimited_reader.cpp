@@ -63,6 +63,7 @@ std::vector<RawColumn> copy_columns(const arrow::csv::BlockParser& parser, const
   return columns;
 }
 
+/// For a header that is written in data.yaml: that of a file may have columns without a name, as pandas' index is.
 void check_names(const std::vector<std::string>& names, const std::string& where) {
   std::set<std::string> seen;
   for (const auto& name : names) {
@@ -81,6 +82,7 @@ struct DelimitedReader::Layout {
   std::vector<int> wanted;
 
   arrow::csv::ParseOptions parse_options() const;
+  std::vector<std::string> read_header(const std::filesystem::path& file) const;
   std::string as_in_file(const std::string& text) const;
   RawBatch parse(const LineBlock& block, const std::string& file, BadRows& bad_rows) const;
   void split(RawBatch& batch, const LineBlock& block, std::vector<SplitLines::WrongCount>& wrong) const;
@@ -88,10 +90,7 @@ struct DelimitedReader::Layout {
 };
 
 DelimitedReader::DelimitedReader(const ReadRequest& request, const DelimitedOptions& options)
-    : ParsingReader(request.bad_rows),
-      request_(request),
-      layout_(std::make_shared<Layout>()),
-      bytes_total_(total_bytes(request.files)) {
+    : ParsingReader(request.bad_rows), request_(request), bytes_total_(total_bytes(request.files)) {
   INTERPLAY_CHECK(request_.batch_rows > 0, "batch_rows: {} is not a number of rows", request_.batch_rows);
   const std::string& separator = options.separator;
   INTERPLAY_CHECK(!separator.empty() && separator.find_first_of("\r\n\"") == std::string::npos,
@@ -100,9 +99,9 @@ DelimitedReader::DelimitedReader(const ReadRequest& request, const DelimitedOpti
   INTERPLAY_CHECK(!options.quote || separator.size() == 1,
                   "separator: '{}' has several bytes, which goes only without quoted values; set quote: false",
                   separator);
-  layout_->lines = {separator, options.quote, options.encoding == "latin1", options.compression,
-                    options.max_line_bytes};
-  auto& names = layout_->names;
+  Layout layout;
+  layout.lines = {separator, options.quote, options.encoding == "latin1", options.compression, options.max_line_bytes};
+  auto& names = layout.names;
   if (options.header.is_sequence()) {
     header_line_ = false;
     for (const auto& name : options.header.items()) names.push_back(name.as<std::string>());
@@ -111,13 +110,12 @@ DelimitedReader::DelimitedReader(const ReadRequest& request, const DelimitedOpti
   } else if (!options.header.is_null() && !options.header.as<bool>()) {
     options.header.fail("files without a header need the list of their column names, as header: [label, I1..I13]");
   }
-  if (header_line_) read_headers();
-  layout_->wanted = find_columns(names, request_.columns, request_.files.front());
+  add_layouts(layout);
 }
 
 DelimitedReader::~DelimitedReader() = default;
 
-std::vector<std::string> DelimitedReader::columns() const { return layout_->names; }
+std::vector<std::string> DelimitedReader::columns() const { return columns_; }
 
 arrow::csv::ParseOptions DelimitedReader::Layout::parse_options() const {
   auto options = arrow::csv::ParseOptions::Defaults();
@@ -127,39 +125,52 @@ arrow::csv::ParseOptions DelimitedReader::Layout::parse_options() const {
   return options;
 }
 
-std::vector<std::string> DelimitedReader::read_header(const std::filesystem::path& file) const {
-  LineSource source(file, layout_->lines);
+std::vector<std::string> DelimitedReader::Layout::read_header(const std::filesystem::path& file) const {
+  LineSource source(file, lines);
   LineBlock block;
   INTERPLAY_CHECK_DATA(source.next(block, 1), "{}: is empty; its first line should name the columns", file.string());
   BadRows none;
   report(block.bad, none);
-  arrow::csv::BlockParser parser(layout_->parse_options(), -1, 1, 1);
+  auto options = parse_options();
+  options.newlines_in_values = block.breaks;
+  arrow::csv::BlockParser parser(options, -1, 1, 1);
   uint32_t parsed = 0;
   check_arrow(parser.Parse(block.text, &parsed), file);
-  std::vector<std::string> names;
+  std::vector<std::string> found;
   const auto add = [&](const uint8_t* data, uint32_t bytes, bool, bool) {
-    names.emplace_back(reinterpret_cast<const char*>(data), bytes);
+    found.emplace_back(reinterpret_cast<const char*>(data), bytes);
     return arrow::Status::OK();
   };
   check_arrow(parser.VisitLastRow(add), file);
-  check_names(names, file.string());
-  return names;
+  return found;
 }
 
-void DelimitedReader::read_headers() {
-  auto& known = layout_->names;
+/// Where each file has the columns that are asked for: they are found by name, whatever their order.
+void DelimitedReader::add_layouts(const Layout& layout) {
   for (const auto& file : request_.files) {
-    const auto names = read_header(file);
-    if (known.empty()) known = names;
-    INTERPLAY_CHECK_DATA(
-        names == known, "{}: its columns are {}, but those of {} are {}; files of one source must agree", file.string(),
-        fmt::join(names, ", "), request_.files.front().string(), fmt::join(known, ", "));
+    Layout of_file = layout;
+    if (header_line_) of_file.names = layout.read_header(file);
+    if (layouts_.empty() || of_file.names != layouts_.back()->names) {
+      layouts_.push_back(std::make_shared<Layout>(std::move(of_file)));
+    } else {
+      layouts_.push_back(layouts_.back());
+    }
+    const auto names = named_once(layouts_.back()->names);
+    if (layouts_.size() == 1) columns_ = names;
+    std::erase_if(columns_,
+                  [&](const auto& name) { return std::find(names.begin(), names.end(), name) == names.end(); });
+  }
+  const auto& wanted = request_.columns.empty() ? columns_ : request_.columns;
+  for (size_t i = 0; i < layouts_.size(); ++i) {
+    if (i > 0 && layouts_[i] == layouts_[i - 1]) continue;
+    if (!wanted.empty()) layouts_[i]->wanted = find_columns(layouts_[i]->names, wanted, request_.files[i]);
   }
 }
 
 bool DelimitedReader::open_next() {
   if (opened_ == request_.files.size()) return false;
-  source_ = std::make_unique<LineSource>(request_.files[opened_++], layout_->lines);
+  source_ = std::make_unique<LineSource>(request_.files[opened_], layouts_[opened_]->lines);
+  ++opened_;
   file_has_rows_ = header_line_;
   if (header_line_) {
     LineBlock header;
@@ -208,6 +219,7 @@ void DelimitedReader::Layout::split(RawBatch& batch, const LineBlock& block,
 void DelimitedReader::Layout::parse_quoted(RawBatch& batch, const LineBlock& block,
                                            std::vector<SplitLines::WrongCount>& wrong) const {
   auto options = parse_options();
+  options.newlines_in_values = block.breaks;
   options.invalid_row_handler = [&](const arrow::csv::InvalidRow& row) {
     wrong.push_back({row.number - 1, row.actual_columns, std::string(row.text)});
     return arrow::csv::InvalidRowResult::Skip;
@@ -260,7 +272,7 @@ RawBatch DelimitedReader::Layout::parse(const LineBlock& block, const std::strin
 bool DelimitedReader::next_unparsed(Unparsed& batch) {
   const auto block = std::make_shared<LineBlock>();
   if (!next_block(*block)) return false;
-  batch = [layout = layout_, block, file = request_.files[opened_ - 1].string()](BadRows& bad_rows) {
+  batch = [layout = layouts_[opened_ - 1], block, file = request_.files[opened_ - 1].string()](BadRows& bad_rows) {
     return layout->parse(*block, file, bad_rows);
   };
   return true;

@@ -27,9 +27,11 @@ struct DelimitedOptions {
   }
 };
 
-/// Rows of delimited text, one a line: blank lines are skipped, \n and \r\n both end a line, and the number of a row is
-/// that of its line in the file, the header counting as one. Values stay where they were read, unless there are quotes
-/// near: then Arrow parses them.
+/// Rows of delimited text, one a line, or more where a quoted value holds line breaks: blank lines are skipped, \n and
+/// \r\n both end a line, and the number of a row is that of its first line in the file, the header counting as one.
+/// Files may have their columns in any order, and columns that others have not; those without a name, or with one that
+/// another has too, are left alone unless asked for. Values stay where they were read, unless there are quotes near:
+/// then Arrow parses them.
 class DelimitedReader : public ParsingReader {
  public:
   DelimitedReader(const ReadRequest& request, const DelimitedOptions& options);
@@ -41,13 +43,13 @@ class DelimitedReader : public ParsingReader {
 
  private:
   struct Layout;
-  std::vector<std::string> read_header(const std::filesystem::path& file) const;
-  void read_headers();
+  void add_layouts(const Layout& layout);
   bool open_next();
   bool next_block(LineBlock& block);
 
   ReadRequest request_;
-  std::shared_ptr<Layout> layout_;  // batches that are still to be parsed hold it too
+  std::vector<std::shared_ptr<Layout>> layouts_;  // one a file; batches that are still to be parsed hold it too
+  std::vector<std::string> columns_;              // that every file has
   bool header_line_ = true;
   size_t opened_ = 0;  // files opened so far; source_ reads the last of them
   std::unique_ptr<LineSource> source_;

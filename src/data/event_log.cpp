@@ -92,7 +92,7 @@ EventLog EventLog::read(const Config& data, const std::vector<std::string>& colu
   }
   RawRows rows(spec, parser, wanted, threads > 0 ? threads : std::max(1, int(std::thread::hardware_concurrency())));
   std::vector<uint8_t> of_file;  // the split of the file of each event, where no split is made
-  BadRows bad_rows(most_bad_rows);
+  BadRows bad_rows(most_bad_rows, {}, "bad_rows: ");
   const auto in_order = [&](RawRows::Batch& batch) {
     plan.add(batch.raw, batch.values, parser);
     state->add(batch, parser, spec.labels.size());

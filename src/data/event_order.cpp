@@ -12,9 +12,13 @@ namespace {
 
 /// Tokens as numbers, then those that are none by bytes; equal numbers written differently by bytes too.
 std::vector<uint32_t> numeric_order(const TokenIndex& tokens) {
-  std::vector<double> numbers(tokens.size(), 0);
+  std::vector<ExactTime> numbers(tokens.size());
   std::vector<uint8_t> textual(tokens.size(), 0);
-  for (uint32_t i = 0; i < tokens.size(); ++i) textual[i] = parse_number(tokens.token(i), numbers[i]) ? 0 : 1;
+  for (uint32_t i = 0; i < tokens.size(); ++i) {
+    const bool number = parse_number(tokens.token(i), numbers[i].nearest);
+    textual[i] = number ? 0 : 1;
+    if (number) parse_rest(tokens.token(i), numbers[i].nearest, numbers[i].rest);
+  }
   std::vector<uint32_t> order(tokens.size());
   std::iota(order.begin(), order.end(), 0u);
   std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
@@ -27,11 +31,13 @@ std::vector<uint32_t> numeric_order(const TokenIndex& tokens) {
 
 }  // namespace
 
-void EventOrder::add(uint32_t user, double time, std::span<const std::string_view> ties) {
+void EventOrder::add(uint32_t user, ExactTime time, std::span<const std::string_view> ties) {
   INTERPLAY_CHECK_DATA(time_.size() < UINT32_MAX - 1, "over 2^32 rows cannot be put in order; split the files by hand");
   INTERPLAY_ASSERT(ties.size() == ties_.size());
   user_.push_back(user);
-  time_.push_back(time);
+  if (time.rest != 0) rest_.resize(time_.size(), 0.0f);
+  time_.push_back(time.nearest);
+  if (time.rest != 0 || !rest_.empty()) rest_.push_back(time.rest);
   for (size_t t = 0; t < ties.size(); ++t) {
     ties_[t].of_row.push_back(ties[t].empty() ? 0 : ties_[t].tokens.insert(ties[t]) + 1);
   }
@@ -39,7 +45,7 @@ void EventOrder::add(uint32_t user, double time, std::span<const std::string_vie
 
 bool EventOrder::before(uint32_t a, uint32_t b) const {
   if (user_[a] != user_[b]) return user_[a] < user_[b];
-  if (time_[a] != time_[b]) return time_[a] < time_[b];
+  if (!same_time(a, b)) return time(a) < time(b);
   for (const Tie& tie : ties_) {
     if (tie.of_row[a] != tie.of_row[b]) return tie.of_row[a] < tie.of_row[b];
   }
@@ -62,7 +68,7 @@ void EventOrder::finish() {
 }
 
 bool EventOrder::same_moment(uint32_t a, uint32_t b) const {
-  return time_[a] == time_[b] &&
+  return same_time(a, b) &&
          std::all_of(ties_.begin(), ties_.end(), [&](const Tie& tie) { return tie.of_row[a] == tie.of_row[b]; });
 }
 
@@ -73,6 +79,7 @@ uint32_t EventOrder::tie_token(uint32_t row, size_t tie) const {
 void EventOrder::clear() {
   user_ = {};
   time_ = {};
+  rest_ = {};
   order_ = {};
   for (Tie& tie : ties_) tie.of_row = {}, tie.token_of_rank = {};
 }

@@ -43,10 +43,13 @@ void HistoryIndex::ask(const RawBatch& raw, const RowParser& parser) {
   const RawColumn& item = one_a_row(raw, options_.item);
   const RawColumn& time = one_a_row(raw, options_.time);
   for (int64_t r = 0; r < raw.rows; ++r) {
-    double when = 0;
-    INTERPLAY_CHECK_DATA(parse_number(time.cell(r), when),
+    ExactTime when;
+    INTERPLAY_CHECK_DATA(parse_number(time.cell(r), when.nearest),
                          "{}: column '{}': '{}' is not a number; the history '{}' is made of events before it",
                          raw.place(r), time.name, time.cell(r), options_.name);
+    INTERPLAY_CHECK_DATA(parse_rest(time.cell(r), when.nearest, when.rest),
+                         "{}: column '{}': '{}' has more digits than the 19 that rows can be ordered by", raw.place(r),
+                         time.name, time.cell(r));
     const std::string_view tie[] = {parser.missing(item, r) ? std::string_view() : item.cell(r)};
     order_.add(number_of(users_, user, r, parser), when, tie);
     passes_.push_back(0);
@@ -59,7 +62,7 @@ void HistoryIndex::add(const RawBatch& raw, const RowValues& values, const RowPa
   const RawColumn& item = one_a_row(raw, options_.item);
   for (const int32_t r : values.rows) {
     const std::string_view tie[] = {parser.missing(item, r) ? std::string_view() : item.cell(r)};
-    order_.add(number_of(users_, user, r, parser), values.required[time_at_][size_t(r)], tie);
+    order_.add(number_of(users_, user, r, parser), values.time_of(time_at_, r), tie);
     const bool passes = !options_.filter || options_.filter->passes(values.required[filter_at_][size_t(r)]);
     passes_.push_back(passes && !parser.missing(item, r) ? 1 : 0);  // a comparison with NaN is false
   }
@@ -83,8 +86,12 @@ void HistoryIndex::finish() {
     const uint32_t user = order_.user(rows[i]);
     if (user == EventOrder::kNobody) break;  // sorted last: their histories are empty
     if (i == 0 || order_.user(rows[i - 1]) != user) user_begin = items_.size();
+    const auto together = [&](uint32_t row) {
+      return order_.user(row) == user &&
+             (options_.ties == "order" ? order_.same_moment(row, rows[i]) : order_.same_time(row, rows[i]));
+    };
     size_t same = i;  // events of one moment do not see each other
-    for (; same < rows.size() && order_.user(rows[same]) == user && order_.same_moment(rows[same], rows[i]); ++same) {
+    for (; same < rows.size() && together(rows[same]); ++same) {
       end_[rows[same]] = items_.size();
       length_[rows[same]] = uint32_t(std::min<uint64_t>(longest, items_.size() - user_begin));
       if (shortest > 0) too_short_[rows[same]] = items_.size() - user_begin < shortest;

@@ -14,8 +14,9 @@
 namespace interplay {
 
 /// The histories of one field of kind history: for each row, its user's last max_length events that lie strictly
-/// earlier in (time, item id as a number) and pass the filter, oldest first. First every row of every split goes
-/// through add(), in order; after finish() append() gives batches the columns that the encoder reads.
+/// earlier and pass the filter, oldest first, those of one time by item id as a number. Earlier is by time; with
+/// `ties: order`, by time and then item. First every row of every split goes through add(), in order; after finish()
+/// append() gives batches the columns that the encoder reads.
 class HistoryIndex {
  public:
   HistoryIndex(const FieldOptions& options, RowParser& parser);  ///< tells the parser which cells must be numbers

@@ -12,6 +12,14 @@ const char* find(const char* from, const char* to, char c) {
   return from == to ? nullptr : static_cast<const char*>(std::memchr(from, c, size_t(to - from)));
 }
 
+/// A carriage return that ends no line.
+bool has_bare_return(std::string_view row) {
+  for (size_t at = row.find('\r'); at < row.size(); at = row.find('\r', at + 1)) {
+    if (!row.substr(at).starts_with("\r\n")) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 LineSource::LineSource(std::filesystem::path file, LineOptions options)
@@ -23,10 +31,8 @@ int64_t LineSource::bytes_done() const {
 }
 
 void LineSource::check_magic() const {
-  const std::string_view start(buffer_.get(), std::min<size_t>(end_, 4));
-  INTERPLAY_CHECK_DATA(!start.starts_with("\xff\xfe") && !start.starts_with("\xfe\xff"),
-                       "{}: looks like UTF-16; convert it to UTF-8 first", file_.string());
-  INTERPLAY_CHECK_DATA(start != "PAR1", "{}: is a Parquet file; set format: parquet", file_.string());
+  const std::string foreign = foreign_format({buffer_.get(), std::min<size_t>(end_, kMagicBytes)});
+  INTERPLAY_CHECK_DATA(foreign.empty(), "{}: {}", file_.string(), foreign);
 }
 
 /// Puts what is left and one more read into a new buffer, a newline after a last line that has none.
@@ -46,7 +52,7 @@ void LineSource::read_more() {
   end_ += size_t(got);
   has_return_ = find(buffer_.get(), buffer_.get() + end_, '\r');
   has_quote_ = options_.quote && find(buffer_.get(), buffer_.get() + end_, '"');
-  if (!started_ && (end_ >= 4 || at_end_)) {
+  if (!started_ && (end_ >= kMagicBytes || at_end_)) {
     started_ = true;
     check_magic();
     if (std::string_view(buffer_.get(), end_).starts_with("\xef\xbb\xbf")) begin_ = 3;
@@ -88,14 +94,43 @@ bool LineSource::ends_in_quotes(std::string_view line) const {
   return false;
 }
 
+/// The row that begins here, one of whose quoted values goes on on the next line.
+LineSource::Row LineSource::row_of_lines(const char* at, const char* end) const {
+  for (bool whole = true; at != end; ++at) {  // a value begins
+    if (*at == '"') {
+      for (++at;; at += 2) {
+        at = find(at, end, '"');
+        if (!at || at + 1 == end) return {nullptr, false};
+        if (at[1] != '"') break;
+      }
+      ++at;
+      whole = whole && (*at == options_.separator[0] || *at == '\n' || *at == '\r');
+    }
+    while (at != end && *at != options_.separator[0] && *at != '\n') ++at;
+    if (at == end) break;
+    if (*at == '\n') return {at, whole};
+  }
+  return {nullptr, false};
+}
+
+/// What is inside a quoted value, or would be if it ended, must not become rows.
+void LineSource::leave_out_lines(const char* at, const char* stop, LineBlock& block) {
+  const int64_t first = line_ + 1;
+  for (; at <= stop; ++at) {
+    const char* const line_end = find(at, stop + 1, '\n');
+    std::string_view line(at, size_t(line_end - at));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    block.bad.push_back({file_.string(), ++line_, "", std::string(line),
+                         line_ == first ? "has a quoted value that does not end, or has text behind its end; write a "
+                                          "quote in a quoted value twice, or set quote: false if quotes mean nothing"
+                                        : fmt::format("lies in the quoted value that begins on line {}", first)});
+    at = line_end;
+  }
+}
+
 const char* LineSource::why_bad(std::string_view line) const {
   if (line.size() > size_t(options_.max_line_bytes)) return "is longer than max_line_bytes";
-  if (has_return_ && line.find('\r') < line.size()) {
-    return "has a carriage return inside (lines end in \\n or \\r\\n)";
-  }
-  if (has_quote_ && line.find('"') < line.size() && ends_in_quotes(line)) {
-    return "has a quoted value that does not end on its line (a row is one line; values cannot hold line breaks)";
-  }
+  if (has_return_ && has_bare_return(line)) return "has a carriage return inside (lines end in \\n or \\r\\n)";
   if (rewrites_separator() && line.find(separator_of(options_)) < line.size())
     return "holds the control character 0x1f";
   return nullptr;
@@ -128,24 +163,49 @@ void LineSource::keep(std::string_view line, char*& out, std::string& rewritten)
   out += line.size();
 }
 
-/// The whole lines that the buffer holds, up to max_lines.
-void LineSource::take_lines(LineBlock& block, int64_t max_lines) {
+/// The whole rows that the buffer holds, up to max_lines. False where it ends within a row of several lines.
+bool LineSource::take_lines(LineBlock& block, int64_t max_lines) {
+  bool complete = true;
   char* const first = buffer_.get() + begin_;
   char* out = first;
   const char* const end = buffer_.get() + end_;
   const auto rewritten = std::make_shared<std::string>();
   for (const char* at = first; int64_t(block.lines.size()) < max_lines;) {
-    const char* const stop = find(at, end, '\n');
+    const char* stop = find(at, end, '\n');
     if (!stop) break;
-    ++line_;
     std::string_view line(at, size_t(stop - at));
+    int64_t breaks = 0;
+    if (has_quote_ && line.find('"') < line.size() && ends_in_quotes(line)) {
+      const Row row = row_of_lines(at, end);
+      INTERPLAY_CHECK_DATA(
+          row.stop || end - at <= options_.max_line_bytes,
+          "{}:{}: a quoted value begins here that does not end within max_line_bytes: {}; close it, or "
+          "set quote: false if quotes mean nothing",
+          file_.string(), line_ + 1, options_.max_line_bytes);
+      if (!row.stop && !at_end_) {
+        complete = false;
+        break;
+      }
+      if (!row.whole) {
+        leave_out_lines(at, row.stop ? row.stop : end - 1, block);
+        at = row.stop ? row.stop + 1 : end;
+        begin_ = size_t(at - buffer_.get());
+        continue;
+      }
+      stop = row.stop;
+      line = {at, size_t(stop - at)};
+      breaks = std::count(line.begin(), line.end(), '\n');
+      block.breaks = true;
+    }
+    const int64_t number = line_ + 1;
+    line_ += 1 + breaks;
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (!line.empty()) {
       if (const char* const why = why_bad(line)) {
-        block.bad.push_back({file_.string(), line_, "", std::string(line), why});
+        block.bad.push_back({file_.string(), number, "", std::string(line), why});
       } else {
         keep({at, size_t(stop + 1 - at)}, out, *rewritten);
-        block.lines.push_back(line_);
+        block.lines.push_back(number);
       }
     }
     at = stop + 1;
@@ -159,6 +219,7 @@ void LineSource::take_lines(LineBlock& block, int64_t max_lines) {
     block.text = *rewritten;
     block.owner = rewritten;
   }
+  return complete;
 }
 
 bool LineSource::next(LineBlock& block, int64_t max_lines) {
@@ -172,7 +233,7 @@ bool LineSource::next(LineBlock& block, int64_t max_lines) {
       }
     }
     if (begin_ == end_) break;
-    take_lines(block, max_lines);
+    if (!take_lines(block, max_lines) && block.lines.empty() && block.bad.empty()) read_more();
   }
   return !block.lines.empty() || !block.bad.empty();
 }

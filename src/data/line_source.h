@@ -18,18 +18,21 @@ struct LineOptions {
   int64_t max_line_bytes = 1 << 20;
 };
 
-/// Some whole lines of a file, each ending in \n or \r\n, one after another; lines[i] is the number of the i-th.
+/// Some whole rows of a file, each ending in \n or \r\n, one after another; lines[i] is the number of the i-th one's
+/// line, or of its first line where quoted values hold line breaks.
 struct LineBlock {
   std::string_view text;
   std::vector<int64_t> lines;
   std::vector<BadRow> bad;            ///< lines near these that cannot be a row
   bool quotes = false;                ///< whether there may be quotes in it that mean something
+  bool breaks = false;                ///< whether rows have several lines
   std::shared_ptr<const void> owner;  ///< keeps the text alive
 };
 
 /// A text file as lines that a CSV parser takes one row from each: decompressed, UTF-8, without byte order mark and
-/// blank lines, with a separator of one byte. Lines that cannot be a row (too long, a quoted value that does not end, a
-/// bare carriage return) are left out. So a row's line number is known whatever comes before it.
+/// blank lines, with a separator of one byte. A row has several lines where a quoted value does. Lines that cannot be a
+/// row (too long, a bare carriage return) are left out, and so are all those that a quoted value begins on or runs
+/// through without an end. So a row's line number is known whatever comes before it.
 class LineSource {
  public:
   LineSource(std::filesystem::path file, LineOptions options);
@@ -44,9 +47,15 @@ class LineSource {
   void read_more();
   void check_magic() const;
   void skip_rest_of_line(LineBlock& block);
-  void take_lines(LineBlock& block, int64_t max_lines);
+  bool take_lines(LineBlock& block, int64_t max_lines);
   const char* why_bad(std::string_view line) const;
   bool ends_in_quotes(std::string_view line) const;
+  struct Row {
+    const char* stop;  // its last line end; nullptr where that lies beyond the text
+    bool whole;        // no text follows the quote that closes a value
+  };
+  Row row_of_lines(const char* at, const char* end) const;
+  void leave_out_lines(const char* at, const char* stop, LineBlock& block);
   void keep(std::string_view line, char*& out, std::string& rewritten) const;
   void rewrite(std::string_view line, std::string& out) const;
 

@@ -1,8 +1,11 @@
+#include <algorithm>
+
 #include <arrow/record_batch.h>
 #include <parquet/arrow/reader.h>
 #include <parquet/arrow/schema.h>
 
 #include <interplay/base/error.h>
+#include <interplay/base/with_place.h>
 
 #include "data/arrow_cells.h"
 #include "data/reader_parts.h"
@@ -25,9 +28,21 @@ auto guarded(const fs::path& file, Work&& work) {
   }
 }
 
+/// Parquet's own message takes every other file for a damaged one.
+void check_magic(const fs::path& file) {
+  char start[kMagicBytes] = {};
+  const int64_t got = check_arrow(open_file(file).raw->Read(sizeof start, start), file);
+  const std::string_view bytes(start, size_t(got));
+  if (bytes.starts_with("PAR1")) return;
+  const std::string foreign = foreign_format(bytes);
+  throw Error(fmt::format("{}: {}", file.string(), foreign.empty() ? "is not a Parquet file; set its format" : foreign),
+              ErrorKind::data);
+}
+
 std::unique_ptr<parquet::arrow::FileReader> open_parquet(const fs::path& file, int64_t batch_rows) {
   open_file(file);  // its messages about absent files and directories are better than Parquet's
   INTERPLAY_CHECK_DATA(fs::file_size(file) > 0, "{}: is empty", file.string());
+  check_magic(file);
   return guarded(file, [&] {
     parquet::ReaderProperties buffered = parquet::default_reader_properties();
     buffered.enable_buffered_stream();
@@ -54,7 +69,8 @@ void add_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& leav
   for (const auto& child : field.children) add_leaves(child, leaves);
 }
 
-/// Rows of Parquet files, one row group after another; a row's number counts from 1 in its file.
+/// Rows of Parquet files, one row group after another; a row's number counts from 1 in its file. Files may have their
+/// columns in any order, and columns that others have not.
 class ParquetReader final : public Reader {
  public:
   struct Options {
@@ -65,17 +81,18 @@ class ParquetReader final : public Reader {
       : request_(request), bytes_total_(total_bytes(request.files)) {
     if (!request_.bad_rows) request_.bad_rows = std::make_shared<BadRows>();
     INTERPLAY_CHECK(request_.batch_rows > 0, "batch_rows: {} is not a number of rows", request_.batch_rows);
+    std::vector<std::vector<std::string>> names;
     for (const auto& file : request_.files) {
-      const auto names = column_names(*open_parquet(file, request_.batch_rows));
-      if (names_.empty()) names_ = names;
-      INTERPLAY_CHECK_DATA(
-          names == names_, "{}: its columns are {}, but those of {} are {}; files of one source must agree",
-          file.string(), fmt::join(names, ", "), request_.files.front().string(), fmt::join(names_, ", "));
+      names.push_back(column_names(*open_parquet(file, request_.batch_rows)));
+      const auto named = named_once(names.back());
+      if (names.size() == 1) columns_ = named;
+      std::erase_if(columns_, [&](const auto& c) { return std::find(named.begin(), named.end(), c) == named.end(); });
     }
-    wanted_ = find_columns(names_, request_.columns, request_.files.front());
+    wanted_ = request_.columns.empty() ? columns_ : request_.columns;
+    for (size_t i = 0; i < names.size(); ++i) find(names[i], request_.files[i]);
   }
 
-  std::vector<std::string> columns() const override { return names_; }
+  std::vector<std::string> columns() const override { return columns_; }
   int64_t bytes_total() const override { return bytes_total_; }
   int64_t bytes_done() const override {
     return bytes_before_ +
@@ -95,15 +112,20 @@ class ParquetReader final : public Reader {
  private:
   const fs::path& file() const { return request_.files[opened_ - 1]; }
 
+  /// Where a file has the columns that are asked for: they are found by name, whatever their order.
+  std::vector<int> find(const std::vector<std::string>& names, const fs::path& file) const {
+    return wanted_.empty() ? std::vector<int>() : find_columns(names, wanted_, file);
+  }
+
   bool open_next() {
     bytes_before_ += file_bytes_;
     file_bytes_ = rows_done_ = rows_total_ = 0;
     if (opened_ == request_.files.size()) return false;
     ++opened_;
     reader_ = open_parquet(file(), request_.batch_rows);
-    INTERPLAY_CHECK_DATA(column_names(*reader_) == names_, "{}: was changed while it was read", file().string());
     leaves_.clear();
-    for (const int place : wanted_) add_leaves(reader_->manifest().schema_fields[size_t(place)], leaves_);
+    for (const int place : find(column_names(*reader_), file()))
+      add_leaves(reader_->manifest().schema_fields[size_t(place)], leaves_);
     group_ = 0;
     file_bytes_ = int64_t(fs::file_size(file()));
     rows_total_ = reader_->parquet_reader()->metadata()->num_rows();
@@ -135,9 +157,10 @@ class ParquetReader final : public Reader {
     batch.columns.clear();
     guarded(file(), [&] {
       check_arrow(rows.ValidateFull(), file());
-      for (const int place : wanted_) {
-        const auto& name = names_[size_t(place)];
-        batch.columns.push_back(to_raw_column(name, rows.GetColumnByName(name)));
+      for (const auto& name : wanted_) {
+        const auto array = rows.GetColumnByName(name);
+        INTERPLAY_CHECK_DATA(array, "{}: was changed while it was read", file().string());
+        batch.columns.push_back(with_place(file().string(), [&] { return to_raw_column(name, array); }));
       }
     });
     batch.lines.clear();
@@ -146,8 +169,8 @@ class ParquetReader final : public Reader {
   }
 
   ReadRequest request_;
-  std::vector<std::string> names_;
-  std::vector<int> wanted_, leaves_;
+  std::vector<std::string> columns_, wanted_;
+  std::vector<int> leaves_;
   size_t opened_ = 0;  // files opened so far; reader_ reads the last of them
   std::unique_ptr<parquet::arrow::FileReader> reader_;
   std::unique_ptr<arrow::RecordBatchReader> rows_;  // of one row group, before reader_ dies

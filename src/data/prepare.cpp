@@ -68,7 +68,7 @@ class Preparation {
  public:
   Preparation(const Config& data, const fs::path& directory, const PrepareOptions& options)
       : spec_(DataSpec::parse(data)), directory_(directory), partial_(directory_.path()) {
-    bad_rows_ = std::make_shared<BadRows>(options.bad_rows, partial_ / "rejected.tsv");
+    bad_rows_ = std::make_shared<BadRows>(options.bad_rows, partial_ / "rejected.tsv", "--bad-rows skip:");
     // A quarter for counting: what the batches in flight, Arrow and the finished vocabularies take comes on top.
     threads_ = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
     builder_.emplace(spec_, EncoderBuilder::Options{std::max<int64_t>(options.memory_bytes / 4, 4096), partial_,

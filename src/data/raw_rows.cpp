@@ -9,6 +9,7 @@
 
 #include "data/in_order.h"
 #include "data/open_rows.h"
+#include "data/reader_parts.h"
 
 namespace fs = std::filesystem;
 
@@ -53,7 +54,10 @@ void RawRows::find_files() {
     ++split;
   }
   for (Source& source : sources_) {
-    for (const auto& file : source.files) source.bytes += double(fs::file_size(file));
+    for (const auto& file : source.files) {
+      check_file(file);
+      source.bytes += double(fs::file_size(file));
+    }
   }
 }
 

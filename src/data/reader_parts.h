@@ -38,7 +38,18 @@ T check_arrow(arrow::Result<T> result, const std::filesystem::path& file) {
   return std::move(result).ValueUnsafe();
 }
 
-/// Places of `wanted` in `available` (all of them where `wanted` is empty). Throws Error(data) naming file and nearest.
+/// Throws Error(data) unless this is a file that can be read again and again.
+void check_file(const std::filesystem::path& file);
+
+/// What a file that begins with these bytes is where it is no text, and what to do about it; empty for others.
+std::string foreign_format(std::string_view start);
+constexpr size_t kMagicBytes = 8;  ///< as many as foreign_format() looks at
+
+/// The names that stand for one column: not those without letters or given twice, which nothing can be asked for by.
+std::vector<std::string> named_once(const std::vector<std::string>& names);
+
+/// Places of `wanted` in `available` (of all that are named once where `wanted` is empty). Throws Error(data) naming
+/// the file and the nearest name where there is no such column, or more than one.
 std::vector<int> find_columns(const std::vector<std::string>& available, const std::vector<std::string>& wanted,
                               const std::filesystem::path& file);
 

@@ -9,6 +9,43 @@
 #include "data/token_index.h"
 
 namespace interplay {
+namespace {
+
+/// Numbers that programs write and std::from_chars() does not take: +1, blanks around, True and False, and those too
+/// small for a double, which are 0.
+bool parse_unusual_number(std::string_view cell, double& value) {
+  while (cell.starts_with(' ')) cell.remove_prefix(1);
+  while (cell.ends_with(' ')) cell.remove_suffix(1);
+  for (const char* yes : {"True", "true", "TRUE"}) {
+    if (cell == yes) return value = 1, true;
+  }
+  for (const char* no : {"False", "false", "FALSE"}) {
+    if (cell == no) return value = 0, true;
+  }
+  if (cell.starts_with('+') && !cell.starts_with("+-")) cell.remove_prefix(1);
+  const char* const end = cell.data() + cell.size();
+  const auto [stop, status] = std::from_chars(cell.data(), end, value);
+  if (stop != end || cell.empty()) return false;
+  if (status == std::errc()) return std::isfinite(value);
+  const size_t exponent = cell.find_first_of("eE");  // out of range: by its exponent, or by the zeros after the point
+  const bool small = exponent == cell.npos ? cell.find_first_of("123456789") > cell.find('.')
+                                           : cell.substr(exponent + 1).starts_with('-');
+  value = cell.starts_with('-') ? -0.0 : 0.0;
+  return small;
+}
+
+/// What a cell is that is no number.
+std::string no_number(std::string_view cell) {
+  constexpr const char* kMissing[] = {"nan", "null", "none", "na", "n/a", "<na>", "nil",
+                                      "nat", "\\n",  "-",    "--", "?",   ".",    "#n/a"};
+  std::string lower(cell);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
+  if (std::find(std::begin(kMissing), std::end(kMissing), lower) == std::end(kMissing)) return "is not a number";
+  return fmt::format("is not a number (where it means a missing value, data.yaml says missing_tokens: ['{}'])", cell);
+}
+
+}  // namespace
 
 bool parse_number(std::string_view cell, double& value) {
   if (!cell.empty() && cell.size() <= 15) {  // whole numbers, by far the most: exact below 2^53
@@ -19,7 +56,40 @@ bool parse_number(std::string_view cell, double& value) {
   }
   const char* const end = cell.data() + cell.size();
   const auto [stop, status] = std::from_chars(cell.data(), end, value);
-  return status == std::errc() && stop == end && std::isfinite(value);
+  if (status == std::errc() && stop == end) return std::isfinite(value);
+  return parse_unusual_number(cell, value);
+}
+
+bool parse_rest(std::string_view cell, double nearest, float& rest) {
+  constexpr size_t kExact = 15, kMost = 19;  // digits that a double, and 64 bits, hold whatever they are
+  rest = 0;
+  if (cell.size() <= kExact && cell.find('.') == cell.npos) return true;
+  const bool negative = nearest < 0;
+  while (!cell.empty() && (cell[0] == '+' || cell[0] == '-' || cell[0] == ' ')) cell.remove_prefix(1);
+  while (cell.ends_with(' ')) cell.remove_suffix(1);
+  const size_t point = cell.find('.');
+  while (point != cell.npos && (cell.ends_with('0') || cell.ends_with('.'))) {
+    const bool whole = cell.ends_with('.');
+    cell.remove_suffix(1);
+    if (whole) break;
+  }
+  uint64_t digits = 0;
+  size_t count = 0;
+  long double scale = 1;
+  for (size_t i = 0; i < cell.size(); ++i) {
+    if (i == point) continue;
+    if (cell[i] < '0' || cell[i] > '9') return true;  // 1.5e18 means the double that it is
+    if (count == 0 && cell[i] == '0') {
+      scale *= point < i ? 10 : 1;
+      continue;
+    }
+    if (++count > kMost) return false;
+    digits = 10 * digits + uint64_t(cell[i] - '0');
+    if (point < i) scale *= 10;
+  }
+  const long double exact = digits / scale;
+  rest = float((negative ? -exact : exact) - (long double)(nearest));
+  return true;
 }
 
 void copy_rest(const RowValues& values, const Schema& schema, std::span<const int32_t> rows, bool labels,
@@ -226,10 +296,18 @@ class RowParser::Batch {
   void parse_required() {
     for (const auto& required : p_.required_numbers_) {
       auto& numbers = out_.required.emplace_back(size_t(raw_.rows));
+      auto& rests = out_.rest.emplace_back();
       for_numbers(required.column, "an order of rows", [&](int64_t r, std::string_view cell, double x) {
-        if (required.present && std::isnan(x))
-          problem(r, required.column, cell, "is empty, but rows are ordered by it");
         numbers[size_t(r)] = x;
+        if (!required.present) return;
+        float rest = 0;
+        if (std::isnan(x)) {
+          problem(r, required.column, cell, "is empty, but rows are ordered by it");
+        } else if (!parse_rest(cell, x, rest)) {
+          problem(r, required.column, cell,
+                  "has more digits than the 19 that rows can be ordered by; leave the last ones out");
+        }
+        if (rest != 0) rests.resize(size_t(raw_.rows)), rests[size_t(r)] = rest;
       });
     }
     for (const auto& name : p_.required_cells_) {
@@ -248,7 +326,7 @@ class RowParser::Batch {
       const std::string_view cell = column.cell(r);
       double x = std::numeric_limits<double>::quiet_NaN();
       if (!p_.missing(column, r) && !parse_number(cell, x)) {
-        problem(r, name, cell, "is not a number");
+        problem(r, name, cell, no_number(cell));
         continue;
       }
       take(r, cell, x);
@@ -349,8 +427,10 @@ class RowParser::Batch {
       }
       if (!weights) continue;
       double x = 0;
-      if (!parse_number((*weights)[i], x) || std::fabs(x) > FLT_MAX) {
-        problem(row, p_.encodings_[leader].weights, (*weights)[i], "is not a number");
+      const bool number = parse_number((*weights)[i], x);
+      if (!number || std::fabs(x) > FLT_MAX) {
+        problem(row, p_.encodings_[leader].weights, (*weights)[i],
+                number ? "is too large a number" : no_number((*weights)[i]));
       }
       out_.lists[leader].weights.push_back(float(x));
     }
@@ -373,7 +453,9 @@ class RowParser::Batch {
       }
       for (size_t i = 0; i < width; ++i) {
         double x = 0;
-        if (!parse_number(cells[i], x) || std::fabs(x) > FLT_MAX) problem(r, column.name, cells[i], "is not a number");
+        const bool number = parse_number(cells[i], x);
+        if (!number || std::fabs(x) > FLT_MAX)
+          problem(r, column.name, cells[i], number ? "is too large a number" : no_number(cells[i]));
         out[size_t(r) * width + i] = float(x);
       }
     }

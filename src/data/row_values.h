@@ -12,6 +12,7 @@
 #include <interplay/data/reader.h>
 
 #include "data/data_spec.h"
+#include "data/event_order.h"
 #include "data/field_encoding.h"
 
 namespace interplay {
@@ -34,6 +35,11 @@ struct RowValues {
   std::vector<Lists> lists;                 ///< one a schema field, for sequences
   std::vector<std::vector<float>> vectors;  ///< one a schema field, for vectors
   std::vector<std::vector<double>> required;  ///< [raw rows], one a RowParser::require_number, NaN = missing
+  std::vector<std::vector<float>> rest;       ///< beside `required`: see parse_rest(); empty where all are 0
+
+  ExactTime time_of(size_t place, int32_t row) const {
+    return {required[place][size_t(row)], rest[place].empty() ? 0.0f : rest[place][size_t(row)]};
+  }
 };
 
 /// Reads the cells of raw rows and decides which rows can be used, the same way in every pass and when a model is
@@ -90,7 +96,11 @@ class RowParser {
 void copy_rest(const RowValues& values, const Schema& schema, std::span<const int32_t> rows, bool labels,
                EncodedBatch& out);
 
-/// Parses a whole cell as a finite number, or says false.
+/// Parses a whole cell as a finite number, or says false. 1e-400 is 0, True is 1; a plus and blanks around are allowed.
 bool parse_number(std::string_view cell, double& value);
+
+/// `rest`: what is missing from `nearest`, the double that a number was parsed to, so that numbers which differ in any
+/// of 19 digits stay apart: 17 digits of a date and time, or nanoseconds. False: there are more digits than that.
+bool parse_rest(std::string_view cell, double nearest, float& rest);
 
 }  // namespace interplay

@@ -37,7 +37,7 @@ void SplitPlan::add(const RawBatch& raw, const RowValues& values, const RowParse
     for (size_t t = 0; t < ties.size(); ++t) {
       ties[t] = parser.missing(*columns[t], r) ? std::string_view() : columns[t]->cell(r);
     }
-    order_.add(user ? users_.insert(user->cell(r)) : 0, values.required[time_at_][size_t(r)], ties);
+    order_.add(user ? users_.insert(user->cell(r)) : 0, values.time_of(time_at_, r), ties);
   }
 }
 

@@ -11,7 +11,7 @@
 namespace interplay {
 
 /// Gives raw rows the histories that they do not carry, from files of past events: for every field of kind history, the
-/// row's user's last events strictly earlier in (time, item), as prepare() derives them.
+/// row's user's last events before the row's time, as prepare() derives them (its `ties` holds here too).
 ///
 ///     EventHistory history(scorer.schema());
 ///     history.add_events({"events.inter"});

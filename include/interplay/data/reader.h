@@ -17,9 +17,10 @@ namespace interplay {
 ///
 /// limit 0 (the default) stops at the first bad row with Error(data) naming file, line, column and value. Otherwise up
 /// to `limit` rows are dropped and written, with the reason, to `rejected` (TSV: file, line, column, value, reason).
+/// `option` is what the caller's user sets the limit with, up to the number, as "--bad-rows skip:"; messages name it.
 class INTERPLAY_API BadRows {
  public:
-  explicit BadRows(int64_t limit = 0, std::filesystem::path rejected = {});
+  explicit BadRows(int64_t limit = 0, std::filesystem::path rejected = {}, std::string option = {});
   virtual ~BadRows();
   BadRows(const BadRows&) = delete;
   BadRows& operator=(const BadRows&) = delete;

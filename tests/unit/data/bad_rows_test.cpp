@@ -13,10 +13,17 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST(BadRows, TheFirstStopsWithFileLineColumnValueAndRemedy) {
-  BadRows bad_rows;
-  EXPECT_EQ(
-      error_of([&] { bad_rows.report("train.tsv", 17, "I3", "x1", "is not a number"); }),
-      "train.tsv:17: I3 = 'x1' is not a number; mend the row, or leave such rows out with `prepare --bad-rows skip:N`");
+  BadRows bad_rows;  // whose user has no option to name
+  EXPECT_EQ(error_of([&] { bad_rows.report("train.tsv", 17, "I3", "x1", "is not a number"); }),
+            "train.tsv:17: I3 = 'x1' is not a number; mend the row");
+  BadRows with_option(0, {}, "--bad-rows skip:");
+  EXPECT_EQ(error_of([&] { with_option.report("train.tsv", 17, "I3", "x1", "is not a number"); }),
+            "train.tsv:17: I3 = 'x1' is not a number; mend the row, or leave such rows out with --bad-rows skip:N");
+  BadRows one(1, {}, "bad_rows: ");
+  one.report("train.tsv", 17, "I3", "x1", "is not a number");
+  EXPECT_EQ(error_of([&] { one.report("train.tsv", 18, "I\x1b[m", "x1", "is not a number"); }),
+            "train.tsv:18: I\\x1b[m = 'x1' is not a number; 1 bad rows were left out already, as many as bad_rows: 1 "
+            "allows");
 }
 
 TEST(BadRows, ARowIsCountedOnceWhateverIsWrongWithItAndHoweverOftenItIsRead) {
@@ -32,7 +39,8 @@ TEST(BadRows, ARowIsCountedOnceWhateverIsWrongWithItAndHoweverOftenItIsRead) {
   EXPECT_EQ(read_file(dir / "rejected.tsv"),
             "file\tline\tcolumn\tvalue\treason\na.tsv\t1\tx\t?\tis not a number\nb.tsv\t1\ty\t?\tis not a number\n");
   EXPECT_THAT(error_of([&] { bad_rows.report("b.tsv", 2, "", "", "is empty"); }),
-              AllOf(HasSubstr("b.tsv:2: is empty"), HasSubstr("skip:2 allows")));
+              AllOf(HasSubstr("b.tsv:2: is empty"),
+                    HasSubstr("2 bad rows were left out already, as many as the limit allows")));
 }
 
 TEST(BadRows, MessagesAreOneLineAndCutLongOrBinaryValues) {

@@ -183,7 +183,7 @@ TEST_F(Prepare, HistoriesHoldEarlierEventsOnly) {
       config("files: {train: events.csv}\nlabel: {column: r, at_least: 4}\nfields:\n"
              "  - {columns: [u, i]}\n"
              "  - {name: h, kind: history, user: u, item: i, time: t, max_length: 3, filter: {column: r, at_least: 4},"
-             " side: [{column: r, name: hr}]}\n"),
+             " ties: order, side: [{column: r, name: hr}]}\n"),
       directory_ / "out");
   using Row = std::vector<std::string>;
   EXPECT_THAT(tokens("out", "train", "h"), ElementsAre(Row{"9", "2"}, Row{}, Row{}, Row{"9"}, Row{"9"}, Row{"7"},
@@ -194,6 +194,58 @@ TEST_F(Prepare, HistoriesHoldEarlierEventsOnly) {
   EXPECT_EQ(schema.field("h").table, "i");
   EXPECT_EQ(schema.field("h").target, "i");
   EXPECT_EQ(schema.field("hr").paired_with, "h");
+}
+
+TEST_F(Prepare, AHistoryEndsBeforeTheTimeOfItsRow) {
+  // What was shown and clicked at one moment is not known at that moment, whatever the numbers of the items: the row of
+  // item 2 must not hold its click, nor that of item 1.
+  file("events.csv", "u,i,r,t\nann,1,1,5\nann,2,0,5\nann,9,1,4\nann,3,1,6\nann,3,1,6\n");
+  const auto yaml = [](const std::string& more) {
+    return "files: {train: events.csv}\nlabel: r\nfields:\n  - {column: i}\n"
+           "  - {name: h, kind: history, user: u, item: i, time: t, side: [{column: r, name: hr}]" +
+           more + "}\n";
+  };
+  prepare(config(yaml("")), directory_ / "out");
+  using Row = std::vector<std::string>;
+  EXPECT_THAT(tokens("out", "train", "h"),
+              ElementsAre(Row{"9"}, Row{"9"}, Row{}, Row{"9", "1", "2"}, Row{"9", "1", "2"}));
+  EXPECT_THAT(tokens("out", "train", "hr"),
+              ElementsAre(Row{"1"}, Row{"1"}, Row{}, Row{"1", "1", "0"}, Row{"1", "1", "0"}));
+  prepare(config(yaml(", ties: order")), directory_ / "order");  // by item, for coarse times
+  EXPECT_THAT(tokens("order", "train", "h"),
+              ElementsAre(Row{"9"}, Row{"9", "1"}, Row{}, Row{"9", "1", "2"}, Row{"9", "1", "2"}));
+  EXPECT_EQ(prepare(config(yaml(", min_length: 2")), directory_ / "short").train_rows, 2);
+  EXPECT_EQ(prepare(config(yaml(", min_length: 2, ties: order")), directory_ / "short-order").train_rows, 3);
+  fs::remove_all(directory_ / "out");
+  EXPECT_THAT(complaint(yaml(", ties: item")), HasSubstr("ties"));
+}
+
+TEST_F(Prepare, TimesOf64BitsStayApart) {
+  // As doubles the first two are 20230301181139580, and the last two 1677628800123456768.
+  const std::vector<std::string> times = {"20230301181139580",   "20230301181139581",   "1677628800.1",
+                                          "1677628800.10000001", "1677628800123456788", "1677628800123456789"};
+  for (size_t first = 0; first < times.size(); first += 2) {
+    // The item's number must not decide: the later event has the smaller one.
+    file("events.csv", fmt::format("u,i,t,y\nann,9,{},1\nann,1,{},0\n", times[first], times[first + 1]));
+    for (const char* ties : {"before", "order"}) {
+      const fs::path out = directory_ / fmt::format("{}-{}", ties, first);
+      prepare(config(fmt::format("files: {{train: events.csv}}\nlabel: y\nfields:\n  - {{column: i}}\n"
+                                 "  - {{name: h, kind: history, user: u, item: i, time: t, ties: {}}}\n",
+                                 ties)),
+              out);
+      using Row = std::vector<std::string>;
+      EXPECT_THAT(tokens(out.filename(), "train", "h"), ElementsAre(Row{}, Row{"9"})) << times[first];
+    }
+    fs::remove_all(directory_ / "split");  // nor does the row's
+    file("events.csv", fmt::format("i,t,y\nlate,{},1\nearly,{},0\n", times[first + 1], times[first]));
+    prepare(config("file: events.csv\nsplit: {by: time, time: t, ratios: [0.5, 0.5]}\nlabel: y\n"
+                   "fields: [{column: i}]\n"),
+            directory_ / "split");
+    EXPECT_THAT(categories("split", "train", "i"), ElementsAre("early")) << times[first];
+  }
+  file("events.csv", "i,t,y\na,202303011811395801234,1\nb,1,0\n");
+  EXPECT_THAT(complaint("file: events.csv\nsplit: {by: time, time: t}\nlabel: y\nfields: [{column: i}]\n"),
+              HasSubstr("events.csv:2: t = '202303011811395801234' has more digits than the 19"));
 }
 
 TEST_F(Prepare, HistoriesKeepTheLastEventsAndCrossSplits) {

@@ -17,6 +17,15 @@ TEST(ExpandGlob, MatchesAreSortedByBytesAndAreFiles) {
   EXPECT_THAT(expand_glob(dir / "?ay_?.csv"), ElementsAre(dir / "Day_1.csv", dir / "day_2.csv"));
 }
 
+TEST(ExpandGlob, MarksOfSparkAreNoData) {
+  const TempDir dir;
+  for (const char* name : {"part-0.csv", "part-1.csv", "_SUCCESS", "_committed_1", ".part-0.csv.crc"})
+    dir.write(name, "");
+  EXPECT_THAT(expand_glob(dir / "*"), ElementsAre(dir / "part-0.csv", dir / "part-1.csv"));
+  EXPECT_THAT(expand_glob(dir / "_*"), ElementsAre(dir / "_SUCCESS", dir / "_committed_1"));
+  EXPECT_THAT(expand_glob(dir / "_SUCCESS"), ElementsAre(dir / "_SUCCESS"));
+}
+
 TEST(ExpandGlob, BracketsAreLetters) {
   const TempDir dir;
   dir.write("a[1]-x.csv", "x");

@@ -153,12 +153,69 @@ TEST(ParquetReader, MissingColumnsTypesAndDifferingFilesAreNamed) {
   EXPECT_THAT(error_of([&] { read("parquet", request); }),
               AllOf(HasSubstr("a.parquet"), HasSubstr("did you mean 'user'")));
   request.files = {a, b};
-  EXPECT_THAT(error_of([&] { read("parquet", request); }), AllOf(HasSubstr("a.parquet"), HasSubstr("b.parquet")));
+  request.columns = {"user"};
+  EXPECT_THAT(error_of([&] { read("parquet", request); }), HasSubstr("b.parquet: there is no column 'user'"));
   arrow::StructBuilder nested(arrow::struct_({arrow::field("x", arrow::int64())}), arrow::default_memory_pool(),
                               {std::make_shared<arrow::Int64Builder>()});
   EXPECT_TRUE(nested.AppendNull().ok());
   const auto c = save(dir / "c.parquet", {{"s", *nested.Finish()}});
-  EXPECT_THAT(error_of([&] { read("parquet", c); }), AllOf(HasSubstr("column 's'"), HasSubstr("struct")));
+  EXPECT_THAT(error_of([&] { read("parquet", c); }), AllOf(HasSubstr("c.parquet: column 's'"), HasSubstr("struct")));
+  EXPECT_THAT(error_of([&] { read("parquet", dir.write("d.parquet", "label,user\n1,a\n")); }),
+              HasSubstr("d.parquet: is not a Parquet file"));
+  EXPECT_THAT(error_of([&] { read("parquet", dir.write("d.parquet", "PK\x03\x04....")); }), HasSubstr("is a zip file"));
+}
+
+TEST(ParquetReader, ColumnsAreFoundByNameAndOnlyOnes) {
+  const TempDir dir;
+  ReadRequest request;
+  request.files = {save(dir / "1.parquet", {{"a", ints({1})}, {"b", ints({2})}}),
+                   save(dir / "2.parquet", {{"b", ints({4})}, {"new", ints({9})}, {"a", ints({3})}})};
+  EXPECT_EQ(read("parquet", request).rows, (Table{{"1", "2"}, {"3", "4"}}));
+  request.columns = {"b"};
+  EXPECT_EQ(read("parquet", request).rows, (Table{{"2"}, {"4"}}));
+  arrow::StructBuilder nested(arrow::struct_({arrow::field("x", arrow::int64())}), arrow::default_memory_pool(),
+                              {std::make_shared<arrow::Int64Builder>()});
+  EXPECT_TRUE(nested.AppendNull().ok());
+  request.files = {
+      save(dir / "3.parquet", {{"a", ints({1})}, {"s", *nested.Finish()}, {"a", ints({0})}, {"b", ints({2})}})};
+  EXPECT_EQ(read("parquet", request).rows, (Table{{"2"}}));  // the others are not looked at
+  request.columns = {"b", "a"};
+  EXPECT_THAT(error_of([&] { read("parquet", request); }), HasSubstr("3.parquet: there are several columns 'a'"));
+}
+
+TEST(ParquetReader, AnIdIsOneTokenAsAnIntegerAndAsAFloat) {
+  const TempDir dir;  // pandas makes a column of integers float64 where a value is missing
+  const auto file = save(
+      dir / "a.parquet",
+      {{"float",
+        array_of<arrow::DoubleBuilder, double>({1.5e18, -1.5e18, 0x1p63, 0x1p64, 9007199254740992.0, 1e22, 0.5})},
+       {"f32", array_of<arrow::FloatBuilder, float>({0x1p62f, -0x1p62f, 0x1p63f, 3e38f, 16777216.0f, -0.0f, 0.5f})}});
+  EXPECT_EQ(read("parquet", file).rows, (Table{{"1500000000000000000", "4611686018427387904"},
+                                               {"-1500000000000000000", "-4611686018427387904"},
+                                               {"9223372036854775808", "9223372036854775808"},
+                                               {"1.8446744073709552e+19", "3e+38"},
+                                               {"9007199254740992", "16777216"},
+                                               {"1e+22", "0"},
+                                               {"0.5", "0.5"}}));
+}
+
+TEST(ParquetReader, HalfPrecisionIsRead) {
+  const TempDir dir;
+  const auto items = std::make_shared<arrow::HalfFloatBuilder>();
+  arrow::ListBuilder list(arrow::default_memory_pool(), items);
+  EXPECT_TRUE(list.Append().ok() && items->AppendValues({0x3c00, 0xc000, 0x3800}).ok());      // IEEE 754: 1, -2, 0.5
+  EXPECT_TRUE(list.Append().ok() && items->AppendNull().ok() && items->Append(0x7e00).ok());  // NaN
+  EXPECT_TRUE(list.Append().ok() && items->Append(0x7bff).ok());                              // the largest
+  const auto file = save(dir / "a.parquet", {{"v", *list.Finish()}});
+  EXPECT_EQ(read("parquet", file).rows, (Table{{"[1,-2,0.5]"}, {"[-,-]"}, {"[65504]"}}));
+}
+
+TEST(ParquetReader, NanosecondsKeepTheirDigits) {
+  const TempDir dir;
+  arrow::TimestampBuilder nano(arrow::timestamp(arrow::TimeUnit::NANO), arrow::default_memory_pool());
+  EXPECT_TRUE(nano.AppendValues({1677628800100000010, 1677628800100000000, -1}).ok());
+  const auto file = save(dir / "a.parquet", {{"time", *nano.Finish()}});
+  EXPECT_EQ(read("parquet", file).rows, (Table{{"1677628800.10000001"}, {"1677628800.1"}, {"-0.000000001"}}));
 }
 
 TEST(ParquetReader, ACutFileIsRefusedByNameWhereverItIsCut) {
