@@ -7,6 +7,7 @@ namespace interplay::detail {
 
 std::string range_text(const Range& range) {
   const auto text = [](double x) {
+    if (std::nextafter(x, INFINITY) == std::ceil(x)) return fmt::format("below {:.0f}", std::ceil(x));  // an open end
     return std::floor(x) == x && std::abs(x) < 1e7 ? fmt::format("{:.0f}", x) : fmt::format("{:g}", x);
   };
   return fmt::format("{} to {}", text(range.low), text(range.high));

@@ -11,7 +11,7 @@ struct AdagradOptions {
   double initial = 0, eps = 1e-10;
   void visit(auto&& field) {
     field("initial", initial, "start of the accumulator", Range{0, 1e9});
-    field("eps", eps, "added to the root of the accumulator", Range{0, 1});
+    field("eps", eps, "added to the root of the accumulator", Range{kLeastEps, 1});
   }
 };
 

@@ -16,9 +16,9 @@ class Adam final : public RowRule<Adam> {
   struct Options {
     double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, decay = 0;
     void visit(auto&& field) {
-      field("beta1", beta1, "memory of the first moment", Range{0, 1});
-      field("beta2", beta2, "memory of the second moment", Range{0, 1});
-      field("eps", eps, "added to the root of the second moment", Range{0, 1});
+      field("beta1", beta1, "memory of the first moment", Range{0, kBelowOne});
+      field("beta2", beta2, "memory of the second moment", Range{0, kBelowOne});
+      field("eps", eps, "added to the root of the second moment", Range{kLeastEps, 1});
       field("decay", decay, "decoupled weight decay, as in AdamW", Range{0, 1e9});
     }
   };

@@ -9,7 +9,9 @@ namespace {
 
 /// FTRL-proximal (McMahan et al. 2013, algorithm 1), lr being its alpha: per weight z += g - (sqrt(n + g^2) - sqrt(n))
 /// w / lr, n += g^2, then w = 0 if |z| <= lambda1, else -(z - sign(z) lambda1) / ((beta + sqrt(n)) / lr + lambda2). z
-/// starts so that the first weights are what the model drew.
+/// starts so that the first weights are what the model drew. Where lr differs from that of the row's step before, z
+/// also takes what keeps w in its place, -(beta + sqrt(n)) (1 / lr - 1 / lr before) w: the rate scales steps, not
+/// weights. At a rate of 0 a row rests.
 class Ftrl final : public RowRule<Ftrl> {
  public:
   struct Options {
@@ -25,7 +27,9 @@ class Ftrl final : public RowRule<Ftrl> {
   };
   explicit Ftrl(const Options& options) : options_(options) {}
 
-  int64_t state_width(int64_t width) const override { return 2 * width + 1; }  // z, n, and whether z has begun
+  int64_t state_width(int64_t width) const override {
+    return 2 * width + 1;
+  }  // z, n, and 1 / lr of the last step; 0: none yet
 
   Constants constants(const StepInfo& step) const {
     return {float(1 / step.lr), float(options_.beta), float(options_.lambda1), float(options_.lambda2)};
@@ -35,10 +39,13 @@ class Ftrl final : public RowRule<Ftrl> {
                             const Constants& c) const {
     float* const z = s;
     float* const n = s + width;
-    const bool begun = s[2 * width] != 0;
-    s[2 * width] = 1;
+    if (!std::isfinite(c.inverse_lr)) return;
+    const float before = s[2 * width];
+    const bool begun = before != 0, moved = begun && before != c.inverse_lr;
+    s[2 * width] = c.inverse_lr;
     for (int64_t k = 0; k < width; ++k) {
       if (!begun) z[k] = first_z(w[k], c);
+      if (moved) z[k] -= (c.beta + std::sqrt(n[k])) * (c.inverse_lr - before) * w[k];
       const float grown = n[k] + g[k] * g[k];
       z[k] += g[k] - (std::sqrt(grown) - std::sqrt(n[k])) * c.inverse_lr * w[k];
       n[k] = grown;
@@ -50,11 +57,13 @@ class Ftrl final : public RowRule<Ftrl> {
   using RowRule::update;
   void update(at::Tensor w, const at::Tensor& g, at::Tensor s, const StepInfo& step) const override {
     const Constants c = constants(step);
+    if (!std::isfinite(c.inverse_lr)) return;
     const int64_t width = w.size(1);
-    auto z = s.narrow(1, 0, width), n = s.narrow(1, width, width), begun = s.narrow(1, 2 * width, 1);
+    auto z = s.narrow(1, 0, width), n = s.narrow(1, width, width), before = s.narrow(1, 2 * width, 1);
     const auto fresh = -w * (c.beta * c.inverse_lr + c.lambda2) - w.sign() * c.lambda1;
-    z.copy_(at::where(begun != 0, z, fresh));
-    begun.fill_(1);
+    const auto kept = z - (n.sqrt() + c.beta) * (-before + c.inverse_lr) * w;
+    z.copy_(at::where(before != 0, kept, fresh));
+    before.fill_(c.inverse_lr);
     const auto grown = n + g * g;
     z.add_(g - (grown.sqrt() - n.sqrt()) * c.inverse_lr * w);
     n.copy_(grown);

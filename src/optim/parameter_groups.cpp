@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
+#include <numeric>
 #include <set>
 #include <span>
 
@@ -153,7 +155,60 @@ INTERPLAY_CLONES double norm2(const float* w, int64_t stride, const int32_t* ind
 
 at::Tensor penalty_gradient(const at::Tensor& w, const GroupOptions& o) { return w * o.l2 + w.sign() * o.l1; }
 
+/// Rules move weights through a pointer, row after row.
+void check_movable(const std::string& name, const at::Tensor& weight) {
+  INTERPLAY_CHECK(weight.scalar_type() == at::kFloat,
+                  "parameter '{}' is of type {}; only parameters of type Float (f32) are trained: register it as such, "
+                  "or without requires_grad",
+                  name, toString(weight.scalar_type()));
+  INTERPLAY_CHECK(weight.is_contiguous(),
+                  "parameter '{}' is not contiguous (shape [{}], strides [{}]), as a transpose or a slice is not; "
+                  "register weight.contiguous()",
+                  name, fmt::join(weight.sizes(), ", "), fmt::join(weight.strides(), ", "));
+}
+
 bool has_penalty(const GroupOptions& o) { return o.l1 != 0 || o.l2 != 0; }
+
+/// Whether every number is finite: a single infinity or NaN makes the sum a NaN, whatever the others are.
+INTERPLAY_CLONES bool all_finite(const float* numbers, int64_t count) {
+  constexpr int64_t kLanes = 16;
+  float sums[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int64_t k = 0; k < kLanes; ++k) sums[k] += 0 * numbers[i + k];
+  }
+  for (; i < count; ++i) sums[0] += 0 * numbers[i];
+  return std::accumulate(sums, sums + kLanes, 0.0f) == 0;
+}
+
+int64_t first_not_finite(const float* numbers, int64_t count) {
+  return std::find_if(numbers, numbers + count, [](float x) { return !std::isfinite(x); }) - numbers;
+}
+
+/// The first gradient of a step that is not finite, of those that many threads look at.
+class NotFinite {
+ public:
+  /// `place`: its row in a table, its element in a parameter.
+  void found(const std::string& name, int64_t place, bool is_table) {
+    const std::lock_guard lock(mutex_);
+    if (!name_.empty() && std::pair(name_, place_) <= std::pair(name, place)) return;  // the same one in every run
+    name_ = name, place_ = place, is_table_ = is_table;
+  }
+  void check(int64_t step) const {
+    if (name_.empty()) return;
+    throw Error(fmt::format("step {}: the gradient of {} '{}' is not finite {} {}{}, though the loss is; lower the "
+                            "learning rate, or keep what the model divides by away from 0",
+                            step, is_table_ ? "embedding" : "parameter", name_, is_table_ ? "in its row" : "at element",
+                            place_, is_table_ ? " (an id of that field)" : ""),
+                ErrorKind::numeric);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::string name_;
+  int64_t place_ = 0;
+  bool is_table_ = false;
+};
 
 constexpr int64_t kBlock = 32;          // rows whose gradients are built at a time: they stay in the first-level cache
 constexpr int64_t kTouchedBlock = 128;  // touched rows likewise, those of the next block being on their way
@@ -198,6 +253,8 @@ struct ParameterGroups::State {
     if (fresh) all.push_back({{}, rows});
     all[it->second].tables.push_back(t);
   }
+
+  static std::string module_of(const std::string& table) { return table.substr(0, table.rfind('.')); }
 
   static float* room(size_t floats) {
     thread_local std::vector<float> memory;
@@ -297,9 +354,12 @@ struct ParameterGroups::State {
 
   // On another device than the CPU, by the plain twins:
 
-  static void take_gradients(TableParameter& t) {
+  static void take_gradients(TableParameter& t, NotFinite& bad) {
     auto& table = t.table->table();
     t.gradients = table.take();
+    const auto finite = at::isfinite(t.gradients.grad).all(1);
+    if (!finite.all().item<bool>())
+      bad.found(module_of(t.name), t.gradients.rows.index({finite.logical_not()})[0].item<int64_t>(), true);
     if (t.group->options.mode == "lazy" && has_penalty(t.group->options))
       t.gradients.grad.add_(penalty_gradient(table.weight().index_select(0, t.gradients.rows), t.group->options));
   }
@@ -348,7 +408,7 @@ struct ParameterGroups::State {
 
   /// Some touched rows: sums their gradients, unless that is done, and moves them.
   template <class Info>
-  static void move_touched(const Stretch& work, const Info& info, float scale) {
+  static void move_touched(const Stretch& work, const Info& info, float scale, NotFinite& bad) {
     const auto& together = *work.tables;
     const auto touched = together.tables.front()->table->table().touched_rows();
     const int64_t end = work.first + work.count;
@@ -371,6 +431,10 @@ struct ParameterGroups::State {
           if (has_penalty(options))
             add_penalty(table.data(), stride, rows.data(), g, count, width, float(options.l2), float(options.l1));
         }
+        if (!all_finite(g, count * width)) {
+          bad.found(module_of(t->name), rows[size_t(first_not_finite(g, count * width) / width)], true);
+          continue;
+        }
         for (int64_t k = 0; scale != 1 && k < count * width; ++k) g[k] *= scale;
         t->group->rule->update({table.data(), g, table.state_data(), count, width, stride, stride, rows.data()},
                                info(t->group));
@@ -380,7 +444,8 @@ struct ParameterGroups::State {
 
   /// Some rows of dense tables, counted from the first after padding. Returns |w|^2 of each table's, after the move.
   template <class Info>
-  static std::vector<double> move_rows(const Stretch& work, const Info& info, float scale, bool with_norm) {
+  static std::vector<double> move_rows(const Stretch& work, const Info& info, float scale, bool with_norm,
+                                       NotFinite& bad) {
     const auto& together = *work.tables;
     std::vector<double> norms(together.tables.size());
     const int64_t end = 1 + work.first + work.count;
@@ -392,6 +457,10 @@ struct ParameterGroups::State {
         const int64_t width = table.width(), stride = table.stride();
         float* const g = room(size_t(2 * kBlock * width));
         gradients_of_rows(t, first, rows, g, g + kBlock * width);
+        if (!all_finite(g, rows * width)) {
+          bad.found(module_of(t.name), first + first_not_finite(g, rows * width) / width, true);
+          continue;
+        }
         for (int64_t k = 0; scale != 1 && k < rows * width; ++k) g[k] *= scale;
         float* const w = table.data() + first * stride;
         t.group->rule->update({w, g, table.state_data() + first * stride, rows, width, stride, stride}, info(t.group));
@@ -420,7 +489,8 @@ struct ParameterGroups::State {
 
   /// Touched rows, those that the same ids have read together.
   template <class Info>
-  static void move_touched_rows(const std::vector<TableParameter*>& tables, const Info& info, float scale) {
+  static void move_touched_rows(const std::vector<TableParameter*>& tables, const Info& info, float scale,
+                                NotFinite& bad) {
     std::vector<Together> all;
     std::map<const void*, size_t> known;
     for (auto* t : tables) {
@@ -429,12 +499,13 @@ struct ParameterGroups::State {
       put_together(known, reads ? reads : t, t, int64_t(table.touched_rows().size()), all);
     }
     const auto work = stretches(all, kTouchedPerTask);
-    run_tasks(int64_t(work.size()), [&](int64_t i) { move_touched(work[size_t(i)], info, scale); });
+    run_tasks(int64_t(work.size()), [&](int64_t i) { move_touched(work[size_t(i)], info, scale, bad); });
   }
 
   /// Every row of dense tables, those that share rows together.
   template <class Info>
-  static void move_all_rows(const std::vector<TableParameter*>& tables, const Info& info, float scale, bool with_norm) {
+  static void move_all_rows(const std::vector<TableParameter*>& tables, const Info& info, float scale, bool with_norm,
+                            NotFinite& bad) {
     std::vector<Together> all;
     std::map<const void*, size_t> known;
     for (auto* t : tables) {
@@ -444,7 +515,7 @@ struct ParameterGroups::State {
     const auto work = stretches(all, kRowsPerTask);
     std::vector<std::vector<double>> norms(work.size());
     run_tasks(int64_t(work.size()),
-              [&](int64_t i) { norms[size_t(i)] = move_rows(work[size_t(i)], info, scale, with_norm); });
+              [&](int64_t i) { norms[size_t(i)] = move_rows(work[size_t(i)], info, scale, with_norm, bad); });
     for (auto* t : tables) t->weight_norm2 = with_norm ? 0 : -1;
     for (size_t i = 0; i < work.size(); ++i) {  // in the order of the rows
       for (size_t k = 0; with_norm && k < norms[i].size(); ++k) work[i].tables->tables[k]->weight_norm2 += norms[i][k];
@@ -453,7 +524,8 @@ struct ParameterGroups::State {
 
   /// Dense parameters, in pieces of about as many numbers.
   template <class Info>
-  static void move_dense(const std::vector<DenseParameter*>& parameters, const Info& info, float scale) {
+  static void move_dense(const std::vector<DenseParameter*>& parameters, const Info& info, float scale,
+                         NotFinite& bad) {
     struct Piece {
       DenseParameter* parameter;
       const float* gradients;
@@ -463,6 +535,10 @@ struct ParameterGroups::State {
     std::vector<at::Tensor> kept;
     for (auto* p : parameters) {
       auto w = p->as_rows(p->weight), g = p->as_rows(p->weight.grad());
+      if (!w.device().is_cpu() && !at::isfinite(g).all().item<bool>()) {
+        bad.found(p->name, at::isfinite(g).logical_not().flatten().nonzero()[0].item<int64_t>(), false);
+        continue;
+      }
       if (scale != 1) g = g * scale;
       if (!w.device().is_cpu()) {
         p->group->rule->update(w, g, p->state, info(p->group));
@@ -478,8 +554,11 @@ struct ParameterGroups::State {
       const Piece& piece = pieces[size_t(i)];
       DenseParameter& p = *piece.parameter;
       const int64_t state_width = p.state.size(1), width = p.weight.numel() / p.state.size(0);
+      const float* const g = piece.gradients + piece.first * width;
+      if (!all_finite(g, piece.count * width))
+        return bad.found(p.name, piece.first * width + first_not_finite(g, piece.count * width), false);
       p.group->rule->update(
-          {static_cast<float*>(p.weight.data_ptr()) + piece.first * width, piece.gradients + piece.first * width,
+          {static_cast<float*>(p.weight.data_ptr()) + piece.first * width, g,
            static_cast<float*>(p.state.data_ptr()) + piece.first * state_width, piece.count, width, width, state_width},
           info(p.group));
     });
@@ -535,8 +614,11 @@ ParameterGroups::ParameterGroups(const torch::nn::Module& module, const Config& 
     state_->groups.emplace(name, std::move(group));
   }
   const at::NoGradGuard no_grad;
+  std::set<const void*> seen;  // a module may stand in two places: its parameters are still one
   for (const auto& p : module.named_parameters()) {
     if (!p.value().requires_grad() || p.value().numel() == 0) continue;
+    if (!seen.insert(p.value().unsafeGetTensorImpl()).second) continue;
+    check_movable(p.key(), p.value());
     DenseParameter parameter{p.key(), p.value(), {}, &state_->group(names.at(p.key()))};
     const auto rows = parameter.as_rows(p.value());
     parameter.state = at::zeros({rows.size(0), parameter.group->rule->state_width(rows.size(1))}, rows.options());
@@ -630,7 +712,8 @@ double ParameterGroups::step(const Step& step) {
   for (const auto* list : {&touched, &whole}) here.insert(here.end(), list->begin(), list->end());
   for (auto* t : here) storages.push_back(&t->table->table());
   nn::TableStorage::sort(storages);
-  for (auto* t : elsewhere) s.take_gradients(*t);
+  NotFinite bad;
+  for (auto* t : elsewhere) s.take_gradients(*t, bad);
   std::vector<DenseParameter*> dense;
   for (auto& p : s.dense) {
     if (!moves(p.group)) {
@@ -663,7 +746,7 @@ double ParameterGroups::step(const Step& step) {
   };
   const auto of_rows = [&](const Group* group) { return info(group, true); };
   State::refresh_touched(touched);
-  State::move_touched_rows(touched, of_rows, float(scale));
+  State::move_touched_rows(touched, of_rows, float(scale), bad);
   for (auto& [name, group] : s.groups) {
     if (group.resting && may_rest && moves(&group))
       group.resting->stepped(of_rows(&group), State::storages_of(touched, group));
@@ -671,7 +754,7 @@ double ParameterGroups::step(const Step& step) {
   for (auto& t : s.tables) {
     if (t.group->resting && may_rest) t.weight_norm2 = -1;
   }
-  State::move_all_rows(whole, of_rows, float(scale), step.clip_norm > 0);
+  State::move_all_rows(whole, of_rows, float(scale), step.clip_norm > 0, bad);
   for (auto* t : elsewhere) {
     s.move_anywhere(*t, of_rows(t->group), float(scale));
     t->gradients = {};
@@ -684,8 +767,9 @@ double ParameterGroups::step(const Step& step) {
   for (auto* t : whole) t->version = t->table->table().version();  // after every change to rows that tables share
   const StageScope dense_stage(Stage::dense_update);
   State::move_dense(
-      dense, [&](const Group* group) { return info(group, false); }, float(scale));
+      dense, [&](const Group* group) { return info(group, false); }, float(scale), bad);
   for (auto* p : dense) p->weight.mutable_grad().reset();
+  bad.check(s.steps);
   return norm;
 }
 

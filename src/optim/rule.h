@@ -13,6 +13,11 @@
 
 namespace interplay {
 
+/// What rules add to a root before they divide by it: in f32 still more than nothing.
+constexpr double kLeastEps = 1e-30;
+/// The largest memory of a mean that forgets at all: 1 would divide by 1 - 1.
+constexpr double kBelowOne = 0x1.fffffffffffffp-1;
+
 /// Turns a rule for one row, `INTERPLAY_INLINE void row(float* w, const float* g, float* s, int64_t width, const
 /// Constants&) const`, and its constants for one step, `Constants constants(const StepInfo&)`, into the loop over rows,
 /// compiled for each kind of processor. A rule that moves each number by itself, with at most two of state, says so by

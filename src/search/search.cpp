@@ -175,6 +175,9 @@ SearchSummary search_run(const Config& experiment, const SearchOptions& options)
   state.train_rows = Dataset::open(options.data, "train").rows();
   const auto search = searches().make(experiment["search"]);
   SearchRun run(state);
+  INTERPLAY_CHECK_DATA(state.schema.fields().size() > 1,
+                       "{}: one field has no pairs to search; a search needs two fields or more (fields: {})",
+                       options.data.string(), state.schema.fields().empty() ? "" : state.schema.fields()[0].name);
   search->check(run);
   const DirectoryLock lock = open_directory(state.config, options);
   make_directories(options.out / "stages");

@@ -4,12 +4,13 @@
 #include <cstring>
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
 #include <interplay/core/bundle.h>
 #include <interplay/nn/safetensors.h>
+
+#include "core/generators.h"
 
 namespace fs = std::filesystem;
 
@@ -42,12 +43,16 @@ fs::path latest_checkpoint(const fs::path& run) {
   return newest;
 }
 
-at::Generator generator() { return at::detail::getDefaultCPUGenerator(); }
+/// The CPU's under its name alone.
+std::string random_of(const std::string& device) {
+  return device == "cpu" ? kRandom : fmt::format("{}.{}", kRandom, device);
+}
 
 }  // namespace
 
 void save_checkpoint(const fs::path& run, const Model& model, const ParameterGroups& parameters,
                      const nlohmann::ordered_json& state) {
+  const std::string before = latest_checkpoint(run).filename().string();
   std::string name = fmt::format("checkpoint-{}", parameters.steps());
   for (int again = 1; fs::exists(run / name); ++again) {  // the one LATEST names is never touched
     name = fmt::format("checkpoint-{}.{}", parameters.steps(), again);
@@ -56,7 +61,7 @@ void save_checkpoint(const fs::path& run, const Model& model, const ParameterGro
   const fs::path& temporary = made.path();
   nn::save_safetensors(temporary / "model.safetensors", weights_of(model));
   auto optimizer = parameters.state();
-  optimizer[kRandom] = generator().get_state();
+  for (const auto& [device, state_of_it] : generator_states()) optimizer[random_of(device)] = state_of_it;
   nn::save_safetensors(temporary / "optimizer.safetensors", optimizer);
   write_file(temporary / "state.json", state.dump(1) + "\n");
   Manifest::describe(temporary).save(temporary);
@@ -64,7 +69,7 @@ void save_checkpoint(const fs::path& run, const Model& model, const ParameterGro
   write_file(run / kLatest, name + "\n");
   for (const auto& entry : fs::directory_iterator(run)) {
     const auto other = entry.path().filename().string();
-    if (entry.is_directory() && other != name &&
+    if (entry.is_directory() && other != name && other != before &&
         (other.starts_with("checkpoint-") || other.starts_with(".checkpoint-"))) {
       fs::remove_all(entry.path());
     }
@@ -85,8 +90,10 @@ nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, Parame
     const at::NoGradGuard no_grad;
     state.copy_(saved);
   }
-  auto random = generator();
-  random.set_state(optimizer.at(kRandom).clone());
+  for (const auto& [device, now] : generator_states()) {
+    const std::string key = random_of(device);
+    if (optimizer.has(key)) restore_generator(device, optimizer.at(key));
+  }
   const fs::path file = directory / "state.json";
   try {
     auto state = nlohmann::ordered_json::parse(read_file(file));

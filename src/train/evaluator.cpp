@@ -8,6 +8,8 @@
 #include <interplay/base/progress.h>
 #include <interplay/data/loader.h>
 
+#include "guard.h"
+
 namespace interplay {
 namespace {
 
@@ -16,14 +18,31 @@ void append(std::vector<float>& to, const at::Tensor& from) {
   to.insert(to.end(), flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel());
 }
 
+/// Evaluation mode while it lives. A model that is in it already is left untouched: a served one is shared between
+/// threads.
+class EvalMode {
+ public:
+  explicit EvalMode(Model& model) : model_(model), training_(model.is_training()) {
+    if (training_) model_.eval();
+  }
+  ~EvalMode() {
+    if (training_) model_.train();
+  }
+  EvalMode(const EvalMode&) = delete;
+  EvalMode& operator=(const EvalMode&) = delete;
+
+ private:
+  Model& model_;
+  bool training_;
+};
+
 }  // namespace
 
 Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& options) {
   const auto begun = std::chrono::steady_clock::now();
   const at::NoGradGuard no_grad;
   const nn::PrecisionGuard in_precision(options.precision);
-  const bool training = model.is_training();
-  if (training) model.eval();  // untouched otherwise: a served model is shared between threads
+  const EvalMode mode(model);
   Predicted out;
   out.labels = std::max<int64_t>(1, int64_t(dataset.schema().labels().size()));
   out.logit.reserve(size_t(dataset.rows() * out.labels));
@@ -34,6 +53,7 @@ Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& op
     if (options.before_batch) options.before_batch();
     const Output output = model.forward(batch.features.to(options.device));
     const auto& logit = output.logit;  // [B] or [B, T]
+    check_logits(logit, model, batch, dataset, out.rows());
     progress.also(output.tokens, "tokens");
     append(out.logit, options.logit_offset != 0 ? logit + options.logit_offset : logit);
     if (batch.labels.defined()) append(out.label, batch.labels);
@@ -45,7 +65,6 @@ Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& op
     }
     if (!options.progress.empty()) progress.add(batch.rows());
   }
-  if (training) model.train();
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   return out;
 }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <fstream>
+#include <map>
 
 #include <sys/resource.h>
 
@@ -16,6 +17,8 @@
 #include <interplay/train/evaluator.h>
 #include <interplay/train/report.h>
 
+#include "core/generators.h"
+#include "train/guard.h"
 #include "train/run_directory.h"
 
 namespace fs = std::filesystem;
@@ -48,7 +51,9 @@ DirectoryLock open_directory(const Config& resolved, const Schema& schema, const
   DirectoryLock lock(out);
   const bool run = fs::exists(out / Bundle::kConfig);
   if (!options.resume) {
-    INTERPLAY_CHECK(!run, "{}: already holds a run; give another --out, or --resume to go on with it", out.string());
+    INTERPLAY_CHECK(!run,
+                    "{}: already holds a run; give another --out, --resume to go on with it, or --force to replace it",
+                    out.string());
     INTERPLAY_CHECK(holds_nothing(out), "{}: already holds other files; give another --out", out.string());
     return lock;
   }
@@ -68,9 +73,11 @@ DirectoryLock open_directory(const Config& resolved, const Schema& schema, const
     c->set("train", train);
   }
   const std::string difference = first_difference(before, now);
-  INTERPLAY_CHECK(difference.empty(),
-                  "{}: {} differs from the run's config.yaml; only train.epochs and threads may change on --resume",
-                  out.string(), difference);
+  INTERPLAY_CHECK(
+      difference.empty(),
+      "{}: {} differs from the run's config.yaml; only train.epochs and threads may change on --resume; begin "
+      "anew with another --out, or in this one with --force",
+      out.string(), difference);
   if (finished) fs::remove(out / kManifest);  // until it is finished anew
   return lock;
 }
@@ -88,7 +95,7 @@ Json to_json(const std::vector<MetricValue>& values) {
   return out;
 }
 
-void write_summary(const fs::path& out, const RunSummary& s) {
+void write_summary(const fs::path& out, const RunSummary& s, const std::map<std::string, std::string>& not_scored) {
   Json json{{"parameters", s.parameters},
             {"steps", s.fit.steps},
             {"best_epoch", s.fit.best >= 0 ? s.fit.evaluations[size_t(s.fit.best)].epoch : -1},
@@ -100,6 +107,7 @@ void write_summary(const fs::path& out, const RunSummary& s) {
             {"peak_bytes", s.peak_bytes},
             {"valid", to_json(s.valid)},
             {"test", to_json(s.test)}};
+  if (!not_scored.empty()) json["not_scored"] = not_scored;
   write_file(out / "summary.json", json.dump(1) + "\n");
 }
 
@@ -244,6 +252,16 @@ void fill_report(RunReport& report, const RunSummary& s, const Config& config, c
   if (s.fit.best >= 0) report.best_step = s.fit.evaluations[size_t(s.fit.best)].step;
 }
 
+/// Whether the model has a logit for each label: told before there is a run, not at its first step.
+void check_labels(Model& model, const Dataset& rows, at::Device device) {
+  if (rows.rows() == 0) return;
+  const at::NoGradGuard no_grad;
+  const KeptGenerators kept;
+  const Batch batch = rows.slice(0, std::min<int64_t>(2, rows.rows())).to(device);
+  model.eval();
+  check_logit_shape(model.forward(batch.features).logit, batch.labels);
+}
+
 /// A layer that is not registered trains and scores here, but is drawn anew wherever the run is loaded.
 void check_reload(Model& model, const fs::path& run, const Dataset& rows, at::Device device) {
   const at::NoGradGuard no_grad;
@@ -273,6 +291,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   Trainer trainer(*model, config);
   const TrainOptions& t = trainer.options();
   if (rows(splits.valid) > 0) check_monitor(*splits.valid, t);
+  check_labels(*model, splits.train, at::Device(t.device));
   const DirectoryLock lock = open_directory(config, schema, options);
   if (!options.init.empty() && !options.resume) warm_start(*model, schema, options.data, Bundle::open(options.init));
   start_bundle(options.out, config, schema, options.data);
@@ -286,7 +305,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
             nn::to_string(nn::parse_precision(config["train"]["precision"].as<std::string>())));
   trainer.run_in(options.out, options.resume);
   if (options.started) options.started(trainer);
-  summary.fit = splits.valid ? trainer.fit(splits.train, *splits.valid) : trainer.fit(splits.train);
+  summary.fit = rows(splits.valid) > 0 ? trainer.fit(splits.train, *splits.valid) : trainer.fit(splits.train);
   if (summary.fit.interrupted) {
     throw Error(fmt::format("interrupted at step {}; a checkpoint is written, go on with --resume", summary.fit.steps),
                 ErrorKind::interrupted);
@@ -296,16 +315,29 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
             human_count(summary.fit.rows_per_s));
 
   RunReport report;
-  if (rows(splits.valid) > 0) summary.valid = judge(*model, "valid", *splits.valid, trainer, report);
-  if (options.test && rows(splits.test) > 0) summary.test = judge(*model, "test", *splits.test, trainer, report);
+  std::map<std::string, std::string> not_scored;
+  const auto judge_split = [&](const char* name, const std::optional<Dataset>& split) -> std::vector<MetricValue> {
+    if (rows(split) == 0) return {};
+    try {
+      return judge(*model, name, *split, trainer, report);
+    } catch (const Error& problem) {  // of a row: the run is as good as it was
+      if (problem.kind() != ErrorKind::numeric) throw;
+      log::warning("{} has no metrics: {}", name, problem.what());
+      not_scored[name] = problem.what();
+      return {};
+    }
+  };
+  summary.valid = judge_split("valid", splits.valid);
+  if (options.test) summary.test = judge_split("test", splits.test);
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   summary.peak_bytes = peak_memory_bytes();
   if (!fs::exists(options.out / Bundle::kWeights) || summary.fit.best < 0)
     save_weights(options.out / Bundle::kWeights, *model);
   check_reload(*model, options.out, splits.train, at::Device(t.device));
   fill_report(report, summary, config, schema, splits.train.rows());
+  for (const auto& [name, why] : not_scored) report.facts.emplace_back(name + " has no metrics", why);
   write_report(options.out / "report.html", report);
-  write_summary(options.out, summary);
+  write_summary(options.out, summary, not_scored);
   finish_bundle(options.out);
   return summary;
 }

@@ -95,10 +95,11 @@ struct Trainer::State {
   int64_t tokens = 0;  // of texts, not yet shown
   // Where training is; all of it goes into a checkpoint.
   int64_t epoch = 0, batch = 0, waited = 0, best = -1;
+  int64_t held_epoch = 0, held_batch = 0;  // of held_out
   double best_score = -std::numeric_limits<double>::infinity(), loss_sum = 0;
   int64_t loss_steps = 0, rows = 0, rows_at_evaluation = 0;
   StageSeconds stages{}, stages_at_evaluation{};
-  bool done = false;
+  bool done = false, fitted = false;
   bool changed = true;  // since the last checkpoint
   std::vector<EpochReport> evaluations;
   std::map<std::string, at::Tensor> best_weights;  // only without a run directory
@@ -149,12 +150,7 @@ struct Trainer::State {
     const nn::PrecisionGuard in_precision(precision);
     const Output out = model.forward(b.features);
     tokens += out.tokens;
-    const auto labels = out.logit.dim() == 1 ? b.labels.squeeze(1) : b.labels;
-    INTERPLAY_CHECK(
-        labels.sizes() == out.logit.sizes(),
-        "the model gives logits [{}] for labels [{}]; a model's logit is [B], or [B, T] for T labels; one of "
-        "several labels is chosen by fields.labels",
-        fmt::join(out.logit.sizes(), ", "), fmt::join(labels.sizes(), ", "));
+    const auto labels = check_logit_shape(out.logit, b.labels);
     auto total = loss->forward(out.logit, labels, b.weight);
     for (const auto& a : out.auxiliary) total = total + a.weight * loss->forward(a.logit, labels, b.weight);
     return out.penalty.defined() ? total + out.penalty : total;
@@ -174,23 +170,24 @@ struct Trainer::State {
     return value;
   }
 
-  /// The batches of `held_out`, from where a run of so many steps is.
+  /// The batches of `held_out`, from where the run is. They have the balance of classes that the others learn from.
   std::unique_ptr<Loader> open_held_out() const {
     if (!held_out) return nullptr;
-    auto loader = std::make_unique<Loader>(
-        *held_out, LoaderOptions{.batch_size = options.batch_size, .shuffle = options.shuffle, .seed = seed + 1});
-    loader->start(0, 0);
-    const int64_t batches = loader->batches();
-    loader->start(parameters.steps() / batches, parameters.steps() % batches);
+    auto loader = std::make_unique<Loader>(*held_out, LoaderOptions{.batch_size = options.batch_size,
+                                                                    .shuffle = options.shuffle,
+                                                                    .seed = seed + 1,
+                                                                    .negative_rate = options.negative_rate});
+    loader->start(held_epoch, held_batch);
     return loader;
   }
 
   void take_turn(Loader& loader) {
     Batch b;
     if (!next(loader, b)) {
-      loader.start((parameters.steps() - 1) / loader.batches(), 0);
-      next(loader, b);
+      loader.start(++held_epoch, held_batch = 0);
+      if (!next(loader, b)) return;  // no row of this draw stays
     }
+    ++held_batch;
     take_step(b, held_groups, /*same_number=*/true);
   }
 
@@ -212,6 +209,8 @@ struct Trainer::State {
     return {{"step", parameters.steps()},
             {"epoch", epoch},
             {"batch", batch},
+            {"held_epoch", held_epoch},
+            {"held_batch", held_batch},
             {"waited", waited},
             {"best", best},
             {"best_score", number(best_score)},
@@ -234,6 +233,7 @@ struct Trainer::State {
 
   void save() {
     if (run.empty() || !changed) return;
+    check_weights(model, parameters.steps());
     save_checkpoint(run, model, parameters, checkpoint_state());
     changed = false;
   }
@@ -264,6 +264,7 @@ struct Trainer::State {
     INTERPLAY_CHECK_DATA(s.value("train_checksum", train_checksum) == train_checksum,
                          "{}: was begun with other training rows, as many as these; resume with the data of the run",
                          run.string());
+    held_epoch = s.at("held_epoch"), held_batch = s.at("held_batch");
     epoch = s.at("epoch"), batch = s.at("batch"), waited = s.at("waited"), best = s.at("best");
     if (!s.at("best_score").is_null()) best_score = s.at("best_score");
     loss_sum = s.at("loss_sum"), loss_steps = s.at("loss_steps"), rows = s.at("rows"), done = s.at("done");
@@ -351,6 +352,7 @@ struct Trainer::State {
   }
 
   void keep_best() {
+    check_weights(model, parameters.steps());
     if (!run.empty()) return save_weights(run / Bundle::kWeights, model);
     best_weights.clear();
     for (const auto& [name, w] : weights_of(model)) best_weights[name] = w.clone();
@@ -367,6 +369,9 @@ struct Trainer::State {
   }
 
   FitReport fit(const Dataset& train, const Dataset* valid) {
+    INTERPLAY_CHECK(!fitted, "Trainer::fit() was called before; make another Trainer to train its model further");
+    fitted = true;
+    if (valid && valid->rows() == 0) valid = nullptr;
     schema = train.schema();
     train_rows = train.rows(), train_checksum = fmt::format("{:016x}", train.checksum());
     if (resume) restore();

@@ -1,5 +1,6 @@
 #include <interplay/optim/parameter_groups.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -447,10 +448,10 @@ TEST(ParameterGroups, NormOfAWholeTablesPenaltyIsThatOfTheWeightsAsTheyAre) {
   expect_norm("after another optimizer's step");
 }
 
-// Widths with loops of their own beside some that have none, each row like one of a dense tensor. Without eps, which
-// lazy Adam adds elsewhere.
+// Widths with loops of their own beside some that have none, each row like one of a dense tensor. With the least
+// eps, for lazy Adam adds it elsewhere.
 TEST(ParameterGroups, EveryWidthMovesLikeADenseRow) {
-  for (const char* rule : {"adam, eps: 0", "adagrad", "rowwise_adagrad", "sgd, momentum: 0.9", "ftrl"}) {
+  for (const char* rule : {"adam, eps: 1e-30", "adagrad", "rowwise_adagrad", "sgd, momentum: 0.9", "ftrl"}) {
     for (const int64_t width : {1, 3, 8, 16, 20, 32, 33}) {
       at::manual_seed(7);
       struct Both : torch::nn::Module {
@@ -470,6 +471,96 @@ TEST(ParameterGroups, EveryWidthMovesLikeADenseRow) {
       EXPECT_TRUE(at::allclose(both.table->table().weight().slice(0, 1), both.dense, 1e-5, 1e-6)) << rule << width;
     }
   }
+}
+
+// Two towers over one layer: w <- w - lr g, once.
+TEST(ParameterGroups, AModuleRegisteredTwiceMovesOnce) {
+  struct Towers : torch::nn::Module {
+    Towers() : shared(std::make_shared<Gates>(std::vector<float>{3, -4})) {
+      register_module("user", shared);
+      register_module("item", shared);
+    }
+    std::shared_ptr<Gates> shared;
+  } towers;
+  ParameterGroups parameters(towers, Config::parse("{dense: {name: sgd, lr: 0.5, l2: 2}}"));
+  (towers.shared->alpha * at::tensor({1.f, 2.f})).sum().backward();
+  parameters.step({});
+  expect(towers.shared->alpha, {3 - 0.5f * (1 + 2 * 3), -4 - 0.5f * (2 + 2 * -4)});
+  EXPECT_EQ(parameters.state().size(), 0u);
+}
+
+TEST(ParameterGroups, RefusesParametersThatARuleCannotMove) {
+  struct One : torch::nn::Module {
+    explicit One(const at::Tensor& w) { register_parameter("w", w); }
+  } transposed(at::arange(6, at::kFloat).reshape({2, 3}).t()), doubled(at::zeros({2}, at::kDouble));
+  EXPECT_THAT(config_error([&] { ParameterGroups(transposed, Config()); }),
+              HasSubstr("parameter 'w' is not contiguous (shape [3, 2], strides [1, 3])"));
+  EXPECT_THAT(config_error([&] { ParameterGroups(doubled, Config()); }), HasSubstr("parameter 'w' is of type Double"));
+}
+
+TEST(ParameterGroups, AGradientThatIsNotFiniteIsNamedAndItsRowsStay) {
+  for (const char* options : {"lr: 1", "lr: 1, mode: dense, l2: 0.5"}) {
+    for (const double clip : {0.0, 1.0}) {
+      Toy toy;
+      const auto before = toy.rows().clone();
+      ParameterGroups parameters(toy, Config::parse(fmt::format("{{embedding: {{name: sgd, {}}}}}", options)));
+      (toy.table(at::tensor({2, 3}, at::kInt)) * at::tensor({{1.f, 1.f}, {1.f, INFINITY}})).sum().backward();
+      EXPECT_THAT(testing::numeric_error([&] { parameters.step({.clip_norm = clip}); }),
+                  HasSubstr("step 1: the gradient of embedding 'table' is not finite in its row 3"))
+          << options;
+      EXPECT_TRUE(at::equal(toy.rows()[3], before[3]));
+    }
+  }
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse("{dense: {name: adam}}"));
+  (toy.weight * at::tensor({1.f, NAN})).sum().backward();
+  EXPECT_THAT(testing::numeric_error([&] { parameters.step({}); }),
+              HasSubstr("the gradient of parameter 'weight' is not finite at element 1"));
+  expect(toy.weight, {1, -2});
+}
+
+TEST(ParameterGroups, ARateOfZeroLeavesWeightsAsTheyAre) {
+  for (const auto& rule : optimizers().names()) {
+    for (const char* mode : {"lazy", "dense"}) {
+      Toy toy;
+      const auto rows = toy.rows().clone();
+      ParameterGroups parameters(
+          toy, Config::parse(fmt::format("{{dense: {{name: {0}}}, embedding: {{name: {0}, mode: {1}}}}}", rule, mode)));
+      toy.backward();
+      parameters.step({.lr_factor = 0});
+      expect(toy.weight, {1, -2});
+      EXPECT_TRUE(at::equal(toy.rows(), rows)) << rule;
+      toy.backward();
+      parameters.step({.lr_factor = 1});  // and none of it is lost for the steps that follow
+      EXPECT_TRUE(at::isfinite(toy.weight).all().item<bool>()) << rule;
+    }
+  }
+}
+
+// FTRL without penalties is w <- w - lr g / (beta + sqrt(n)), whatever the rates were before: with beta = 1 and
+// gradients of 0 after the first, a falling rate must not move anything.
+TEST(ParameterGroups, FtrlStepsByItsRateAndKeepsWeightsWhereTheRateFalls) {
+  Toy toy;
+  ParameterGroups parameters(toy, Config::parse("{dense: {name: ftrl, lr: 0.5}}"));
+  (toy.weight * at::tensor({3.f, 4.f})).sum().backward();
+  parameters.step({});
+  const std::vector<double> after{1 - 0.5 * 3 / (1 + 3), -2 - 0.5 * 4 / (1 + 4)};
+  for (const double factor : {1.0, 0.5, 1e-3, 1e-6, 0.0, 0.25}) {
+    (toy.weight * 0).sum().backward();
+    parameters.step({.lr_factor = factor});
+    EXPECT_NEAR(toy.weight[0].item<double>(), after[0], 1e-5) << factor;
+    EXPECT_NEAR(toy.weight[1].item<double>(), after[1], 1e-5) << factor;
+  }
+}
+
+TEST(ParameterGroups, OptionsThatWouldDivideByNothingAreOutOfRange) {
+  const auto say = [](const char* rule) {
+    return config_error([&] { ParameterGroups::resolve(Config::parse(fmt::format("{{dense: {}}}", rule))); });
+  };
+  EXPECT_THAT(say("{name: adam, beta1: 1}"), HasSubstr("1 is out of range; expected 0 to below 1"));
+  EXPECT_THAT(say("{name: adam, beta2: 1}"), HasSubstr("out of range"));
+  EXPECT_THAT(say("{name: adam, eps: 0}"), HasSubstr("out of range"));
+  EXPECT_THAT(say("{name: adagrad, eps: 0}"), HasSubstr("out of range"));
 }
 
 }  // namespace

@@ -9,11 +9,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <interplay/base/files.h>
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/field_embedding.h>
+#include <interplay/train/evaluator.h>
 
 #include "support/error_of.h"
+#include "support/temp_dir.h"
 #include "support/toy_rows.h"
 
 namespace interplay {
@@ -469,6 +472,80 @@ TEST_F(TrainerTest, ResolvesEveryDefaultAndNamesTheNearestOfAnUnknownKey) {
   EXPECT_THAT(say("{train: {monitor: auk}}"), HasSubstr("auc"));
   Bias model;
   EXPECT_THAT(config_error([&] { Trainer(model, config("{device: tpu9}")); }), HasSubstr("'tpu9' is not a device"));
+}
+
+// The gradient of sqrt at 0 is infinite, the loss is not.
+TEST_F(TrainerTest, AStepWhoseGradientIsNotFiniteReplacesNothing) {
+  struct Root final : Model {
+    Root() : w(register_parameter("w", at::full({1}, 4.f))) {}
+    Output forward(const Features& x) override {
+      return (calls++ == 2 ? (w - w.detach()).sqrt() : w) + at::zeros({x.rows});
+    }
+    at::Tensor w;
+    int calls = 0;
+  } model;
+  const testing::TempDir dir;
+  Trainer trainer(model, config("{epochs: 9, checkpoint_every: 1}"));
+  trainer.run_in(dir.path(), false);
+  EXPECT_THAT(testing::numeric_error([&] { trainer.fit(signs(16)); }),
+              HasSubstr("step 3: the gradient of parameter 'w' is not finite at element 0"));
+  EXPECT_TRUE(at::isfinite(model.w).all().item<bool>());
+  EXPECT_EQ(read_file(dir / "LATEST"), "checkpoint-2\n");
+  EXPECT_TRUE(std::filesystem::exists(dir / "checkpoint-1"));  // two are kept
+}
+
+TEST_F(TrainerTest, WeightsThatAreNotFiniteAreNeverSaved) {
+  Scripted model;
+  Config c = config("{epochs: 1, checkpoint_every: 1}");
+  c.set("optimizer", Config::parse("{dense: {name: sgd, lr: 1e9}}"));
+  const testing::TempDir dir;
+  Trainer trainer(model, c);
+  trainer.run_in(dir.path(), false);
+  trainer.on_step([&](int64_t step, double) {
+    if (step == 1) {
+      const at::NoGradGuard no_grad;
+      model.weight.fill_(-INFINITY);
+    }
+  });
+  EXPECT_THAT(testing::numeric_error([&] { trainer.fit(signs(8)); }),
+              HasSubstr("step 1: parameter 'weight' is not finite at element 0, so nothing of it is saved"));
+  EXPECT_FALSE(std::filesystem::exists(dir / "LATEST"));
+}
+
+TEST_F(TrainerTest, ValidationWithoutRowsIsNone) {
+  Scripted model;
+  report_ = Trainer(model, config("{epochs: 3}")).fit(signs(8), signs(0));
+  EXPECT_EQ(report_.steps, 6);
+  EXPECT_TRUE(report_.evaluations.empty());
+}
+
+TEST_F(TrainerTest, FitsOnce) {
+  Scripted model;
+  Trainer trainer(model, config("{epochs: 1}"));
+  trainer.fit(signs(8));
+  EXPECT_THAT(config_error([&] { trainer.fit(signs(8)); }), HasSubstr("make another Trainer"));
+}
+
+TEST_F(TrainerTest, AnEvaluationThatFailsPutsTheModeBack) {
+  struct Failing final : Model {
+    Output forward(const Features&) override { throw Error("no"); }
+  } model;
+  model.train();
+  EXPECT_THROW(predict(model, signs(8)), Error);
+  EXPECT_TRUE(model.is_training());
+}
+
+// Row 5 of 8 holds 1e30, twice which is a logit that overflows once it is squared.
+TEST_F(TrainerTest, ALogitThatIsNotFiniteIsNamedWithItsRowAndNumber) {
+  struct Square final : Model {
+    Output forward(const Features& x) override { return x.dense.select(1, 0).square(); }
+  } model;
+  EncodedBatch rows = sign_rows(8);
+  rows.dense[5] = 1e30f;
+  const std::string said =
+      testing::numeric_error([&] { predict(model, Dataset::from(sign_schema(), {rows}), {.batch_size = 3}); });
+  EXPECT_THAT(said, HasSubstr("the logit of row 5 (from 0) is inf: the row's largest input is 1e+30, of numeric field "
+                              "'sign'; mend the value"));
 }
 
 }  // namespace
