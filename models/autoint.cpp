@@ -84,7 +84,7 @@ TORCH_MODULE(InteractingLayer);
 
 /// AutoInt (Song et al. 2019, arXiv:1810.11921): L interacting layers on the field vectors, one linear layer on what
 /// they leave of all fields. With `hidden` it is AutoInt+: an MLP on the field vectors is added to the logit.
-class AutoInt final : public interplay::Model {
+class AutoInt final : public interplay::Model, public interplay::Represents {
  public:
   using Options = AutoIntOptions;
 
@@ -116,6 +116,20 @@ class AutoInt final : public interplay::Model {
     if (mlp_) logit = logit + mlp_(e.flat()).squeeze(1);
     return logit;
   }
+
+  at::Tensor represent(const interplay::Features& x) override {  // [B, F D + 1]
+    const auto e = fields_(x);
+    at::Tensor y = e, rest = at::zeros({x.rows}, y.options());
+    for (auto& layer : layers_) y = layer(y);
+    if (linear_) rest = rest + linear_(x);
+    if (mlp_) rest = rest + mlp_(e.flat()).squeeze(1);
+    return interplay::with_rest(y.flatten(1), rest);
+  }
+  at::Tensor output(const at::Tensor& hidden) override {  // [B]
+    const auto [attended, rest] = interplay::without_rest(hidden);
+    return output_(attended).squeeze(1) + rest;
+  }
+  int64_t representation_width() const override { return output_->weight.size(1) + 1; }
 
  private:
   interplay::FieldEmbedding fields_{nullptr};

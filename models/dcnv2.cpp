@@ -5,7 +5,7 @@
 
 namespace {
 
-class DcnV2 final : public interplay::Model {
+class DcnV2 final : public interplay::Model, public interplay::Represents {
  public:
   struct Options {
     int64_t embedding_dim = 16;
@@ -41,16 +41,19 @@ class DcnV2 final : public interplay::Model {
     output_ = register_module("output", interplay::nn::xavier_linear(width, 1));
   }
 
-  interplay::Output forward(const interplay::Features& x) override {
-    const auto x0 = fields_(x).flat();  // [B, W]
-    const auto crossed = cross_(x0);    // [B, W]
+  interplay::Output forward(const interplay::Features& x) override { return output(represent(x)); }  // [B]
+
+  at::Tensor represent(const interplay::Features& x) override {  // [B, H]
+    const auto x0 = fields_(x).flat();                           // [B, W]
+    const auto crossed = cross_(x0);                             // [B, W]
     std::vector<at::Tensor> parts;
     if (keep_cross_) parts.push_back(crossed);
     if (stacked_) parts.push_back(stacked_(crossed));  // [B, H]
     if (parallel_) parts.push_back(parallel_(x0));     // [B, H]
-    const auto joined = parts.size() == 1 ? parts[0] : at::cat(parts, 1);
-    return output_(joined).squeeze(1);  // [B]
+    return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
   }
+  at::Tensor output(const at::Tensor& hidden) override { return output_(hidden).squeeze(1); }  // [B]
+  int64_t representation_width() const override { return output_->weight.size(1); }
 
  private:
   interplay::FieldEmbedding fields_;

@@ -3,7 +3,7 @@
 
 namespace {
 
-class DeepFm final : public interplay::Model {
+class DeepFm final : public interplay::Model, public interplay::Represents {
  public:
   struct Options {
     int64_t embedding_dim = 16;
@@ -30,6 +30,16 @@ class DeepFm final : public interplay::Model {
     const auto deep = mlp_(e.flat()).squeeze(1);          // [B]
     return linear_(x) + interactions_->sum(x, e) + deep;  // [B]
   }
+
+  at::Tensor represent(const interplay::Features& x) override {  // [B, H + 1]
+    const auto e = fields_(x);
+    return interplay::with_rest(mlp_->hidden(e.flat()), linear_(x) + interactions_->sum(x, e));
+  }
+  at::Tensor output(const at::Tensor& hidden) override {  // [B]
+    const auto [deep, rest] = interplay::without_rest(hidden);
+    return rest + mlp_->output(deep).squeeze(1);
+  }
+  int64_t representation_width() const override { return mlp_->hidden_width() + 1; }
 
  private:
   interplay::FieldLinear linear_;

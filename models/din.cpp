@@ -5,7 +5,7 @@
 
 namespace {
 
-class Din final : public interplay::Model {
+class Din final : public interplay::Model, public interplay::Represents {
  public:
   struct Options {
     int64_t embedding_dim = 16;
@@ -51,17 +51,23 @@ class Din final : public interplay::Model {
     mlp_ = register_module("mlp", interplay::nn::Mlp(width, o.mlp));
   }
 
-  interplay::Output forward(const interplay::Features& x) override {
+  interplay::Output forward(const interplay::Features& x) override { return mlp_(read(x)).squeeze(1); }  // [B]
+
+  at::Tensor represent(const interplay::Features& x) override { return mlp_->hidden(read(x)); }     // [B, H]
+  at::Tensor output(const at::Tensor& hidden) override { return mlp_->output(hidden).squeeze(1); }  // [B]
+  int64_t representation_width() const override { return mlp_->hidden_width(); }
+
+ private:
+  at::Tensor read(const interplay::Features& x) {
     std::vector<at::Tensor> parts;
     if (fields_->count() > 0) parts.push_back(fields_(x).flat());  // [B, W]
     for (auto& h : histories_) {
       const auto entries = fields_->sequence(x, h.of, pad_history_ ? h.of.max_length : 0);
       parts.push_back(h.attention(fields_->field(x, h.of.target), entries));  // [B, nK]
     }
-    return mlp_(at::cat(parts, 1)).squeeze(1);  // [B]
+    return at::cat(parts, 1);
   }
 
- private:
   struct Attended {
     interplay::History of;
     interplay::nn::TargetAttention attention{nullptr};

@@ -3,7 +3,7 @@
 
 namespace {
 
-class Dnn final : public interplay::Model {
+class Dnn final : public interplay::Model, public interplay::Represents {
  public:
   struct Options {
     int64_t embedding_dim = 16;
@@ -23,6 +23,10 @@ class Dnn final : public interplay::Model {
   interplay::Output forward(const interplay::Features& x) override {
     return mlp_(fields_(x).flat()).squeeze(1);  // [B]
   }
+
+  at::Tensor represent(const interplay::Features& x) override { return mlp_->hidden(fields_(x).flat()); }  // [B, H]
+  at::Tensor output(const at::Tensor& hidden) override { return mlp_->output(hidden).squeeze(1); }         // [B]
+  int64_t representation_width() const override { return mlp_->hidden_width(); }
 
  private:
   interplay::FieldEmbedding fields_;

@@ -15,7 +15,7 @@ namespace {
 /// model's (eq. 8). It compares items alone, not what else an entry holds: with the ratings beside them, it would find
 /// what speaks for the candidate and hardly what speaks against it. Where the public code lets padding with its score
 /// of 0 displace entries with negative scores, only real entries are searched here.
-class Sim final : public interplay::Model {
+class Sim final : public interplay::Model, public interplay::Represents {
  public:
   struct Options {
     int64_t embedding_dim = 16, top_k = 50, short_length = 50, search_dim = 16, attention_dim = 64, heads = 1;
@@ -93,6 +93,23 @@ class Sim final : public interplay::Model {
   }
 
   interplay::Output forward(const interplay::Features& x) override {
+    const auto [found, searched] = read(x);
+    interplay::Output out(mlp_(found).squeeze(1));  // [B]
+    if (search_weight_ > 0 && is_training())
+      out.terms.push_back({.name = "search", .logit = search_mlp_(searched).squeeze(1), .scale = search_weight_});
+    return out;
+  }
+
+  at::Tensor represent(const interplay::Features& x) override { return mlp_->hidden(read(x).found); }  // [B, H]
+  at::Tensor output(const at::Tensor& hidden) override { return mlp_->output(hidden).squeeze(1); }     // [B]
+  int64_t representation_width() const override { return mlp_->hidden_width(); }
+
+ private:
+  struct Read {
+    at::Tensor found, searched;  // what the model's own logit is made of, and what the search's is
+  };
+
+  Read read(const interplay::Features& x) {
     std::vector<at::Tensor> parts, search_parts;
     if (fields_->count() > 0) parts.push_back(fields_(x).flat());  // [B, W]
     search_parts = parts;
@@ -106,13 +123,9 @@ class Sim final : public interplay::Model {
       parts.push_back(h.long_term(target, interplay::nn::top_entries(entries, score.detach(), top_k_)));
       if (h.short_term) parts.push_back(h.short_term(target, interplay::nn::last_entries(entries, short_length_)));
     }
-    interplay::Output out(mlp_(at::cat(parts, 1)).squeeze(1));  // [B]
-    if (search_weight_ > 0 && is_training())
-      out.auxiliary.push_back({"search", search_mlp_(at::cat(search_parts, 1)).squeeze(1), search_weight_});
-    return out;
+    return {at::cat(parts, 1), search_weight_ > 0 && is_training() ? at::cat(search_parts, 1) : at::Tensor()};
   }
 
- private:
   /// Of the candidates f32 [B, K] over their entries [N, E] -> f32 [B, E]
   using Attention = std::function<at::Tensor(const at::Tensor&, const interplay::nn::SequenceVectors&)>;
   struct Searched {

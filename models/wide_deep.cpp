@@ -3,7 +3,7 @@
 
 namespace {
 
-class WideDeep final : public interplay::Model {
+class WideDeep final : public interplay::Model, public interplay::Represents {
  public:
   struct Options {
     int64_t embedding_dim = 16;
@@ -24,6 +24,15 @@ class WideDeep final : public interplay::Model {
   interplay::Output forward(const interplay::Features& x) override {
     return linear_(x) + mlp_(fields_(x).flat()).squeeze(1);  // [B]
   }
+
+  at::Tensor represent(const interplay::Features& x) override {  // [B, H + 1]
+    return interplay::with_rest(mlp_->hidden(fields_(x).flat()), linear_(x));
+  }
+  at::Tensor output(const at::Tensor& hidden) override {  // [B]
+    const auto [deep, rest] = interplay::without_rest(hidden);
+    return rest + mlp_->output(deep).squeeze(1);
+  }
+  int64_t representation_width() const override { return mlp_->hidden_width() + 1; }
 
  private:
   interplay::FieldLinear linear_;

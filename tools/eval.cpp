@@ -12,9 +12,11 @@
 #include <interplay/base/progress.h>
 #include <interplay/core/bootstrap.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/ranking_metric.h>
 #include <interplay/data/encoder.h>
 #include <interplay/data/loader.h>
 #include <interplay/train/evaluator.h>
+#include <interplay/train/retrieval.h>
 
 #include "command.h"
 
@@ -25,7 +27,7 @@ using Json = nlohmann::ordered_json;
 
 struct Arguments {
   std::vector<std::string> runs, metrics, against;
-  std::string data, split = "test", by, scores;
+  std::string data, split = "test", by, scores, label;
   int64_t batch_size = 4096, min_rows = 1;
   std::string precision = "fp32";
   bool json = false, compare = false, interval = false;
@@ -37,8 +39,37 @@ struct Result {
   double train_rows_per_s = NAN, train_seconds = NAN, seconds = 0;
   std::vector<MetricValue> metrics;
   Predicted predicted;
-  std::optional<AucDifference> from_half;  ///< its AUC less that of no knowledge, 0.5
+  std::vector<std::string> labels;         ///< its own, in the order of `predicted`
+  std::vector<AucDifference> from_half{};  ///< of each label compared: its AUC less that of no knowledge, 0.5
+
+  /// The rows that have this label, and what was said of it.
+  std::shared_ptr<const Predicted::OfLabel> of(const std::string& label) const {
+    const auto found = std::find(labels.begin(), labels.end(), label);
+    INTERPLAY_CHECK(found != labels.end(), "{}: learnt no label '{}' (labels: {})", run, label,
+                    fmt::join(labels, ", "));
+    return predicted.of_label(found - labels.begin());
+  }
 };
+
+/// What intervals and comparisons are of: the label asked for, or all of the first run's.
+std::vector<std::string> compared_labels(const Arguments& a, const Result& first) {
+  return a.label.empty() ? first.labels : std::vector<std::string>{a.label};
+}
+
+/// Scores beside one label; which one has to be said where a run learnt several.
+std::string scored_label(const Arguments& a, const Result& r, const char* option) {
+  if (!a.label.empty()) return a.label;
+  INTERPLAY_CHECK(r.labels.size() == 1, "{}: {} learnt the labels {}; say which one is meant: --label NAME", option,
+                  r.run, fmt::join(r.labels, ", "));
+  return r.labels[0];
+}
+
+/// Those of the metrics asked for that judge a ranked catalogue.
+std::vector<std::string> of_catalogue(const Arguments& a) {
+  std::vector<std::string> names;
+  std::copy_if(a.metrics.begin(), a.metrics.end(), std::back_inserter(names), is_ranking_metric);
+  return names;
+}
 
 Config wanted(const Arguments& a, bool group) {
   std::vector<std::string> names = a.metrics;
@@ -48,7 +79,9 @@ Config wanted(const Arguments& a, bool group) {
     for (const char* more : {"ne", "calibration", "pr_auc", "rmse"}) names.push_back(more);
   }
   std::vector<Config> list;
-  for (const auto& n : names) list.push_back(Config::scalar(n, true));
+  for (const auto& n : names) {
+    if (!is_ranking_metric(n)) list.push_back(Config::scalar(n, true));
+  }
   return Config::sequence(list);
 }
 
@@ -72,11 +105,26 @@ Result evaluate_run(const std::string& run, const Arguments& a) {
   const Dataset whole = Dataset::open(data, a.split), dataset = whole.select(bundle.schema());
   if (!a.by.empty()) check_slices(a, whole.schema());  // before the long part
   const auto model = bundle.model();
-  Result r{run, bundle.config()["model"]["name"].as<std::string>(), parameter_count(*model), dataset.rows()};
+  Result r{.run = run,
+           .model = bundle.config()["model"]["name"].as<std::string>(),
+           .parameters = parameter_count(*model),
+           .rows = dataset.rows(),
+           .metrics = {},
+           .predicted = {},
+           .labels = bundle.schema().labels()};
   r.predicted = predict(*model, dataset,
-                        {a.batch_size, at::kCPU, bundle.logit_offset(), nn::parse_precision(a.precision), "evaluate"});
+                        {a.batch_size, at::kCPU, bundle.logit_offsets(), nn::parse_precision(a.precision), "evaluate"});
+  INTERPLAY_CHECK(!r.predicted.logit.empty() || r.rows == 0,
+                  "{}: the model gives no logits yet: it was pre-trained, and no rows can be scored by it", run);
   r.seconds = r.predicted.seconds;
   r.metrics = r.predicted.evaluate(wanted(a, !r.predicted.group.empty()), bundle.schema().labels());
+  if (const auto names = of_catalogue(a); !names.empty()) {
+    RetrievalOptions options;
+    read_options(options, bundle.config()["train"]["retrieval"]);
+    const Dataset train = Dataset::open(data, "train").select(bundle.schema());
+    for (auto& value : evaluate_retrieval(*model, dataset, train, names, options, a.batch_size))
+      r.metrics.push_back(std::move(value));
+  }
   const auto summary = bundle.directory() / "summary.json";
   if (std::filesystem::exists(summary)) {
     const auto json = Json::parse(read_file(summary));
@@ -96,15 +144,36 @@ Json to_json(const std::vector<MetricValue>& values) {
 
 std::string six(double v) { return std::isfinite(v) ? fmt::format("{:.6f}", v) : "n/a"; }
 
-/// As far as labels can tell.
-bool same_rows(const Result& a, const Result& b) { return a.predicted.label == b.predicted.label; }
+/// Equal, where a missing label is equal to another.
+bool same_labels(std::span<const float> a, std::span<const float> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](float x, float y) { return x == y || (std::isnan(x) && std::isnan(y)); });
+}
+
+/// As far as labels can tell: those that both have.
+bool same_rows(const Result& a, const Result& b) {
+  if (a.rows != b.rows) return false;
+  if (a.labels == b.labels) return same_labels(a.predicted.label, b.predicted.label);
+  for (const auto& label : a.labels) {
+    if (std::find(b.labels.begin(), b.labels.end(), label) == b.labels.end()) continue;
+    if (!same_labels(a.of(label)->predictions.label, b.of(label)->predictions.label)) return false;
+  }
+  return true;
+}
+
+std::string interval(const AucDifference& d) { return fmt::format("{:.4f} to {:.4f}", 0.5 + d.low, 0.5 + d.high); }
 
 void print_table(const std::vector<Result>& results, const Arguments& a) {
   const bool same =
       std::all_of(results.begin(), results.end(), [&](const Result& r) { return same_rows(r, results[0]); });
   std::vector<std::vector<std::string>> rows{{"model"}};
   for (const auto& m : results[0].metrics) rows[0].push_back(m.display);
-  if (results[0].from_half) rows[0].push_back("AUC, 95% interval");
+  const auto labels = compared_labels(a, results[0]);
+  const std::string several = results[0].labels.size() > 1 ? ":" : "";
+  if (!results[0].from_half.empty()) {
+    for (const auto& label : labels)
+      rows[0].push_back(fmt::format("AUC{}, 95% interval", several.empty() ? "" : several + label));
+  }
   if (!same) rows[0].push_back("rows");
   for (const char* head : {"parameters", "train rows/s", "train s", "run"}) rows[0].push_back(head);
   for (const auto& r : results) {
@@ -114,7 +183,7 @@ void print_table(const std::vector<Result>& results, const Arguments& a) {
           std::find_if(r.metrics.begin(), r.metrics.end(), [&](const auto& v) { return v.name == m.name; });
       row.push_back(same == r.metrics.end() ? "n/a" : six(same->value));
     }
-    if (r.from_half) row.push_back(fmt::format("{:.4f} to {:.4f}", 0.5 + r.from_half->low, 0.5 + r.from_half->high));
+    for (const auto& d : r.from_half) row.push_back(interval(d));
     if (!same) row.push_back(std::to_string(r.rows));
     row.push_back(std::to_string(r.parameters));
     row.push_back(std::isfinite(r.train_rows_per_s)
@@ -213,33 +282,104 @@ std::vector<float> read_scores(const std::string& file) {
   return scores;
 }
 
-Json compare(const Result& a, const std::string& name, const std::vector<float>& other, bool quiet) {
-  const auto d = bootstrap_auc_difference(a.predicted.label, a.predicted.logit, other);
-  if (!quiet) {
-    fmt::print("AUC {} - {}: {:+.6f}, 95% interval {:+.6f} to {:+.6f} (paired bootstrap, {} replicates)\n", a.run, name,
-               d.difference, d.low, d.high, d.replicates);
-  }
-  return {{"a", a.run},   {"b", name},      {"difference", d.difference},
-          {"low", d.low}, {"high", d.high}, {"replicates", d.replicates}};
+/// Of all rows' scores, those of the rows that have the label.
+std::vector<float> pick(const std::vector<float>& scores, const Predicted::OfLabel& of) {
+  if (of.rows.empty()) return scores;
+  std::vector<float> out;
+  for (const int64_t row : of.rows) out.push_back(scores[size_t(row)]);
+  return out;
 }
 
-void evaluate_all(const Arguments& a) {
-  INTERPLAY_CHECK(!a.compare || a.runs.size() > 1, "--compare: there is one run; name two or more");
-  INTERPLAY_CHECK(a.scores.empty() || a.runs.size() == 1, "--scores: there are {} runs; name one", a.runs.size());
+/// `label` is named where there are several.
+Json compare(const Result& a, const std::string& label, const std::string& name, std::span<const float> other,
+             bool quiet) {
+  const auto rows = a.of(label);
+  const auto& p = rows->predictions;
+  const auto d = bootstrap_auc_difference({p.label, p.logit, other, p.weight});
+  const bool several = a.labels.size() > 1;
+  if (!quiet) {
+    fmt::print("AUC{} {} - {}: {:+.6f}, 95% interval {:+.6f} to {:+.6f} (paired bootstrap, {} replicates)\n",
+               several ? ":" + label : "", a.run, name, d.difference, d.low, d.high, d.replicates);
+  }
+  Json json{{"a", a.run},   {"b", name},      {"difference", d.difference},
+            {"low", d.low}, {"high", d.high}, {"replicates", d.replicates}};
+  if (several) json["label"] = label;
+  return json;
+}
+
+/// Scores from elsewhere, one a row of the first run.
+std::vector<std::vector<float>> scores_of(const Arguments& a, const Result& first) {
   std::vector<std::vector<float>> scores;
-  for (const auto& file : a.against) scores.push_back(read_scores(file));
-  std::vector<Result> results;
-  for (const auto& run : a.runs) results.push_back(evaluate_run(run, a));
-  const size_t expected = results[0].predicted.logit.size();
+  for (const auto& file : a.against) {
+    scored_label(a, first, "--against");
+    scores.push_back(read_scores(file));
+    INTERPLAY_CHECK_DATA(int64_t(scores.back().size()) == first.rows, "--against {}: {} scores for {} rows", file,
+                         scores.back().size(), first.rows);
+  }
+  return scores;
+}
+
+void write_scores(const Arguments& a, const Result& r) {
+  const std::string label = scored_label(a, r, "--scores");
+  const auto t = size_t(std::find(r.labels.begin(), r.labels.end(), label) - r.labels.begin());
+  INTERPLAY_CHECK(t < r.labels.size(), "--label {}: {} learnt no such label (labels: {})", label, r.run,
+                  fmt::join(r.labels, ", "));
+  std::string lines;
+  for (size_t i = t; i < r.predicted.logit.size(); i += r.labels.size())
+    lines += fmt::format("{}\n", r.predicted.logit[i]);
+  write_file(a.scores, lines);
+}
+
+Json to_json(const Result& r, const Arguments& a) {
+  Json json{{"run", r.run},
+            {"model", r.model},
+            {"split", a.split},
+            {"rows", r.rows},
+            {"metrics", to_json(r.metrics)},
+            {"parameters", r.parameters},
+            {"train_rows_per_s", number(r.train_rows_per_s)},
+            {"train_seconds", number(r.train_seconds)},
+            {"eval_rows_per_s", std::round(double(r.rows) / r.seconds)}};
+  const auto labels = compared_labels(a, r);
+  for (size_t i = 0; i < r.from_half.size(); ++i) {
+    const Json limits{0.5 + r.from_half[i].low, 0.5 + r.from_half[i].high};
+    (r.labels.size() == 1 ? json["auc_interval"] : json["auc_interval"][labels[i]]) = limits;
+  }
+  return json;
+}
+
+void print_metrics(const Result& r, const Arguments& a) {
+  fmt::print("{}\n{} rows of {} in {}, {} rows/s\n", metrics_line(r.metrics), r.rows, a.split, human_seconds(r.seconds),
+             human_count(double(r.rows) / r.seconds));
+  const auto labels = compared_labels(a, r);
+  for (size_t i = 0; i < r.from_half.size(); ++i) {
+    const auto& d = r.from_half[i];
+    fmt::print("AUC{}, 95% interval: {:.6f} to {:.6f} (bootstrap, {} replicates)\n",
+               r.labels.size() > 1 ? ":" + labels[i] : "", 0.5 + d.low, 0.5 + d.high, d.replicates);
+  }
+}
+
+/// The first run beside each other one, and beside scores from elsewhere.
+Json comparisons(const std::vector<Result>& results, const std::vector<std::vector<float>>& scores,
+                 const Arguments& a) {
+  Json out = Json::array();
+  if (!a.json && (a.compare || !a.against.empty())) fmt::print("\n");
+  for (size_t i = 1; a.compare && i < results.size(); ++i) {
+    for (const auto& label : compared_labels(a, results[0])) {
+      const auto other = results[i].of(label);
+      out.push_back(compare(results[0], label, results[i].run, other->predictions.logit, a.json));
+    }
+  }
   for (size_t i = 0; i < scores.size(); ++i) {
-    INTERPLAY_CHECK_DATA(scores[i].size() == expected, "--against {}: {} scores for {} rows", a.against[i],
-                         scores[i].size(), expected);
+    const std::string label = scored_label(a, results[0], "--against");
+    out.push_back(compare(results[0], label, a.against[i], pick(scores[i], *results[0].of(label)), a.json));
   }
-  if (!a.scores.empty()) {
-    std::string lines;
-    for (const float logit : results[0].predicted.logit) lines += fmt::format("{}\n", logit);
-    write_file(a.scores, lines);
-  }
+  return out;
+}
+
+/// What can be asked at all, of the runs as they were scored.
+void check_results(const std::vector<Result>& results, const Arguments& a) {
+  if (!a.label.empty()) results[0].of(a.label);
   for (const auto& r : results) {
     INTERPLAY_CHECK_DATA(
         !a.compare || same_rows(r, results[0]),
@@ -247,50 +387,35 @@ void evaluate_all(const Arguments& a) {
         "--data names for all of them",
         r.rows, a.split, r.run, results[0].rows, results[0].run);
   }
-  for (auto& r : results) {
-    // A constant says nothing: its AUC is 0.5 in every replicate.
-    if (a.compare || a.interval)
-      r.from_half =
-          bootstrap_auc_difference(r.predicted.label, r.predicted.logit, std::vector<float>(r.predicted.logit.size()));
-  }
+}
+
+void evaluate_all(const Arguments& a) {
+  INTERPLAY_CHECK(!a.compare || a.runs.size() > 1, "--compare: there is one run; name two or more");
+  INTERPLAY_CHECK(a.scores.empty() || a.runs.size() == 1, "--scores: there are {} runs; name one", a.runs.size());
+  for (const auto& file : a.against) read_scores(file);  // before the long part
+  std::vector<Result> results;
+  for (const auto& run : a.runs) results.push_back(evaluate_run(run, a));
+  check_results(results, a);
+  const auto scores = scores_of(a, results[0]);
+  if (!a.scores.empty()) write_scores(a, results[0]);
   Json json = Json::array();
-  for (const auto& r : results) {
-    json.push_back({{"run", r.run},
-                    {"model", r.model},
-                    {"split", a.split},
-                    {"rows", r.rows},
-                    {"metrics", to_json(r.metrics)},
-                    {"parameters", r.parameters},
-                    {"train_rows_per_s", number(r.train_rows_per_s)},
-                    {"train_seconds", number(r.train_seconds)},
-                    {"eval_rows_per_s", std::round(double(r.rows) / r.seconds)}});
-    if (r.from_half) json.back()["auc_interval"] = {0.5 + r.from_half->low, 0.5 + r.from_half->high};
-  }
-  if (!a.json) {
-    if (results.size() > 1) {
-      print_table(results, a);
-    } else {
-      fmt::print("{}\n{} rows of {} in {}, {} rows/s\n", metrics_line(results[0].metrics), results[0].rows, a.split,
-                 human_seconds(results[0].seconds), human_count(double(results[0].rows) / results[0].seconds));
-      if (const auto& d = results[0].from_half) {
-        fmt::print("AUC, 95% interval: {:.6f} to {:.6f} (bootstrap, {} replicates)\n", 0.5 + d->low, 0.5 + d->high,
-                   d->replicates);
-      }
+  for (auto& r : results) {
+    for (const auto& label : compared_labels(a, results[0])) {
+      if (!a.compare && !a.interval) break;
+      const auto rows = r.of(label);  // a constant says nothing: its AUC is 0.5 in every replicate
+      const auto& p = rows->predictions;
+      const std::vector<float> nothing(p.logit.size());
+      r.from_half.push_back(bootstrap_auc_difference({p.label, p.logit, nothing, p.weight}));
     }
+    json.push_back(to_json(r, a));
   }
+  if (!a.json) results.size() > 1 ? print_table(results, a) : print_metrics(results[0], a);
   if (!a.by.empty()) {
     for (size_t i = 0; i < results.size(); ++i)
       json[i]["by"] = {{"field", a.by}, {"slices", print_slices(results[i], a)}};
   }
-  Json comparisons = Json::array();
-  if (!a.json && (a.compare || !a.against.empty())) fmt::print("\n");
-  if (a.compare) {
-    for (size_t i = 1; i < results.size(); ++i)
-      comparisons.push_back(compare(results[0], results[i].run, results[i].predicted.logit, a.json));
-  }
-  for (size_t i = 0; i < scores.size(); ++i)
-    comparisons.push_back(compare(results[0], a.against[i], scores[i], a.json));
-  if (!comparisons.empty()) json[0]["comparisons"] = comparisons;
+  const Json compared = comparisons(results, scores, a);
+  if (!compared.empty()) json[0]["comparisons"] = compared;
   if (a.json) fmt::print("{}\n", (json.size() == 1 ? json[0] : json).dump(1));
 }
 
@@ -304,6 +429,7 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--min-rows", a->min_rows, "leave out slices with fewer rows")->capture_default_str();
   app.add_flag("--compare", a->compare,
                "bootstrap of the AUC: of each run, and of the first against each other one (paired)");
+  app.add_option("--label", a->label, "of several labels, the one that intervals, comparisons and scores are of");
   app.add_flag("--interval", a->interval, "bootstrap of each run's AUC, as --compare does too");
   app.add_option("--against", a->against,
                  "compares with scores from elsewhere, one a line, as `predict` writes them (may be given again)")

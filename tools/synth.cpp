@@ -23,7 +23,7 @@ std::function<void()> add(CLI::App& app) {
   auto given = std::make_shared<Config>();
   app.add_option_function<std::string>(
       "SHAPE", [given](const std::string& value) { given->set("shape", Config::scalar(value)); },
-      "movielens, criteo or planted; may be left out where an option of planted is given");
+      "movielens, criteo, planted or tasks; may be left out where an option of planted is given");
   app.add_option("--out", a->out, "directory to make")->required();
   for (const auto& option : describe_options<SynthOptions>()) {  // every option of the generator is a flag
     if (option.name == "shape") continue;
@@ -31,7 +31,7 @@ std::function<void()> add(CLI::App& app) {
         option.doc + (option.limits.empty() ? "" : " (" + option.limits + ")") + " [" + option.value + "]";
     app.add_option_function<std::string>(
         as_flag(option.name),
-        [a, given, name = option.name, planted = option.doc.starts_with("planted:")](const std::string& value) {
+        [a, given, name = option.name, planted = option.doc.starts_with("planted")](const std::string& value) {
           given->set(name, Config::scalar(value));
           a->planted = a->planted || planted;
         },
@@ -54,7 +54,7 @@ std::function<void()> add(CLI::App& app) {
   };
 }
 
-const AddCommand command("synth", "make data with a known signal: movielens, criteo or planted", add);
+const AddCommand command("synth", "make data with a known signal: movielens, criteo, planted or tasks", add);
 
 }  // namespace
 }  // namespace interplay::tool

@@ -53,13 +53,14 @@ struct Walk {
   std::vector<uint8_t> ends;
 };
 
-// AUC in which row r counts `count[r] >> 1` times; the lowest bit of count[r] is its label.
-AucSum auc(const Walk& walk, const std::vector<uint8_t>& count) {
+// AUC in which row r counts `count[r] >> 1` times, each time by its weight; the lowest bit of count[r] is its label.
+AucSum auc(const Walk& walk, const std::vector<uint8_t>& count, std::span<const float> weights) {
   AucSum sum;
   double weight[2] = {0, 0};
   for (size_t i = 0; i < walk.rows.size(); ++i) {
-    const uint8_t c = count[walk.rows[i]];
-    weight[c & 1] += c >> 1;
+    const uint32_t row = walk.rows[i];
+    const uint8_t c = count[row];
+    weight[c & 1] += weights.empty() ? double(c >> 1) : (c >> 1) * double(weights[row]);
     if (!walk.ends[i]) continue;
     sum.add(weight[1], weight[0]);
     weight[0] = weight[1] = 0;
@@ -91,22 +92,24 @@ void summarize(AucDifference& result, std::vector<double> differences) {
 
 }  // namespace
 
-AucDifference bootstrap_auc_difference(std::span<const float> label, std::span<const float> logit_a,
-                                       std::span<const float> logit_b, int64_t replicates, uint64_t seed) {
+AucDifference bootstrap_auc_difference(const PairedLogits& given, int64_t replicates, uint64_t seed) {
+  const auto& [label, logit_a, logit_b, weight] = given;
   INTERPLAY_CHECK(label.size() == logit_a.size() && label.size() == logit_b.size(),
                   "bootstrap: {} labels, {} and {} logits; both models must have scored the same rows", label.size(),
                   logit_a.size(), logit_b.size());
+  INTERPLAY_CHECK(weight.empty() || weight.size() == label.size(), "bootstrap: {} weights for {} rows", weight.size(),
+                  label.size());
   INTERPLAY_CHECK(replicates >= 2, "bootstrap: {} replicates; expected at least 2", replicates);
   const Walk a(logit_a), b(logit_b);
   const Poisson poisson;
   std::vector<uint8_t> once(label.size());
   for (size_t i = 0; i < once.size(); ++i) once[i] = uint8_t(2 | (label[i] >= 0.5f));
-  const AucSum whole = auc(a, once);
+  const AucSum whole = auc(a, once, weight);
   INTERPLAY_CHECK_DATA(whole.both_classes(), "bootstrap: the {} labels are all of one class; AUC needs both",
                        label.size());
   AucDifference result;
   result.auc_a = whole.value();
-  result.auc_b = auc(b, once).value();
+  result.auc_b = auc(b, once, weight).value();
   result.difference = result.auc_a - result.auc_b;
   std::vector<double> differences(size_t(replicates), 0.0);
   at::parallel_for(0, replicates, 1, [&](int64_t first, int64_t last) {
@@ -115,7 +118,7 @@ AucDifference bootstrap_auc_difference(std::span<const float> label, std::span<c
       for (size_t i = 0; i < count.size(); ++i) {
         count[i] = uint8_t(poisson(random_bits(seed, uint64_t(r), i)) << 1 | (once[i] & 1));
       }
-      differences[size_t(r)] = auc(a, count).value() - auc(b, count).value();
+      differences[size_t(r)] = auc(a, count, given.weight).value() - auc(b, count, given.weight).value();
     }
   });
   summarize(result, std::move(differences));

@@ -1,12 +1,12 @@
 #include <interplay/core/bundle.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include <ATen/ATen.h>
 
 #include <interplay/base/files.h>
 #include <interplay/base/options.h>
+#include <interplay/data/loader.h>
 #include <interplay/nn/embedding.h>
 #include <interplay/nn/safetensors.h>
 
@@ -124,10 +124,11 @@ std::shared_ptr<Model> Bundle::model() const {
   return model;
 }
 
-double Bundle::logit_offset() const {
+std::vector<double> Bundle::logit_offsets() const {
   const Config train = config_["train"];
-  const double rate = train.is_map() ? train.get<double>("negative_rate", 1.0) : 1.0;
-  return rate < 1 ? std::log(rate) : 0;
+  if (!train.is_map()) return {};
+  return negative_offsets(train.get<double>("negative_rate", 1.0), train.get<std::string>("negative_label", ""),
+                          schema_.labels());
 }
 
 void Bundle::check_data(const fs::path& prepared) const {

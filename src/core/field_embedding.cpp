@@ -47,44 +47,60 @@ FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, doub
   INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
   widths_ = widths_of(schema_, std::move(widths), width);
   for (const auto& name : leave_out) schema_.field(name);  // throws where there is none
-  const auto wanted = [&](const Field* f) {
-    return std::find(leave_out.begin(), leave_out.end(), f->name) == leave_out.end();
+  build([](const Field&) { return true; },
+        [&](const Field& f) { return std::find(leave_out.begin(), leave_out.end(), f.name) == leave_out.end(); });
+}
+
+FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, const OnlyFields& only, int64_t width, double init_std,
+                                       std::string group)
+    : schema_(schema), width_(width), init_std_(init_std), group_(std::move(group)) {
+  INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
+  widths_ = widths_of(schema_, {}, width);
+  for (const auto& name : only.names) schema_.field(name);  // throws where there is none
+  const auto here = [&](const Field& f) {
+    return std::find(only.names.begin(), only.names.end(), f.name) != only.names.end();
   };
+  build(here, here);
+}
+
+void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted) {
   const auto has_table = [&](const Field* f) {
+    if (!here(*f)) return false;
     const auto own = widths_.find(f->table);
     if (own == widths_.end() || own->second > 0) return true;
-    INTERPLAY_CHECK(!wanted(f), "widths: table '{}' is 0 wide, but field '{}' reads it; expected 1 to {}", f->table,
+    INTERPLAY_CHECK(!wanted(*f), "widths: table '{}' is 0 wide, but field '{}' reads it; expected 1 to {}", f->table,
                     f->name, width_);
     return false;
   };
   for (const Field* f : schema_.of(FieldKind::categorical)) {
     if (!has_table(f)) continue;
     const auto t = table(*f);
-    if (!wanted(f)) continue;
+    if (!wanted(*f)) continue;
     names_.push_back(f->name);
     categorical_.push_back(f->column);
     categorical_tables_.push_back(t);
   }
   const auto numeric_fields = schema_.of(FieldKind::numeric);
-  if (!numeric_fields.empty()) {
+  if (std::any_of(numeric_fields.begin(), numeric_fields.end(), [&](const Field* f) { return here(*f); })) {
     numeric_weight_ = register_parameter("numeric", at::empty({int64_t(numeric_fields.size()), width_}));
     torch::nn::init::normal_(numeric_weight_, 0, init_std_);
   }
   for (const Field* f : numeric_fields) {
-    if (!wanted(f)) continue;
+    if (!wanted(*f)) continue;
     names_.push_back(f->name);
     numeric_.push_back(f->column);
   }
   for (const Field* f : schema_.of(FieldKind::sequence)) {
     if (!has_table(f)) continue;
     table(*f);
-    if (!wanted(f)) continue;
+    if (!wanted(*f)) continue;
     names_.push_back(f->name);
     sequences_.push_back(*f);
   }
   for (const Field* f : schema_.of(FieldKind::vector)) {
+    if (!here(*f)) continue;
     register_module(module_name(f->name) + "_projection", nn::xavier_linear(f->dimension, width_, false));
-    if (!wanted(f)) continue;
+    if (!wanted(*f)) continue;
     names_.push_back(f->name);
     vectors_.push_back(*f);
   }

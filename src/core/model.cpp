@@ -18,6 +18,24 @@ std::shared_ptr<Model> make_model(const Config& config, const Schema& schema, ui
   return models().make(schema, config);
 }
 
+void Output::take(const std::string& name, Output&& nested) {
+  for (auto& term : nested.terms) {
+    term.name = name + "." + term.name;
+    terms.push_back(std::move(term));
+  }
+  tokens += nested.tokens;
+}
+
+std::shared_ptr<Model> ModelOption::make(const Schema& schema) const { return models().make(schema, config_); }
+
+std::string ModelOption::name() const {
+  return config_.is_scalar() ? config_.as<std::string>() : config_["name"].as<std::string>();
+}
+
+void ModelOption::read_option(const Config& from) { config_ = models().resolve(from); }
+
+Config ModelOption::write_option() const { return config_.is_null() ? config_ : models().resolve(config_); }
+
 int64_t parameter_count(const torch::nn::Module& model) {
   int64_t count = 0;
   for (const auto& p : model.parameters()) count += p.numel();

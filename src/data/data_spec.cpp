@@ -234,6 +234,11 @@ std::vector<LabelOptions> parse_labels(const Config& label) {
     }
     if (options.column.empty()) item.fail("names no column, as in {column: rating, at_least: 4}");
     if (options.name.empty()) options.name = options.column;
+    if (options.missing && options.optional)
+      item.fail("an empty cell is either without the label (optional) or the number `missing`; leave one out");
+    if (options.missing && *options.missing != 0 && *options.missing != 1 && !options.compares())
+      item["missing"].fail("expected 0 or 1, as a label has to be");
+    if (options.only) check_filter(*options.only, item["only"]);
   }
   if (labels.empty()) label.fail("names no column");
   return labels;

@@ -26,9 +26,15 @@ struct ThresholdOptions {
 
 struct LabelOptions : ThresholdOptions {
   std::string name;
+  bool optional = false;
+  std::optional<double> missing;
+  std::optional<ThresholdOptions> only;
   void visit(auto&& field) {
     ThresholdOptions::visit(field);
     field("name", name, "what the label is called; its column's name by default");
+    field("optional", optional, "an empty cell is a row without this label: no part of its loss and metrics");
+    field("missing", missing, "takes the place of an empty cell", Range{0, 1});
+    field("only", only, "rows for which this condition does not hold are without this label, whatever the cell");
   }
 };
 
@@ -172,7 +178,7 @@ struct DataOptions {
     field("split", split, "how one source is divided");
     field("join", join, "tables whose columns are added to the rows by a key");
     field("filter", filter, "which rows count; the others are neither samples nor events");
-    field("label", label, "column, list of columns, or {column: rating, at_least: 4}");
+    field("label", label, "column, list of columns, or {column: rating, at_least: 4, name: liked, optional: true}");
     field("weight", weight, "column with the weight of a row");
     field("group", group, "column that gAUC groups by");
     field("time", time, "column with when a row happened, kept beside it");

@@ -158,7 +158,10 @@ std::vector<std::string> RowParser::columns(bool labels) const {
     if (!name.empty() && std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
   };
   if (labels) {
-    for (const auto& label : labels_) add(label.column);
+    for (const auto& label : labels_) {
+      add(label.column);
+      if (label.only) add(label.only->column);
+    }
     for (const auto& name : {weight_, group_, time_}) add(name);
   }
   for (const auto& encoding : encodings_) {
@@ -243,16 +246,31 @@ class RowParser::Batch {
   }
 
   void parse_labels() {
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
     const size_t T = p_.labels_.size();
     out_.labels.resize(size_t(raw_.rows) * T);
     for (size_t t = 0; t < T; ++t) {
       const LabelOptions& label = p_.labels_[t];
       const RawColumn& column = plain(label.column, "the label");
+      const bool only = label.only.has_value();
+      std::vector<double> condition(only ? size_t(raw_.rows) : 0);
+      if (only)
+        for_numbers(label.only->column, "a label's condition",
+                    [&](int64_t r, std::string_view, double x) { condition[size_t(r)] = x; });
       for (int64_t r = 0; r < raw_.rows; ++r) {
         const std::string_view cell = column.cell(r);
         double x = 0;
-        if (p_.missing(column, r)) {
-          problem(r, label.column, cell, "is empty, but it is the label");
+        if (only && !label.only->passes(condition[size_t(r)])) {  // a comparison with NaN is false
+          x = kNone;
+        } else if (p_.missing(column, r)) {
+          x = label.missing ? *label.missing : kNone;
+          if (label.missing && label.compares()) x = label.passes(x) ? 1 : 0;
+          if (!label.missing && !label.optional)
+            problem(
+                r, label.column, cell,
+                fmt::format("is empty, but it is the label (where rows may lack it: {{column: {}, optional: true}}, "
+                            "or missing: 0)",
+                            label.column));
         } else if (!parse_number(cell, x)) {
           problem(r, label.column, cell, "is not a number, but it is the label");
         } else if (label.compares()) {

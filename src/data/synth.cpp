@@ -108,8 +108,10 @@ void make_shape(const SynthOptions& options, const fs::path& directory, const st
     synth::criteo(options, directory);
   } else if (options.shape == "planted") {
     synth::planted(options, directory);
+  } else if (options.shape == "tasks") {
+    synth::tasks(options, directory);
   } else {
-    INTERPLAY_CHECK(options.shape == "movielens", "shape: '{}' is not one of movielens, criteo, planted",
+    INTERPLAY_CHECK(options.shape == "movielens", "shape: '{}' is not one of movielens, criteo, planted, tasks",
                     options.shape);
     synth::movielens(options, directory, name);
   }

@@ -40,5 +40,6 @@ std::string files_line(const SynthOptions& options, const std::string& extension
 void movielens(const SynthOptions& options, const std::filesystem::path& directory, const std::string& name);
 void criteo(const SynthOptions& options, const std::filesystem::path& directory);
 void planted(const SynthOptions& options, const std::filesystem::path& directory);
+void tasks(const SynthOptions& options, const std::filesystem::path& directory);
 
 }  // namespace interplay::synth

@@ -70,7 +70,7 @@ std::vector<std::string> activation_names() {
 }
 
 MlpImpl::MlpImpl(int64_t in, MlpOptions options)
-    : is_relu_(options.activation == "relu"), dropout_(options.dropout), out_(in) {
+    : is_relu_(options.activation == "relu"), dropout_(options.dropout), out_(in), hidden_width_(in) {
   INTERPLAY_CHECK(in >= 1, "mlp: the input is {} wide; the model has no field to read", in);
   for (size_t i = 0; i < options.hidden.size(); ++i) {
     const int64_t width = options.hidden[i];
@@ -102,13 +102,15 @@ MlpImpl::MlpImpl(int64_t in, MlpOptions options)
     layers_.push_back(std::move(layer));
     out_ = width;
   }
+  hidden_width_ = out_;
   if (options.output > 0) {
     output_ = register_module("output", xavier_linear(out_, options.output));
     out_ = options.output;
   }
 }
 
-at::Tensor MlpImpl::forward_bf16(at::Tensor x) {
+/// The hidden layers, whose result may be bf16.
+at::Tensor MlpImpl::layers_bf16(at::Tensor x) {
   for (auto& layer : layers_) {
     x = bf16_linear(x, layer.linear->weight, layer.linear->bias, layer.is_relu_alone, *layer.bf16);
     if (!layer.is_relu_alone) {
@@ -119,15 +121,10 @@ at::Tensor MlpImpl::forward_bf16(at::Tensor x) {
     }
     if (dropout_ > 0) x = at::dropout(x, dropout_, is_training());
   }
-  if (output_ && output_->weight.size(0) == 1 && x.scalar_type() == at::kBFloat16)
-    return bf16_dot(x, output_->weight, output_->bias);
-  x = x.to(at::kFloat);
-  return output_ ? output_(x) : x;
+  return x;
 }
 
-at::Tensor MlpImpl::forward(at::Tensor x) {
-  if (in_bf16(x)) return forward_bf16(std::move(x));
-  const bool fused = is_fused_f32(x);
+at::Tensor MlpImpl::layers(at::Tensor x, bool fused) {
   for (auto& layer : layers_) {
     if (fused && layer.is_relu_alone) {
       x = f32_linear_relu(x, layer.linear->weight, layer.linear->bias);
@@ -139,8 +136,29 @@ at::Tensor MlpImpl::forward(at::Tensor x) {
     }
     if (dropout_ > 0) x = at::dropout(x, dropout_, is_training());
   }
-  if (fused && output_ && output_->weight.size(0) == 1) return f32_dot(x, output_->weight, output_->bias);
+  return x;
+}
+
+at::Tensor MlpImpl::forward(at::Tensor x) {
+  const bool one = output_ && output_->weight.size(0) == 1;
+  if (in_bf16(x)) {
+    x = layers_bf16(std::move(x));
+    if (one && x.scalar_type() == at::kBFloat16) return bf16_dot(x, output_->weight, output_->bias);
+    x = x.to(at::kFloat);
+    return output_ ? output_(x) : x;
+  }
+  const bool fused = is_fused_f32(x);
+  x = layers(std::move(x), fused);
+  if (fused && one) return f32_dot(x, output_->weight, output_->bias);
   return output_ ? output_(x) : x;
 }
+
+at::Tensor MlpImpl::hidden(at::Tensor x) {
+  if (in_bf16(x)) return layers_bf16(std::move(x)).to(at::kFloat);
+  const bool fused = is_fused_f32(x);
+  return layers(std::move(x), fused);
+}
+
+at::Tensor MlpImpl::output(const at::Tensor& hidden) { return output_ ? output_(hidden) : hidden; }
 
 }  // namespace interplay::nn

@@ -96,7 +96,7 @@ bool Scorer::State::score_compiled(const RequestLayout& layout, Cells user, Cell
   }
   layout.compiled->plan().run({m.user_ids.data(), m.user_dense.data(), m.ids.data(), m.dense.data(), rows}, m.workspace,
                               p.data());
-  for (float& v : p) v = to_probability(v + float(offset));
+  for (size_t i = 0; i < p.size(); ++i) p[i] = to_probability(p[i] + offset(i));
   return true;
 }
 

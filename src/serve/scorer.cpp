@@ -89,8 +89,11 @@ CompiledModel::Loan::~Loan() {
   owner_.idle_.push_back(std::move(memory_));
 }
 
-Scorer::State::State(Encoder e, std::shared_ptr<Model> m, double logit_offset)
-    : encoder(std::move(e)), model(std::move(m)), offset(logit_offset), columns(encoder.columns({.labels = false})) {
+Scorer::State::State(Encoder e, std::shared_ptr<Model> m, std::vector<double> logit_offsets)
+    : encoder(std::move(e)),
+      model(std::move(m)),
+      offsets(std::move(logit_offsets)),
+      columns(encoder.columns({.labels = false})) {
   const Schema& schema = encoder.schema();
   const std::vector<bool> no_ids(size_t(schema.count(FieldKind::categorical))),
       no_dense(size_t(schema.count(FieldKind::numeric)));
@@ -124,7 +127,7 @@ std::unique_ptr<const CompiledModel> Scorer::State::compile(const std::vector<bo
     compiled->plan().run({rows.ids.data(), rows.dense.data(), rows.ids.data(), rows.dense.data(), rows.rows},
                          memory->workspace, found.data());
     for (size_t i = 0; i < found.size(); ++i) {
-      const double p = to_probability(found[i] + float(offset)), q = to_probability(expected[i]);
+      const double p = to_probability(found[i] + offset(i)), q = to_probability(expected[i]);
       if (!(std::fabs(p - q) <= kTolerance))
         return why = fmt::format("its steps give p = {:.9f} where it gives {:.9f}", p, q), nullptr;
     }
@@ -135,7 +138,9 @@ std::unique_ptr<const CompiledModel> Scorer::State::compile(const std::vector<bo
 std::vector<float> Scorer::State::logits(const Features& x) const {
   const at::NoGradGuard no_grad;
   auto logit = model->forward(x).logit;
-  if (offset != 0) logit = logit + offset;
+  INTERPLAY_CHECK(logit.defined(),
+                  "the model gives no logits yet: it was pre-trained, and nothing can be scored by it");
+  if (!offsets.empty()) logit = logit.dim() == 1 ? logit + offsets[0] : logit + at::tensor(offsets, logit.options());
   logit = logit.contiguous();
   return {logit.const_data_ptr<float>(), logit.const_data_ptr<float>() + logit.numel()};
 }
@@ -145,14 +150,14 @@ std::vector<float> Scorer::State::logits(const EncodedBatch& rows) const {
   std::vector<float> out(size_t(rows.rows * whole->plan().labels()));
   const CompiledModel::Loan memory(*whole);
   whole->plan().run({nullptr, nullptr, rows.ids.data(), rows.dense.data(), rows.rows}, memory->workspace, out.data());
-  for (float& v : out) v += float(offset);
+  for (size_t i = 0; i < out.size(); ++i) out[i] += offset(i);
   return out;
 }
 
 Scorer Scorer::load(const std::filesystem::path& run) {
   const Bundle bundle = Bundle::open(run);
   Scorer scorer;
-  scorer.state_ = std::make_shared<const State>(Encoder::load(run), bundle.model(), bundle.logit_offset());
+  scorer.state_ = std::make_shared<const State>(Encoder::load(run), bundle.model(), bundle.logit_offsets());
   return scorer;
 }
 

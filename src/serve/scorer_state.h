@@ -66,16 +66,17 @@ struct RequestLayout {
 };
 
 struct Scorer::State {
-  State(Encoder e, std::shared_ptr<Model> m, double logit_offset);
+  State(Encoder e, std::shared_ptr<Model> m, std::vector<double> logit_offsets);
 
   Encoder encoder;
   std::shared_ptr<Model> model;
-  double offset;
+  std::vector<double> offsets;  // of each label, or none
   std::vector<std::string> columns;
   std::string fallback_reason;
   std::shared_ptr<const ForwardGraph> graph;   // null where the model runs as it is
   std::unique_ptr<const CompiledModel> whole;  // of rows that have nothing in common
 
+  float offset(size_t i) const { return offsets.empty() ? 0.f : float(offsets[i % offsets.size()]); }  // of logit i
   std::vector<float> logits(const Features& x) const;
   std::vector<float> logits(const EncodedBatch& rows) const;
   /// The graph as a plan that gives what the model gives on rows drawn at random; null, with the reason, where it does

@@ -83,14 +83,14 @@ void unary(const Graph::Node& node, const float* x, int64_t stride, Target out) 
   }
 }
 
-struct Term {
+struct Addend {
   const float* data;
   int64_t stride;
   const int32_t* index;  // or nullptr
 };
 
 template <class F>
-INTERPLAY_INLINE void combine_by(Term l, Term r, int64_t n, Target out, F f) {
+INTERPLAY_INLINE void combine_by(Addend l, Addend r, int64_t n, Target out, F f) {
   for (int64_t row = 0; row < out.rows; ++row) {
     const float *const x = l.data + row * l.stride, *const y = r.data + row * r.stride;
     float* const to = out.data + row * out.stride;
@@ -101,7 +101,7 @@ INTERPLAY_INLINE void combine_by(Term l, Term r, int64_t n, Target out, F f) {
     }
   }
 }
-INTERPLAY_CLONES void combine(Graph::Binary how, Term l, Term r, int64_t n, Target out) {
+INTERPLAY_CLONES void combine(Graph::Binary how, Addend l, Addend r, int64_t n, Target out) {
   switch (how) {
     case Graph::Binary::add:
       combine_by(l, r, n, out, [](float x, float y) INTERPLAY_INLINE_LAMBDA { return x + y; });
@@ -338,9 +338,9 @@ void ScoringPlan::run_step(const Step& step, bool for_user, const Request& reque
     case Op::sum: return sum(input(0).data, input(0).stride, node, out);
     case Op::binary: {
       const auto term = [&](const Graph::Operand& o) {
-        if (o.node < 0) return Term{o.constant.data(), 0, nullptr};
+        if (o.node < 0) return Addend{o.constant.data(), 0, nullptr};
         const Source from = source(o.node, for_user, w);
-        return Term{from.data, from.stride, o.index.empty() ? nullptr : o.index.data()};
+        return Addend{from.data, from.stride, o.index.empty() ? nullptr : o.index.data()};
       };
       return combine(node.binary, term(node.left), term(node.right), node.n, out);
     }

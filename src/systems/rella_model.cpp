@@ -23,7 +23,8 @@ namespace {
 /// Trained on every prompt that `trained` names (mixed prompts, ReiT, section 3.3: each row with its recent and with
 /// its retrieved history), scored by `scored`. The loss of the answer's token over the whole vocabulary is that of the
 /// two answers, which is the binary one of the logit, plus -log(p_yes + p_no), which knows no label and so is a
-/// penalty. The authors learn the full stop behind the answer as well; it is left out, for it says nothing of the row.
+/// term of its own. The authors learn the full stop behind the answer as well; it is left out, for it says nothing of
+/// the row.
 ///
 /// Parameters are the adapters alone (group: adapters). The language model stays outside of the run, which remembers
 /// its checksum, and is found by name.
@@ -90,17 +91,24 @@ class Rella final : public Model, public nn::ParameterGroup, public AdaptedModel
         "{:016x}); put the one it was trained with in place",
         uint64_t(lm_checksum_.item<int64_t>()), uint64_t(checksum_));
     decoder_->train(is_training());
-    at::Tensor penalty;
     if (!is_training()) {
-      Output out(at::GradMode::is_enabled() ? learn(x, scored_, penalty) : score(x, scored_));
+      Output out(at::GradMode::is_enabled() ? learn(x, scored_).logit : score(x, scored_));
       out.tokens = tokens(x, scored_);
       return out;
     }
-    Output out(learn(x, trained_[0].column, penalty));
-    for (size_t i = 1; i < trained_.size(); ++i)
-      out.auxiliary.push_back({trained_[i].name, learn(x, trained_[i].column, penalty), 1});
-    out.penalty = penalty;
-    for (const auto& prompt : trained_) out.tokens += tokens(x, prompt.column);
+    Output out;
+    std::vector<Term> others;
+    for (const auto& prompt : trained_) {
+      Learnt learnt = learn(x, prompt.column);
+      if (out.logit.defined()) {
+        out.terms.push_back({.name = prompt.name, .logit = learnt.logit});
+      } else {
+        out.logit = learnt.logit;
+      }
+      if (learnt.others.defined()) others.push_back({.name = prompt.name + "_vocabulary", .value = learnt.others});
+      out.tokens += tokens(x, prompt.column);
+    }
+    out.terms.insert(out.terms.end(), others.begin(), others.end());
     return out;
   }
 
@@ -130,8 +138,13 @@ class Rella final : public Model, public nn::ParameterGroup, public AdaptedModel
     return scores.select(1, 0) - scores.select(1, 1);
   }
 
-  /// The same with gradients; in training, adds what the vocabulary's other tokens cost to `penalty`.
-  at::Tensor learn(const Features& x, int64_t column, at::Tensor& penalty) {
+  struct Learnt {
+    at::Tensor logit;   // f32 [B]
+    at::Tensor others;  // f32 [B]: what the vocabulary's other tokens cost; undefined where they do not compete
+  };
+
+  /// The same with gradients.
+  Learnt learn(const Features& x, int64_t column) {
     const auto prompts = texts(x, column);
     const auto tokens = at::tensor(answers_);
     std::vector<at::Tensor> logits, others;
@@ -150,11 +163,7 @@ class Rella final : public Model, public nn::ParameterGroup, public AdaptedModel
       if (vocabulary_loss_ && is_training())
         others.push_back(at::logsumexp(decoder_->logits(hidden), 1) - at::logsumexp(scores, 1));
     }
-    if (!others.empty()) {
-      const auto mean = at::cat(others).mean();
-      penalty = penalty.defined() ? penalty + mean : mean;
-    }
-    return logits.empty() ? at::zeros({0}) : at::cat(logits);
+    return {logits.empty() ? at::zeros({0}) : at::cat(logits), others.empty() ? at::Tensor() : at::cat(others)};
   }
 
   static int64_t tokens(const Features& x, int64_t column) { return x.sequences[size_t(column)].ids.numel(); }

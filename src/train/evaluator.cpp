@@ -8,7 +8,8 @@
 #include <interplay/base/progress.h>
 #include <interplay/data/loader.h>
 
-#include "guard.h"
+#include "train/guard.h"
+#include "train/eval_mode.h"
 
 namespace interplay {
 namespace {
@@ -18,23 +19,10 @@ void append(std::vector<float>& to, const at::Tensor& from) {
   to.insert(to.end(), flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel());
 }
 
-/// Evaluation mode while it lives. A model that is in it already is left untouched: a served one is shared between
-/// threads.
-class EvalMode {
- public:
-  explicit EvalMode(Model& model) : model_(model), training_(model.is_training()) {
-    if (training_) model_.eval();
-  }
-  ~EvalMode() {
-    if (training_) model_.train();
-  }
-  EvalMode(const EvalMode&) = delete;
-  EvalMode& operator=(const EvalMode&) = delete;
-
- private:
-  Model& model_;
-  bool training_;
-};
+at::Tensor corrected(const at::Tensor& logit, const std::vector<double>& offsets) {
+  if (offsets.empty()) return logit;
+  return logit.dim() == 1 ? logit + offsets[0] : logit + at::tensor(offsets, logit.options());
+}
 
 }  // namespace
 
@@ -42,7 +30,7 @@ Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& op
   const auto begun = std::chrono::steady_clock::now();
   const at::NoGradGuard no_grad;
   const nn::PrecisionGuard in_precision(options.precision);
-  const EvalMode mode(model);
+  const EvalMode eval_mode(model);
   Predicted out;
   out.labels = std::max<int64_t>(1, int64_t(dataset.schema().labels().size()));
   out.logit.reserve(size_t(dataset.rows() * out.labels));
@@ -52,10 +40,10 @@ Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& op
   for (Batch batch; loader.next(batch);) {
     if (options.before_batch) options.before_batch();
     const Output output = model.forward(batch.features.to(options.device));
-    const auto& logit = output.logit;  // [B] or [B, T]
-    check_logits(logit, model, batch, dataset, out.rows());
+    if (output.logit.defined()) check_logits(output.logit, model, batch, dataset, out.rows());
     progress.also(output.tokens, "tokens");
-    append(out.logit, options.logit_offset != 0 ? logit + options.logit_offset : logit);
+    if (options.each) options.each(output, batch);
+    if (output.logit.defined()) append(out.logit, corrected(output.logit, options.logit_offsets));
     if (batch.labels.defined()) append(out.label, batch.labels);
     if (batch.weight.defined()) append(out.weight, batch.weight);
     if (batch.group.defined()) {
@@ -69,28 +57,48 @@ Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& op
   return out;
 }
 
-std::vector<MetricValue> Predicted::evaluate(const Config& wanted, const std::vector<std::string>& label_names) const {
-  if (labels == 1) {
-    return interplay::evaluate(Predictions{.logit = logit, .label = label, .weight = weight, .group = group}, wanted);
+std::shared_ptr<const Predicted::OfLabel> Predicted::of_label(int64_t t) const {
+  INTERPLAY_CHECK(label.size() == logit.size(), "evaluate: {} labels beside {} logits; give one of each a row",
+                  label.size(), logit.size());
+  auto out = std::make_shared<OfLabel>();
+  const auto is_missing = [&](size_t row) { return std::isnan(label[row * size_t(labels) + size_t(t)]); };
+  const size_t all = logit.size() / size_t(labels);
+  bool missing = false;
+  for (size_t row = 0; row < all && !missing; ++row) missing = is_missing(row);
+  if (labels == 1 && !missing) {
+    out->predictions = {.logit = logit, .label = label, .weight = weight, .group = group};
+    return out;
   }
+  for (size_t row = 0; row < all; ++row) {
+    if (is_missing(row)) continue;
+    out->logit_.push_back(logit[row * size_t(labels) + size_t(t)]);
+    out->label_.push_back(label[row * size_t(labels) + size_t(t)]);
+    if (missing) out->rows.push_back(int64_t(row));
+    if (missing && !weight.empty()) out->weight_.push_back(weight[row]);
+    if (missing && !group.empty()) out->group_.push_back(group[row]);
+  }
+  out->predictions = {.logit = out->logit_, .label = out->label_, .weight = weight, .group = group};
+  if (missing) out->predictions.weight = out->weight_, out->predictions.group = out->group_;
+  return out;
+}
+
+std::vector<MetricValue> Predicted::evaluate(const Config& wanted, const std::vector<std::string>& label_names) const {
   std::vector<MetricValue> mean, each;
   for (int64_t t = 0; t < labels; ++t) {
-    std::vector<float> l, y;
-    for (size_t i = size_t(t); i < logit.size(); i += size_t(labels)) l.push_back(logit[i]), y.push_back(label[i]);
-    auto values = interplay::evaluate(Predictions{.logit = l, .label = y, .weight = weight, .group = group}, wanted);
-    if (mean.empty()) {
-      mean = values;
-      for (auto& m : mean) m.value /= double(labels), m.merit /= double(labels);
-    } else {
-      for (size_t i = 0; i < mean.size(); ++i) {
-        mean[i].value += values[i].value / double(labels);
-        mean[i].merit += values[i].merit / double(labels);
-      }
-    }
-    for (auto& v : values) {
-      v.name += ":" + label_names[size_t(t)];
-      v.display += ":" + label_names[size_t(t)];
-      each.push_back(std::move(v));
+    auto values = interplay::evaluate(of_label(t)->predictions, wanted);
+    if (labels == 1) return values;
+    const std::string& name = label_names.at(size_t(t));
+    if (mean.empty()) mean = values;
+    for (size_t i = 0; i < values.size(); ++i) {
+      auto& m = mean[i];
+      if (t == 0) m.value = m.merit = 0, m.reason.clear();
+      m.value += values[i].value / double(labels);
+      m.merit += values[i].merit / double(labels);
+      if (m.reason.empty() && !values[i].reason.empty())
+        m.reason = fmt::format("of label '{}', {}", name, values[i].reason);
+      values[i].name += ":" + name;
+      values[i].display += ":" + name;
+      each.push_back(std::move(values[i]));
     }
   }
   mean.insert(mean.end(), each.begin(), each.end());
@@ -110,7 +118,5 @@ Predicted Predicted::pick(const std::vector<int64_t>& rows) const {
   }
   return out;
 }
-
-double negative_rate_offset(double rate) { return std::log(rate); }
 
 }  // namespace interplay

@@ -115,15 +115,6 @@ void explain_not_finite(Model& model, const Batch& batch, const Schema& schema, 
   fail(step, loss, "every weight, input and logit is finite", lower);
 }
 
-at::Tensor check_logit_shape(const at::Tensor& logit, const at::Tensor& given) {
-  const auto labels = logit.dim() == 1 && given.size(1) == 1 ? given.squeeze(1) : given;
-  INTERPLAY_CHECK(labels.sizes() == logit.sizes(),
-                  "the model gives logits [{}] for labels [{}]; a model's logit is [B], or [B, T] for T labels; one of "
-                  "several labels is chosen by fields.labels",
-                  fmt::join(logit.sizes(), ", "), fmt::join(labels.sizes(), ", "));
-  return labels;
-}
-
 void check_weights(const Model& model, int64_t step) {
   const at::NoGradGuard no_grad;
   if (const std::string bad = bad_weight(model); !bad.empty())

@@ -10,9 +10,6 @@ namespace interplay {
 /// After a loss that is not a number: looks for what caused it and throws Error(numeric) naming tensor, field and row.
 [[noreturn]] void explain_not_finite(Model& model, const Batch& batch, const Schema& schema, int64_t step, double loss);
 
-/// Labels [B, T] shaped as the logits are: [B] where there is one. Throws Error where they do not fit.
-at::Tensor check_logit_shape(const at::Tensor& logit, const at::Tensor& labels);
-
 /// Throws Error(numeric) naming the first weight that is not finite: nothing is saved of such a model.
 void check_weights(const Model& model, int64_t step);
 

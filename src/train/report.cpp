@@ -25,6 +25,8 @@ Json to_json(const std::vector<MetricValue>& metrics) {
 }
 
 Json to_json(const ReportEvaluation& e) {
+  Json terms = Json::array();
+  for (const auto& [name, mean] : e.terms) terms.push_back({{"name", name}, {"value", mean}});
   return {{"step", e.step},
           {"epoch", e.epoch},
           {"train_loss", e.train_loss},
@@ -32,7 +34,8 @@ Json to_json(const ReportEvaluation& e) {
           {"monitored", e.monitored},
           {"rows_per_s", e.rows_per_s},
           {"seconds", e.seconds},
-          {"metrics", to_json(e.metrics)}};
+          {"metrics", to_json(e.metrics)},
+          {"terms", std::move(terms)}};
 }
 
 Json to_json(const ReportSplit& s) {

@@ -103,7 +103,13 @@ function training() {
   curves(grid, 'Loss', 'Training: the mean since the evaluation before. Where validation rises while training falls, the model overfits.', 'loss',
          [{name: 'training loss', color: 'var(--first)', get: r => r.train_loss},
           {name: 'validation logloss', color: 'var(--second)', get: r => metric(r, 'logloss')?.value}]);
-  const names = metricNames(run.evaluations);
+  const parts = new Set(run.evaluations.flatMap(r => (r.terms ?? []).map(t => t.name)));
+  for (const part of parts) {
+    curves(grid, `Loss: ${part}`, 'A part of the loss: its mean since the evaluation before, before its weight.', 'loss',
+           [{name: 'training', color: 'var(--first)', get: r => r.terms?.find(t => t.name === part)?.value},
+            {name: 'validation', color: 'var(--second)', get: r => metric(r, 'term:' + part)?.value}]);
+  }
+  const names = metricNames(run.evaluations).filter(([name]) => !parts.has(name.replace(/^term:/, '')));
   const watched = name => name === run.monitor ? 'Early stopping watches this one.' : '';
   for (const [name, display] of names) {
     if (name === 'logloss') continue;

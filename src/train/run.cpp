@@ -14,6 +14,9 @@
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/objective.h>
+#include <interplay/core/ranking_metric.h>
+#include <interplay/data/loader.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/report.h>
 
@@ -200,30 +203,60 @@ void check_monitor(const Dataset& valid, const TrainOptions& t) {
   }
   rows.logit.assign(rows.label.size(), 0);
   std::vector<Config> names;
-  for (const auto& name : monitored_names(t.monitor)) names.push_back(Config::scalar(name, true));
+  for (const auto& name : monitored_names(t.monitor)) {
+    if (name.starts_with("term:") || is_ranking_metric(name)) return;  // of what the model gives: training will tell
+    names.push_back(Config::scalar(name.substr(0, name.find(':')), true));
+  }
   monitor_value(rows.evaluate(Config::sequence(names), valid.schema().labels()), t.monitor);
 }
 
+/// Of metrics by label, those of one, under their own names.
+std::vector<MetricValue> of_label(const std::vector<MetricValue>& values, const std::string& label) {
+  std::vector<MetricValue> out;
+  for (auto v : values) {
+    const std::string suffix = ":" + label;
+    if (!v.name.ends_with(suffix)) continue;
+    v.name.resize(v.name.size() - suffix.size());
+    v.display.resize(v.display.size() - suffix.size());
+    out.push_back(std::move(v));
+  }
+  return out;
+}
+
 /// The best weights on one split; its part of the report goes to `report`.
-std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& dataset, const Trainer& trainer,
-                               RunReport& report) {
+std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& dataset, const Dataset& train,
+                               const Trainer& trainer, RunReport& report) {
   const TrainOptions& t = trainer.options();
-  const double offset = t.negative_rate < 1 ? negative_rate_offset(t.negative_rate) : 0;
   const auto heed_stop = [&trainer] {
     if (trainer.stop_asked())
       throw Error("interrupted after training, while rows were scored; go on with --resume", ErrorKind::interrupted);
   };
+  const auto& labels = dataset.schema().labels();
   const Predicted p =
-      predict(model, dataset, {t.eval_batch_size, at::Device(t.device), offset, nn::Precision::fp32, name, heed_stop});
+      predict(model, dataset,
+              {t.eval_batch_size, at::Device(t.device), negative_offsets(t.negative_rate, t.negative_label, labels),
+               nn::Precision::fp32, name, heed_stop});
+  if (p.logit.empty()) return {};  // pre-trained: nothing to score rows by yet
   std::vector<Config> wanted;
   for (const auto& metric : {"auc", "logloss", "ne", "calibration", "pr_auc", "rmse"})
     wanted.push_back(Config::scalar(metric, true));
   if (!p.group.empty()) wanted.insert(wanted.begin() + 2, Config::scalar("gauc", true));
-  auto values = p.evaluate(Config::sequence(wanted), dataset.schema().labels());
+  auto values = p.evaluate(Config::sequence(wanted), labels);
+  std::vector<std::string> of_catalogue;
+  for (const auto& metric : t.metrics) {
+    if (is_ranking_metric(metric)) of_catalogue.push_back(metric);
+  }
+  if (!of_catalogue.empty()) {
+    const auto found = evaluate_retrieval(model, dataset, train, of_catalogue, t.retrieval, t.eval_batch_size);
+    values.insert(values.end(), found.begin(), found.end());
+  }
   log::record(fmt::format("{} {}", name, metrics_line(values)));
-  if (p.labels == 1) {
-    report.splits.push_back(report_split(
-        name, Predictions{.logit = p.logit, .label = p.label, .weight = p.weight, .group = p.group}, values));
+  for (int64_t l = 0; l < p.labels; ++l) {
+    const auto rows = p.of_label(l);
+    const std::string label = labels[size_t(l)];
+    report.splits.push_back(
+        p.labels == 1 ? report_split(name, rows->predictions, values)
+                      : report_split(fmt::format("{}, {}", name, label), rows->predictions, of_label(values, label)));
   }
   return values;
 }
@@ -245,7 +278,7 @@ void fill_report(RunReport& report, const RunSummary& s, const Config& config, c
   for (const auto& e : s.fit.evaluations) {
     seconds += e.seconds;
     report.evaluations.push_back(
-        {e.step, double(e.epoch), e.train_loss, e.lr, e.monitor, e.rows_per_s, seconds, e.metrics});
+        {e.step, double(e.epoch), e.train_loss, e.lr, e.monitor, e.rows_per_s, seconds, e.metrics, e.terms});
   }
   for (size_t i = 0; i < kStages; ++i) report.profile.emplace_back(kStageNames[i], s.fit.stages[i]);
   report.trained_rows = std::llround(s.fit.rows_per_s * s.fit.seconds);
@@ -259,7 +292,8 @@ void check_labels(Model& model, const Dataset& rows, at::Device device) {
   const KeptGenerators kept;
   const Batch batch = rows.slice(0, std::min<int64_t>(2, rows.rows())).to(device);
   model.eval();
-  check_logit_shape(model.forward(batch.features).logit, batch.labels);
+  const auto logit = model.forward(batch.features).logit;
+  if (logit.defined()) check_logit_shape(logit, batch.labels);
 }
 
 /// A layer that is not registered trains and scores here, but is drawn anew wherever the run is loaded.
@@ -270,6 +304,7 @@ void check_reload(Model& model, const fs::path& run, const Dataset& rows, at::De
   move_model(*again, device);
   model.eval();
   const auto own = model.forward(x).logit, loaded = again->forward(x).logit;
+  if (!own.defined()) return;
   INTERPLAY_CHECK(at::allclose(own, loaded, 1e-4, 1e-5),
                   "{}: the model scores differently once it is loaded from {} (logits differ by up to {:.3g}); does it "
                   "register every layer, table and parameter (register_module, register_parameter)?",
@@ -319,7 +354,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   const auto judge_split = [&](const char* name, const std::optional<Dataset>& split) -> std::vector<MetricValue> {
     if (rows(split) == 0) return {};
     try {
-      return judge(*model, name, *split, trainer, report);
+      return judge(*model, name, *split, splits.train, trainer, report);
     } catch (const Error& problem) {  // of a row: the run is as good as it was
       if (problem.kind() != ErrorKind::numeric) throw;
       log::warning("{} has no metrics: {}", name, problem.what());

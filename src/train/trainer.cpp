@@ -13,6 +13,8 @@
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/objective.h>
+#include <interplay/core/ranking_metric.h>
 #include <interplay/data/loader.h>
 #include <interplay/nn/safetensors.h>
 #include <interplay/optim/schedule.h>
@@ -29,6 +31,7 @@ namespace {
 
 constexpr double kImprovement = 1e-6;  // a gain below this is none (FuxiCTR's protocol)
 constexpr const char* kMetricsFile = "metrics.jsonl";
+constexpr const char* kOfTerm = "term";  // of `term:NAME`, what a term's mean on the validation rows is called
 
 at::Device parse_device(const std::string& name) {
   try {
@@ -55,17 +58,39 @@ Json to_json(const EpochReport& r) {
                                {"percent", number(std::round(1000 * r.stages[i] / r.seconds) / 10)},
                                {"rows_per_s", number(std::round(double(r.rows) / r.stages[i]))}};
   }
-  return {{"epoch", r.epoch},
-          {"step", r.step},
-          {"train_loss", number(r.train_loss)},
-          {"valid", metrics},
-          {"monitor", number(r.monitor)},
-          {"improved", r.improved},
-          {"lr", r.lr},
-          {"rows", r.rows},
-          {"rows_per_s", std::round(r.rows_per_s)},
-          {"seconds", r.seconds},
-          {"profile", profile}};
+  Json out{{"epoch", r.epoch}, {"step", r.step}, {"train_loss", number(r.train_loss)}};
+  if (!r.terms.empty()) {
+    Json& terms = out["train_terms"] = Json::object();
+    for (const auto& [name, mean] : r.terms) terms[name] = number(mean);
+  }
+  out.update(Json{{"valid", metrics},
+                  {"monitor", number(r.monitor)},
+                  {"improved", r.improved},
+                  {"lr", r.lr},
+                  {"rows", r.rows},
+                  {"rows_per_s", std::round(r.rows_per_s)},
+                  {"seconds", r.seconds},
+                  {"profile", profile}});
+  return out;
+}
+
+/// A metric's name without the label it is of: `auc` of `auc:click`.
+std::string without_label(const std::string& name) { return name.substr(0, name.find(':')); }
+
+void check_metric(const Config& metric) {
+  if (metric.is_scalar() && is_ranking_metric(metric.as<std::string>())) {
+    parse_ranking_metric(metric.as<std::string>());
+  } else {
+    metrics().find(metric);
+  }
+}
+
+/// As printed: `AUC:click` for auc:click.
+std::string display_of(const std::string& name) {
+  const std::string metric = without_label(name);
+  if (metric == kOfTerm) return name.substr(metric.size() + 1);
+  if (is_ranking_metric(name)) return name;
+  return metrics().make(Config::scalar(metric, true))->display() + name.substr(metric.size());
 }
 
 }  // namespace
@@ -78,7 +103,7 @@ struct Trainer::State {
   at::Device device;
   nn::Precision precision = nn::Precision::fp32;
   ParameterGroups parameters;
-  std::shared_ptr<Loss> loss;
+  std::optional<Objective> objective;
   std::shared_ptr<Schedule> schedule;
   std::map<std::string, std::shared_ptr<Schedule>> own_schedules;  // of groups that do not follow it
   std::function<void(const EpochReport&)> on_epoch;
@@ -89,6 +114,7 @@ struct Trainer::State {
   bool resume = false;
   std::atomic<bool> stop_asked{false};
   Schema schema;
+  std::optional<Dataset> training_rows;
   int64_t total_steps = 1, train_rows = 0;
   std::string train_checksum;
 
@@ -97,6 +123,7 @@ struct Trainer::State {
   int64_t epoch = 0, batch = 0, waited = 0, best = -1;
   int64_t held_epoch = 0, held_batch = 0;  // of held_out
   double best_score = -std::numeric_limits<double>::infinity(), loss_sum = 0;
+  std::vector<std::pair<std::string, double>> term_sums;  // beside loss_sum
   int64_t loss_steps = 0, rows = 0, rows_at_evaluation = 0;
   StageSeconds stages{}, stages_at_evaluation{};
   bool done = false, fitted = false;
@@ -105,7 +132,7 @@ struct Trainer::State {
   std::map<std::string, at::Tensor> best_weights;  // only without a run directory
   StageClock clock;                                // runs while steps are taken
 
-  State(Model& m, const Config& c)
+  State(Model& m, const Config& c, const std::vector<std::string>& labels)
       : model(m),
         config(Trainer::resolve(c)),
         seed(uint64_t(config["seed"].as<int64_t>())),
@@ -113,24 +140,38 @@ struct Trainer::State {
         parameters((move_model(m, device), m), config["optimizer"]) {
     read_options(options, config["train"]);
     precision = nn::parse_precision(options.precision);
-    loss = losses().make(options.loss);
+    aim_at(labels);
     schedule = schedules().make(options.schedule);
     for (const auto& group : parameters.groups()) {
       if (const Config own = parameters.schedule(group); !own.is_null()) own_schedules[group] = schedules().make(own);
     }
   }
 
-  Config wanted_metrics() const {
-    std::vector<Config> names;
-    std::vector<std::string> seen;
-    const auto add = [&](const std::string& name) {
-      if (std::find(seen.begin(), seen.end(), name) != seen.end()) return;
+  /// Where the labels are not known by name, one loss serves them all.
+  void aim_at(const std::vector<std::string>& labels) {
+    if (labels.empty() && options.loss.is_map() && !options.loss.has("name")) return;
+    if (!objective || objective->labels() != labels) objective.emplace(options.loss, options.terms, labels);
+  }
+
+  /// Metrics of rows, and those of a ranked catalogue, each once.
+  struct Wanted {
+    std::vector<Config> of_rows;
+    std::vector<std::string> of_catalogue, seen = {};
+    void add(const std::string& name) {
+      if (name.starts_with(kOfTerm) || std::find(seen.begin(), seen.end(), name) != seen.end()) return;
       seen.push_back(name);
-      names.push_back(Config::scalar(name, true));
-    };
-    for (const auto& name : options.metrics) add(name);
-    for (const auto& name : monitored_names(options.monitor)) add(name);
-    return Config::sequence(std::move(names));
+      if (is_ranking_metric(name)) {
+        of_catalogue.push_back(name);
+      } else {
+        of_rows.push_back(Config::scalar(name, true));
+      }
+    }
+  };
+  Wanted wanted_metrics() const {
+    Wanted wanted;
+    for (const auto& name : options.metrics) wanted.add(name);
+    for (const auto& name : monitored_names(options.monitor)) wanted.add(without_label(name));
+    return wanted;
   }
 
   double lr_factor(int64_t step, const Schedule& by) const {
@@ -144,30 +185,38 @@ struct Trainer::State {
     return out;
   }
 
-  at::Tensor loss_of(const Batch& b) {  // scalar
+  Objective::Value loss_of(const Batch& b) {
     const StageScope stage(Stage::forward);
     model.train();
     const nn::PrecisionGuard in_precision(precision);
     const Output out = model.forward(b.features);
     tokens += out.tokens;
-    const auto labels = check_logit_shape(out.logit, b.labels);
-    auto total = loss->forward(out.logit, labels, b.weight);
-    for (const auto& a : out.auxiliary) total = total + a.weight * loss->forward(a.logit, labels, b.weight);
-    return out.penalty.defined() ? total + out.penalty : total;
+    INTERPLAY_CHECK(objective, "train.loss has a loss for each label, by name; give the Trainer the labels' names");
+    return (*objective)(out, b);
   }
 
   double take_step(const Batch& given, const std::vector<std::string>& only, bool same_number = false) {
     const Batch b = device.is_cpu() ? given : given.to(device);
-    const auto total = loss_of(b);
-    const double value = total.item<double>();
+    const auto loss = loss_of(b);
+    const double value = loss.total.item<double>();
     if (!std::isfinite(value)) explain_not_finite(model, b, schema, parameters.steps() + 1, value);
     {
       const StageScope stage(Stage::backward);
-      total.backward();
+      loss.total.backward();
     }
+    if (!same_number) add_parts(loss.parts);
     const int64_t step = parameters.steps() + 1;
     parameters.step({lr_factor(step, *schedule), own_lr_factors(step), options.clip_norm, only, same_number});
     return value;
+  }
+
+  void add_parts(const std::vector<Objective::Part>& parts) {
+    for (const auto& part : parts) {
+      const auto known =
+          std::find_if(term_sums.begin(), term_sums.end(), [&](const auto& t) { return t.first == part.name; });
+      auto& sum = known == term_sums.end() ? term_sums.emplace_back(part.name, 0) : *known;
+      sum.second += part.value.item<double>();
+    }
   }
 
   /// The batches of `held_out`, from where the run is. They have the balance of classes that the others learn from.
@@ -176,7 +225,8 @@ struct Trainer::State {
     auto loader = std::make_unique<Loader>(*held_out, LoaderOptions{.batch_size = options.batch_size,
                                                                     .shuffle = options.shuffle,
                                                                     .seed = seed + 1,
-                                                                    .negative_rate = options.negative_rate});
+                                                                    .negative_rate = options.negative_rate,
+                                                                    .negative_label = options.negative_label});
     loader->start(held_epoch, held_batch);
     return loader;
   }
@@ -216,6 +266,7 @@ struct Trainer::State {
             {"best_score", number(best_score)},
             {"loss_sum", loss_sum},
             {"loss_steps", loss_steps},
+            {"term_sums", term_sums},
             {"rows", rows},
             {"rows_at_evaluation", rows_at_evaluation},
             {"stage_seconds", stages},
@@ -268,6 +319,7 @@ struct Trainer::State {
     epoch = s.at("epoch"), batch = s.at("batch"), waited = s.at("waited"), best = s.at("best");
     if (!s.at("best_score").is_null()) best_score = s.at("best_score");
     loss_sum = s.at("loss_sum"), loss_steps = s.at("loss_steps"), rows = s.at("rows"), done = s.at("done");
+    term_sums = s.value("term_sums", decltype(term_sums)());
     rows_at_evaluation = s.at("rows_at_evaluation");
     stages = s.at("stage_seconds"), stages_at_evaluation = s.at("stage_seconds_at_evaluation");
     schedule->restore(Config::parse(s.at("schedule").get<std::string>()));
@@ -280,13 +332,12 @@ struct Trainer::State {
       r.monitor = e.at("monitor").is_null() ? NAN : e.at("monitor").get<double>();
       r.rows = e.at("rows"), r.rows_per_s = e.at("rows_per_s"), r.seconds = e.at("seconds");
       for (size_t i = 0; i < kStages; ++i) r.stages[i] = e.at("profile").at(kStageNames[i]).at("seconds");
-      for (const auto& [name, value] : e.at("valid").items()) {
-        MetricValue m;
-        m.name = name, m.value = value.is_null() ? NAN : value.get<double>();
-        const std::string base = name.substr(0, name.find(':'));
-        m.display = metrics().make(Config::scalar(base, true))->display() + name.substr(base.size());
-        r.metrics.push_back(std::move(m));
+      if (e.contains("train_terms")) {
+        for (const auto& [name, mean] : e.at("train_terms").items())
+          r.terms.emplace_back(name, mean.is_null() ? NAN : mean.get<double>());
       }
+      for (const auto& [name, value] : e.at("valid").items())
+        r.metrics.push_back({name, display_of(name), value.is_null() ? NAN : value.get<double>()});
       evaluations.push_back(std::move(r));
     }
     const auto precision_before = s.at("precision").get<std::string>();
@@ -308,11 +359,51 @@ struct Trainer::State {
   }
 
   /// What an epoch line tells of begins anew.
-  void begin_stretch() { loss_sum = 0, loss_steps = 0, rows_at_evaluation = rows, stages_at_evaluation = stages; }
+  void begin_stretch() {
+    loss_sum = 0, loss_steps = 0, rows_at_evaluation = rows, stages_at_evaluation = stages;
+    term_sums.clear();
+  }
   StageSeconds since_evaluation() const {
     StageSeconds out{};
     for (size_t i = 0; i < kStages; ++i) out[i] = stages[i] - stages_at_evaluation[i];
     return out;
+  }
+
+  /// What is wanted of the model on these rows, and the means of the terms that it gives there.
+  std::vector<MetricValue> judge(const Dataset& valid) {
+    std::vector<std::pair<MetricValue, double>> terms;  // their sums over rows, and the rows
+    PredictOptions how{options.eval_batch_size, device,
+                       negative_offsets(options.negative_rate, options.negative_label, valid.schema().labels()),
+                       precision, "evaluate"};
+    how.each = [&](const Output& out, const Batch& given) {
+      if (out.terms.empty()) return;
+      const Batch b = device.is_cpu() ? given : given.to(device);
+      for (const auto& part : objective->terms(out, b)) {
+        const std::string name = fmt::format("{}:{}", kOfTerm, part.name);
+        const auto known =
+            std::find_if(terms.begin(), terms.end(), [&](const auto& t) { return t.first.name == name; });
+        auto& [mean, rows] =
+            known == terms.end() ? terms.emplace_back(MetricValue{name, display_of(name), 0}, 0) : *known;
+        mean.value += double(b.rows()) * part.value.item<double>();
+        rows += double(b.rows());
+      }
+    };
+    const Predicted predicted = predict(model, valid, how);
+    std::vector<MetricValue> values;
+    const Wanted wanted = wanted_metrics();
+    if (!predicted.logit.empty())
+      values = predicted.evaluate(Config::sequence(wanted.of_rows), valid.schema().labels());
+    if (!wanted.of_catalogue.empty()) {
+      const auto found = evaluate_retrieval(model, valid, *training_rows, wanted.of_catalogue, options.retrieval,
+                                            options.eval_batch_size);
+      values.insert(values.end(), found.begin(), found.end());
+    }
+    for (auto& [mean, rows] : terms) {
+      mean.value /= rows;
+      mean.merit = -mean.value;
+      values.push_back(std::move(mean));
+    }
+    return values;
   }
 
   void evaluate_now(const Dataset& valid) {
@@ -321,6 +412,7 @@ struct Trainer::State {
     r.epoch = batch == 0 ? epoch : epoch + 1;
     r.step = parameters.steps();
     r.train_loss = loss_steps > 0 ? loss_sum / double(loss_steps) : NAN;
+    for (const auto& [name, sum] : term_sums) r.terms.emplace_back(name, sum / double(loss_steps));
     const auto of_dense = own_schedules.find("dense");
     r.lr = parameters.lr("dense") * lr_factor(std::max<int64_t>(1, parameters.steps()),
                                               of_dense == own_schedules.end() ? *schedule : *of_dense->second);
@@ -329,9 +421,7 @@ struct Trainer::State {
     r.seconds = total(r.stages);
     r.rows_per_s = r.seconds > 0 ? double(r.rows) / r.seconds : 0;
     begin_stretch();
-    const double offset = options.negative_rate < 1 ? negative_rate_offset(options.negative_rate) : 0;
-    const Predicted predicted = predict(model, valid, {options.eval_batch_size, device, offset, precision, "evaluate"});
-    r.metrics = predicted.evaluate(wanted_metrics(), valid.schema().labels());
+    r.metrics = judge(valid);
     r.monitor = monitor_value(r.metrics, options.monitor);
     r.improved = r.monitor > best_score + kImprovement;
     if (r.improved) best_score = r.monitor;
@@ -373,6 +463,8 @@ struct Trainer::State {
     fitted = true;
     if (valid && valid->rows() == 0) valid = nullptr;
     schema = train.schema();
+    training_rows = train;
+    aim_at(schema.labels());
     train_rows = train.rows(), train_checksum = fmt::format("{:016x}", train.checksum());
     if (resume) restore();
     if (!run.empty()) {  // from the checkpoint: what was measured after it will be measured again
@@ -383,7 +475,9 @@ struct Trainer::State {
     Loader loader(train, {.batch_size = options.batch_size,
                           .shuffle = options.shuffle,
                           .seed = seed,
+                          .keep_groups = options.keep_groups,
                           .negative_rate = options.negative_rate,
+                          .negative_label = options.negative_label,
                           .shuffle_window = options.shuffle_window});
     const auto held = open_held_out();
     while (!done && epoch < options.epochs && !stop_asked) {
@@ -448,19 +542,26 @@ struct Trainer::State {
   }
 };
 
-Trainer::Trainer(Model& model, const Config& config) : state_(std::make_unique<State>(model, config)) {}
+Trainer::Trainer(Model& model, const Config& config, std::vector<std::string> labels)
+    : state_(std::make_unique<State>(model, config, labels)) {}
 Trainer::~Trainer() = default;
 
 Config Trainer::resolve(const Config& config) {
   TrainOptions options;
   read_options(options, config["train"], "train");
-  options.loss = losses().resolve(options.loss);
+  options.loss = Objective::resolve(options.loss);
   options.schedule = schedules().resolve(options.schedule);
   if (const Config named = config["train"]["metrics"]; named.defined()) {  // now, not after an epoch
-    for (const auto& metric : named.items()) metrics().find(metric);
+    for (const auto& metric : named.items()) check_metric(metric);
   }
   for (const auto& name : monitored_names(options.monitor)) {
-    if (!metrics().has(name)) detail::unknown_name(options.monitor, "metric", name, metrics().names());
+    const std::string metric = without_label(name);
+    if (metric == kOfTerm) continue;
+    if (is_ranking_metric(metric)) {
+      parse_ranking_metric(metric);
+    } else if (!metrics().has(metric)) {
+      detail::unknown_name(options.monitor, "metric", metric, metrics().names());
+    }
   }
   Config out;
   out.set("train", write_options(options));

@@ -1,6 +1,7 @@
 // What every registered model must keep, with its default options, on every device that is present. A new model is
 // tested by existing.
 #include <atomic>
+#include <cmath>
 #include <random>
 #include <thread>
 
@@ -10,6 +11,9 @@
 
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/objective.h>
+#include <interplay/core/represents.h>
+#include <interplay/core/retriever.h>
 #include <interplay/nn/embedding.h>
 #include <interplay/train/trainer.h>
 
@@ -27,13 +31,13 @@ struct Case {
 void PrintTo(const Case& c, std::ostream* out) { *out << c.model << " on " << c.device; }
 
 /// The toy fields of every kind, and a field that tells each row from every other, so that any model can learn them.
-Schema schema() {
+Schema schema_of(size_t labels) {
   auto fields = testing::toy_schema().fields();
   fields.push_back(testing::make_field("row", FieldKind::categorical, kRows + 2));
-  return Schema(fields, {"click"});
+  return Schema(fields, labels == 1 ? std::vector<std::string>{"click"} : std::vector<std::string>{"click", "like"});
 }
 
-EncodedBatch rows() {
+EncodedBatch rows(size_t labels) {
   EncodedBatch toy = testing::toy_rows(0, kRows, /*side_columns=*/false), out = toy;
   std::mt19937 coin(17);
   out.ids.clear();
@@ -41,6 +45,7 @@ EncodedBatch rows() {
   for (int64_t r = 0; r < kRows; ++r) {
     out.ids.insert(out.ids.end(), {toy.ids[size_t(2 * r)], toy.ids[size_t(2 * r + 1)], int32_t(r + 1)});
     out.labels.push_back(float(coin() & 1));
+    if (labels > 1) out.labels.push_back(out.labels.back() * float(coin() & 1));  // as a purchase follows a click
     out.dense[size_t(r)] /= float(kRows);  // numbers of the order of one, as `standardise` would make them
     for (size_t i = 0; i < 2; ++i) out.vectors[0][size_t(2 * r) + i] /= float(kRows);
   }
@@ -50,7 +55,18 @@ EncodedBatch rows() {
 
 class ModelContract : public ::testing::TestWithParam<Case> {
  protected:
-  ModelContract() : batch_(to_batch(rows(), schema())) { Progress::enable(false); }
+  ModelContract() : batch_(to_batch(rows(labels()), schema())) { Progress::enable(false); }
+
+  /// One, unless the model is for several alone.
+  static size_t labels() {
+    try {
+      make_model(named(), schema_of(1));
+      return 1;
+    } catch (const Error&) {
+      return 2;
+    }
+  }
+  static Schema schema() { return schema_of(labels()); }
 
   static Config named() { return Config::scalar(GetParam().model, true); }
   static std::shared_ptr<Model> make(uint64_t seed = 1) { return make_model(named(), schema(), seed); }
@@ -60,7 +76,7 @@ class ModelContract : public ::testing::TestWithParam<Case> {
     return c;
   }
   double train(Model& model, int64_t steps, double until = 0) const {
-    Trainer trainer(model, training());
+    Trainer trainer(model, training(), schema().labels());
     double loss = 1;
     for (int64_t i = 0; i < steps && loss > until; ++i) loss = trainer.step(batch_);
     return loss;
@@ -77,7 +93,7 @@ class ModelContract : public ::testing::TestWithParam<Case> {
     return model.forward(x.to(at::Device(GetParam().device))).logit.cpu();
   }
   Features slice(int64_t first, int64_t count) const {
-    return Dataset::from(schema(), {rows()}).slice(first, count).features;
+    return Dataset::from(schema(), {rows(labels())}).slice(first, count).features;
   }
 
   Batch batch_;
@@ -86,9 +102,13 @@ class ModelContract : public ::testing::TestWithParam<Case> {
 TEST_P(ModelContract, LogitsAreFiniteOnePerRow) {
   for (const auto& model : {make(), trained()}) {
     model->eval();
-    for (const int64_t count : {kRows, int64_t(1)}) {
+    for (const int64_t count : {kRows, int64_t(1), int64_t(0)}) {
       const auto z = logits(*model, slice(0, count));
-      EXPECT_EQ(z.sizes(), at::IntArrayRef({count}));
+      if (labels() == 1) {
+        EXPECT_EQ(z.sizes(), at::IntArrayRef({count}));
+      } else {
+        EXPECT_EQ(z.sizes(), at::IntArrayRef({count, 2}));
+      }
       EXPECT_EQ(z.scalar_type(), at::kFloat);
       EXPECT_TRUE(at::isfinite(z).all().item<bool>());
     }
@@ -101,8 +121,8 @@ TEST_P(ModelContract, RowsDoNotSeeTheirNeighbours) {
   ASSERT_GT(together.std().item<double>(), 0.01) << "logits too much alike to tell";
   for (int64_t r = 0; r < kRows; ++r) {
     // Products of other sizes may add up in another order: a few units in the last place of the largest term.
-    const double z = together[r].item<double>();
-    EXPECT_NEAR(logits(*model, slice(r, 1)).item<double>(), z, 2e-5 + 2e-6 * std::abs(z)) << "row " << r;
+    const auto z = together[r].view({-1}), alone = logits(*model, slice(r, 1)).view({-1});
+    EXPECT_TRUE(at::allclose(alone, z, 2e-6, 2e-5)) << "row " << r << ": " << alone << z;
   }
 }
 
@@ -118,12 +138,8 @@ TEST_P(ModelContract, EveryWeightGetsAGradient) {
   const auto model = trained(3);
   model->train();
   const Batch b = batch_.to(at::Device(GetParam().device));
-  const Output out = model->forward(b.features);
-  auto loss = at::binary_cross_entropy_with_logits(out.logit, b.labels.squeeze(1));
-  for (const auto& a : out.auxiliary)
-    loss = loss + a.weight * at::binary_cross_entropy_with_logits(a.logit, b.labels.squeeze(1));
-  if (out.penalty.defined()) loss = loss + out.penalty;
-  loss.backward();
+  Objective objective(Config::scalar("bce"), {}, schema().labels());
+  objective(model->forward(b.features), b).total.backward();
   for (const auto& p : model->named_parameters()) {
     ASSERT_TRUE(p.value().grad().defined()) << p.key();
     EXPECT_TRUE(at::isfinite(p.value().grad()).all().item<bool>()) << p.key();
@@ -184,6 +200,89 @@ TEST_P(ModelContract, ManyThreadsMayScoreAtOnce) {
   }
   for (auto& t : threads) t.join();
   EXPECT_EQ(same, 20);
+}
+
+TEST_P(ModelContract, OneRowIsABatch) {
+  const auto model = make();
+  Trainer trainer(*model, training(), schema().labels());
+  const Dataset data = Dataset::from(schema(), {rows(labels())});
+  for (int64_t r = 0; r < 3; ++r) EXPECT_TRUE(std::isfinite(trainer.step(data.slice(r, 1))));
+  for (const auto& [name, w] : weights_of(*model)) EXPECT_TRUE(at::isfinite(w).all().item<bool>()) << name;
+}
+
+TEST_P(ModelContract, EqualWeightsAreNone) {
+  Batch weighted = batch_;
+  weighted.weight = at::full({kRows}, 3.0f);
+  std::vector<double> losses;
+  for (const auto* batch : {&batch_, &weighted}) {
+    const auto model = make();
+    Trainer trainer(*model, training(), schema().labels());
+    losses.push_back(trainer.step(*batch));
+  }
+  EXPECT_NEAR(losses[1], losses[0], 1e-5);
+}
+
+/// Two labels, the second missing in every other row: a model learns both, each from its own rows, or says that it is
+/// for one label alone.
+TEST_P(ModelContract, SeveralLabelsAreLearntOrRefusedByName) {
+  const Schema two = schema_of(2);
+  EncodedBatch encoded = rows(2);
+  for (size_t r = 0; r < size_t(kRows); r += 2) encoded.labels[2 * r + 1] = std::nanf("");
+  const Batch batch = to_batch(encoded, two);
+  const auto model = make_model(named(), two);
+  Trainer trainer(*model, training(), two.labels());
+  try {
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(std::isfinite(trainer.step(batch)));
+  } catch (const Error& problem) {
+    EXPECT_NE(std::string(problem.what()).find("fields.labels"), std::string::npos) << problem.what();
+    return;
+  }
+  model->eval();
+  const auto z = logits(*model, batch.features);
+  EXPECT_TRUE(at::isfinite(z).all().item<bool>());
+  EXPECT_TRUE(z.dim() == 1 || z.size(1) == 2);
+}
+
+/// Data with fields of one kind alone: a model works with them or says what it lacks.
+TEST_P(ModelContract, FieldsOfOneKindAreReadOrRefused) {
+  for (const auto kind : {FieldKind::categorical, FieldKind::numeric, FieldKind::sequence, FieldKind::vector}) {
+    SCOPED_TRACE(to_string(kind));
+    const Schema every = schema();
+    std::vector<std::string> names;
+    for (const Field* f : every.of(kind)) names.push_back(f->name);
+    const Dataset whole = Dataset::from(every, {rows(labels())});
+    try {
+      const Schema some = every.keep(names);
+      const auto model = make_model(named(), some);
+      Trainer trainer(*model, training(), some.labels());
+      const Batch batch = whole.select(some).slice(0, kRows);
+      for (int i = 0; i < 3; ++i) EXPECT_TRUE(std::isfinite(trainer.step(batch)));
+    } catch (const Error& problem) {
+      EXPECT_EQ(problem.kind(), ErrorKind::config) << problem.what();
+    }
+  }
+}
+
+TEST_P(ModelContract, WhatItRepresentsIsWhatItsLogitIsMadeOf) {
+  const auto model = trained();
+  auto* const body = dynamic_cast<Represents*>(model.get());
+  if (!body) return;
+  const at::NoGradGuard no_grad;
+  const auto x = batch_.features.to(at::Device(GetParam().device));
+  const auto hidden = body->represent(x);
+  EXPECT_EQ(hidden.sizes(), at::IntArrayRef({kRows, body->representation_width()}));
+  EXPECT_TRUE(at::allclose(body->output(hidden), model->forward(x).logit, 1e-5, 1e-5));
+}
+
+TEST_P(ModelContract, WhatItRetrievesByIsWhatItScoresBy) {
+  const auto model = trained();
+  auto* const retriever = dynamic_cast<Retriever*>(model.get());
+  if (!retriever) return;
+  const at::NoGradGuard no_grad;
+  const auto x = batch_.features.to(at::Device(GetParam().device));
+  const auto product = (retriever->queries(x) * retriever->items(x)).sum(1), z = model->forward(x).logit;
+  EXPECT_TRUE(at::equal(product.argsort(), z.argsort()));
+  EXPECT_NO_THROW(schema().field(retriever->item_field()));
 }
 
 TEST_P(ModelContract, OptionsSurviveBeingWritten) {

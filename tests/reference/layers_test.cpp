@@ -328,14 +328,14 @@ TEST_P(StoredLoss, EqualsOursAsAWholeAndRowByRow) {
   const auto loss = losses().make(Config::parse(positives ? "{name: bce, pos_weight: 3}" : "bce"));
   const auto logit = stored.at("logit").clone().set_requires_grad(true), label = stored.at("label");
   const auto weight = stored.has("weight") ? stored.at("weight") : at::Tensor();
-  const auto out = loss->forward(logit, label, weight);
+  const auto out = loss->forward({logit, label, weight});
   expect_near(out.view({1}), stored.at("out"), kTolerance, "out");
   out.backward();
   expect_near(logit.grad(), stored.at("d_logit"), kTolerance, "d_logit");
   const auto each = stored.at("each");                 // [B] or [B, T]
   for (int64_t row = 0; row < logit.size(0); ++row) {  // all the weight on one row leaves that row's loss
     const auto alone = at::zeros({logit.size(0)}).index_fill(0, at::tensor({row}), 1);
-    expect_near(loss->forward(logit, label, alone), each[row].mean(), kTolerance, "row " + std::to_string(row));
+    expect_near(loss->forward({logit, label, alone}), each[row].mean(), kTolerance, "row " + std::to_string(row));
   }
   EXPECT_THAT(stored.unread(), IsEmpty());
 }

@@ -38,6 +38,15 @@ concept OptionStruct = requires(T t) {
   t.visit([](auto&&...) {});
 };
 
+/// A type of its own as a member, as ModelOption is: read_option() takes what a config says, or throws Error at its
+/// place; write_option() gives it back with every default written out.
+template <class T>
+concept OwnOption = requires(T t, const T written, const Config& config) {
+  t.read_option(config);
+  { written.write_option() } -> std::convertible_to<Config>;
+  { T::option_type() } -> std::convertible_to<std::string>;
+};
+
 /// For registered classes that have nothing to set.
 struct NoOptions {
   void visit(auto&&) {}
@@ -91,11 +100,13 @@ struct IsOption<std::optional<T>> : std::true_type {};
 template <class T>
 void read(T& value, const Config& from) {
   static_assert(
-      IsOption<T>::value || OptionStruct<T>,
+      IsOption<T>::value || OptionStruct<T> || OwnOption<T>,
       "an option is a bool, int64_t, double, std::string, a vector or optional of these, "
       "std::map<std::string, double>, another option struct or Config; use int64_t for int, double for float");
   if constexpr (std::same_as<T, Config>) {
     value = from;
+  } else if constexpr (OwnOption<T>) {
+    value.read_option(from);
   } else if constexpr (OptionStruct<T>) {
     read_options(value, from);
   } else if constexpr (IsVector<T>::value) {
@@ -120,6 +131,8 @@ template <class T>
 Config write(const T& value) {
   if constexpr (std::same_as<T, Config>) {
     return value;
+  } else if constexpr (OwnOption<T>) {
+    return value.write_option();
   } else if constexpr (OptionStruct<T>) {
     Config out;
     T copy = value;
@@ -154,6 +167,8 @@ std::string type_name() {
     return "list of " + type_name<typename T::value_type>();
   else if constexpr (IsOptional<T>::value)
     return type_name<typename T::value_type>() + " or nothing";
+  else if constexpr (OwnOption<T>)
+    return T::option_type();
   else
     return "map";
 }

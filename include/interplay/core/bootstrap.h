@@ -16,12 +16,19 @@ struct AucDifference {
   int64_t replicates = 0;     ///< that had both classes, and so count
 };
 
+/// What is compared: two models' logits for the same rows.
+struct PairedLogits {
+  std::span<const float> label;             ///< [N] 0 or 1
+  std::span<const float> logit_a, logit_b;  ///< [N]
+  std::span<const float> weight = {};       ///< [N], or empty: every row counts once
+};
+
 /// Is model A better than model B, or lucky? Paired bootstrap of AUC(A) - AUC(B): in each replicate every row counts
 /// Poisson(1) times, the same number of times for both models (for large N this is the multinomial bootstrap without
-/// its shuffling; Chamandy et al. 2012). Rows are ranked once, so a replicate costs O(N). The interval depends on
+/// its shuffling; Chamandy et al. 2012). It counts by its weight each time: what is drawn are rows, so that a row of
+/// weight 10 is one observation and not ten. Rows are ranked once, so a replicate costs O(N). The interval depends on
 /// (data, replicates, seed) alone, not on the number of threads. Throws Error unless both classes occur.
-INTERPLAY_API AucDifference bootstrap_auc_difference(std::span<const float> label, std::span<const float> logit_a,
-                                                     std::span<const float> logit_b, int64_t replicates = 1000,
+INTERPLAY_API AucDifference bootstrap_auc_difference(const PairedLogits& rows, int64_t replicates = 1000,
                                                      uint64_t seed = 1);
 
 }  // namespace interplay

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <interplay/core/model.h>
 #include <interplay/data/encoder.h>
@@ -23,7 +24,8 @@ class INTERPLAY_API Bundle {
   const Config& config() const { return config_; }
   const Schema& schema() const { return schema_; }  ///< of the fields that the model reads
   std::shared_ptr<Model> model() const;
-  double logit_offset() const;  ///< correction for negative sampling; 0 without
+  /// What corrects each label's logits for negative sampling; empty without. See negative_offsets().
+  std::vector<double> logit_offsets() const;
   bool finished() const { return finished_; }
   /// Throws Error(data) unless ids in this prepared data mean what they meant in training.
   void check_data(const std::filesystem::path& prepared) const;

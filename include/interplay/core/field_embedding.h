@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -24,6 +25,11 @@ struct History {
 /// Sequences that name their target, in the schema's order.
 INTERPLAY_API std::vector<History> histories_of(const Schema& schema);
 
+/// Fields that one part of a model reads.
+struct OnlyFields {
+  std::vector<std::string> names;
+};
+
 /// The one way from Features to field vectors. In order: a row for each categorical field, e = x v for each numeric
 /// field, a pooled vector for each sequence, a projection of each vector field. Fields of one table share it, also
 /// between a categorical field and the sequence of its history.
@@ -47,6 +53,11 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Pa
                      std::vector<std::string> leave_out = {}, std::string group = "embedding",
                      std::map<std::string, int64_t> widths = {});
 
+  /// Of these fields alone: others have neither table nor weight here. For models of several parts that read fields
+  /// of their own, as two towers do. Error on a name that is no field.
+  FieldEmbeddingImpl(const Schema& schema, const OnlyFields& only, int64_t width, double init_std = 1e-4,
+                     std::string group = "embedding");
+
   nn::FieldVectors forward(const Features& x);                   ///< f32 [B, F, K]
   at::Tensor field(const Features& x, const std::string& name);  ///< f32 [B, K], whatever the field's kind
   /// Not pooled. `pad_to` > 0: every row has exactly that many entries, those past its end zero and not valid.
@@ -64,6 +75,9 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Pa
   std::string parameter_group() const override { return group_; }
 
  private:
+  /// Of fields that are `here`; those that are `wanted` too are in forward().
+  using Choice = std::function<bool(const Field&)>;
+  void build(const Choice& here, const Choice& wanted);
   nn::Embedding table(const Field& field);
   at::Tensor read(const Field& field, const at::Tensor& ids);  // i32 [n] -> f32 [n, K]
   at::Tensor numeric(const Features& x);

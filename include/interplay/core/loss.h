@@ -8,7 +8,15 @@
 
 namespace interplay {
 
-/// What training minimises. Immutable, so it may be used from any thread.
+/// One label of a batch, and what a model said of it.
+struct LossInput {
+  at::Tensor logit;        ///< f32 [B], before the sigmoid
+  at::Tensor label;        ///< f32 [B]; 0 where the row has none
+  at::Tensor weight = {};  ///< f32 [B], 0 where the row has no label; undefined: every row has one and counts once
+  at::Tensor group = {};   ///< i64 [B]: whose row it is; undefined where the data do not say
+};
+
+/// What training minimises, of one label at a time. Immutable, so it may be used from any thread.
 ///
 /// A new loss is one file:
 ///
@@ -16,23 +24,23 @@ namespace interplay {
 ///      public:
 ///       using Options = interplay::NoOptions;
 ///       explicit Hinge(const Options&) {}
-///       at::Tensor forward(const at::Tensor& logit, const at::Tensor& label, const at::Tensor& weight) const override
-///       {
-///         return interplay::weighted_mean((1 - (2 * label - 1) * logit).clamp_min(0), weight);
+///       at::Tensor forward(const interplay::LossInput& in) const override {
+///         return interplay::weighted_mean((1 - (2 * in.label - 1) * in.logit).clamp_min(0), in.weight);
 ///       }
 ///     };
 ///     INTERPLAY_REGISTER(interplay::losses(), "hinge", Hinge, "max(0, 1 - y z)");
 class INTERPLAY_API Loss {
  public:
   virtual ~Loss();
-  /// logit f32 [B] or [B, T], before the sigmoid; label of the same shape; weight f32 [B] or undefined.
-  /// Returns a scalar with a gradient to `logit`: the mean over rows (and labels), see weighted_mean().
-  virtual at::Tensor forward(const at::Tensor& logit, const at::Tensor& label, const at::Tensor& weight) const = 0;
+  /// Returns a scalar with a gradient to `logit`: a mean over the rows, in which a row of weight 0 has no part, see
+  /// weighted_mean(); or over pairs or lists of rows of one group. Throws Error(config) where it needs a group and the
+  /// data have none.
+  virtual at::Tensor forward(const LossInput& in) const = 0;
 };
 
 INTERPLAY_API Registry<Loss>& losses();
 
-/// Mean of `each` [B] or [B, T] in which row b counts weight[b] times: sum_b weight[b] mean_t each[b, t] / sum weight.
+/// Mean of `each` [B] or [B, n] in which row b counts weight[b] times: sum_b weight[b] mean_n each[b, n] / sum weight.
 /// The sum of weights, not B, divides, so scaling all weights changes nothing; a batch of weight 0 gives 0.
 /// An undefined weight gives the plain mean.
 INTERPLAY_API at::Tensor weighted_mean(const at::Tensor& each, const at::Tensor& weight);

@@ -7,26 +7,38 @@
 #include <torch/nn/module.h>
 
 #include <interplay/base/error.h>
+#include <interplay/base/options.h>
 #include <interplay/base/registry.h>
 #include <interplay/data/features.h>
 #include <interplay/data/schema.h>
 
 namespace interplay {
 
-/// A further logit that is trained beside the main one.
-struct Auxiliary {
-  std::string name;
-  at::Tensor logit;   ///< shaped as Output::logit
-  double weight = 1;  ///< of its loss
+/// Something learnt beside the labels, or in place of them. Its mean has a curve of its own, under its name.
+///
+/// Either a logit, which train.loss judges against a label of the schema (`label`; empty: the only one) or against a
+/// tensor of the model's own (`target`), or `value`, a loss that the model computed itself.
+struct Term {
+  std::string name;        ///< in metrics.jsonl, the report and train.terms
+  at::Tensor logit = {};   ///< f32 [B]
+  std::string label = {};  ///< of the schema. Beside a value f32 [B]: rows count as much as that label says, so that
+                           ///< only its positives are learnt from, which a model itself cannot tell
+  at::Tensor target = {};  ///< f32 [B], 0 to 1
+  at::Tensor value = {};   ///< f32 [B], weighted as rows are, or a scalar
+  at::Tensor weight = {};  ///< f32 [B]: multiplies the rows' own weights; undefined: 1
+  double scale = 1;        ///< of its part in what is minimised; train.terms: {name: scale} overrides it
 };
 
 /// What a model says of a batch. Never a probability.
-struct Output {
+struct INTERPLAY_API Output {
+  Output() = default;
   Output(at::Tensor l) : logit(std::move(l)) {}
-  at::Tensor logit;    ///< f32 [B], or [B, T] for T labels
-  at::Tensor penalty;  ///< scalar added to the loss, or undefined
-  std::vector<Auxiliary> auxiliary;
-  int64_t tokens = 0;  ///< of texts, read for these rows: progress shows them by the second
+  at::Tensor logit;         ///< f32 [B], or [B, T] for T labels; undefined: there is nothing to score rows by (yet)
+  std::vector<Term> terms;  ///< may differ between training and evaluation
+  int64_t tokens = 0;       ///< of texts, read for these rows: progress shows them by the second
+
+  /// Takes over the terms and tokens of a model within the model, each term as `name.term`.
+  void take(const std::string& name, Output&& nested);
 };
 
 /// A model: features in, logits out. It cannot see a label, an optimizer or an epoch.
@@ -46,6 +58,8 @@ struct Output {
 /// - A mistake that only the user can mend is INTERPLAY_CHECK(condition, "model.heads: {} ...", ...), which throws
 ///   Error; options that have to fit one another are checked by Options::check(), see Registration.
 /// - Several labels: logits [B, T], T = schema.labels().size(); a model for one label returns [B].
+/// - What is learnt beside the labels is an Output's terms. A model that has a last hidden vector is Represents
+///   (core/represents.h), one that finds items for a row is a Retriever (core/retriever.h).
 /// Thread safety: concurrent forward() in eval mode under NoGradGuard is allowed.
 class INTERPLAY_API Model : public torch::nn::Module {
  public:
@@ -57,6 +71,29 @@ INTERPLAY_API Registry<Model, const Schema&>& models();
 
 /// Makes the model that `config["name"]` names, its first weights drawn by `seed`.
 INTERPLAY_API std::shared_ptr<Model> make_model(const Config& config, const Schema& schema, uint64_t seed = 1);
+
+/// A model as another model's option: `backbone: {name: dcnv2, cross_layers: 2}`. It is resolved, checked and printed
+/// with its own defaults. As a member `std::optional<ModelOption>` or `std::vector<ModelOption>` it may be left out, or
+/// come several times.
+///
+///     struct Options {
+///       interplay::ModelOption backbone{"dnn"};
+///       void visit(auto&& field) { field("backbone", backbone, "the model whose logit is ..."); }
+///     };
+///     ... backbone_ = register_module("backbone", options.backbone.make(schema));
+class INTERPLAY_API ModelOption {
+ public:
+  ModelOption() = default;
+  explicit ModelOption(const std::string& name) : config_(Config::scalar(name, true)) {}
+  std::shared_ptr<Model> make(const Schema& schema) const;  ///< weights are drawn from torch's generator as it stands
+  std::string name() const;                                 ///< as registered
+  void read_option(const Config& from);
+  Config write_option() const;
+  static std::string option_type() { return "model"; }
+
+ private:
+  Config config_;
+};
 
 /// Weights to learn: torch parameters and embedding tables together.
 INTERPLAY_API int64_t parameter_count(const torch::nn::Module& model);

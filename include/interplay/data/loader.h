@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <interplay/data/dataset.h>
 
@@ -16,12 +18,21 @@ struct LoaderOptions {
   int64_t batch_size = 4096;
   bool shuffle = true;
   bool drop_last = false;
-  uint64_t seed = 1;           ///< the order of epoch e is a function of (seed, e), the number of rows and, beyond
-                               ///< shuffle_window, how they are stored
-  double negative_rate = 1.0;  ///< share of negatives kept, drawn by (seed, epoch, row); 1 = all
+  uint64_t seed = 1;             ///< the order of epoch e is a function of (seed, e), the number of rows and, beyond
+                                 ///< shuffle_window, how they are stored
+  bool keep_groups = false;      ///< rows of one group lie side by side, in random order, and so do the groups
+  double negative_rate = 1.0;    ///< share of negatives kept, drawn by (seed, epoch, row); 1 = all
+  std::string negative_label{};  ///< whose negatives; may be empty where there is one label. Rows without it are kept
   int64_t shuffle_window = int64_t{1} << 25;  ///< rows; part of what the order depends on
   int64_t prefetch = 4;                       ///< batches assembled ahead by one thread
 };
+
+/// What has to be added to the logits of each label after training on a share `rate` of the negatives of `label`, so
+/// that they are calibrated to all rows: log(rate) for that label (He et al. 2014, "Practical lessons from predicting
+/// clicks on ads", sec. 6.3), 0 for the others; nothing at rate 1. Throws Error where there are several labels and
+/// `label` names none of them.
+INTERPLAY_API std::vector<double> negative_offsets(double rate, const std::string& label,
+                                                   const std::vector<std::string>& labels);
 
 /// Hands out the batches of one epoch after another, assembled ahead of the caller. One thread calls it.
 ///

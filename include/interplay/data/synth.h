@@ -32,17 +32,22 @@ struct SynthOptions {
   int64_t factors = 0;
   double correlation = 0.5;
   double noise = 0.5;
+  double conflict = 0.5;
 
   void visit(auto&& field) {
-    field("shape", shape, "what the data look like", OneOf{{"movielens", "criteo", "planted"}});
+    field("shape", shape, "what the data look like", OneOf{{"movielens", "criteo", "planted", "tasks"}});
     field("rows", rows, "rows of all splits together", Range{1, 1e12});
     field("seed", seed, "the same seed gives the same bytes");
-    field("valid", valid, "criteo, planted: share of the rows in valid; with 0 there is no such file", Range{0, 0.9});
-    field("test", test, "criteo, planted: share of the rows in test", Range{0, 0.9});
+    field("valid", valid, "all but movielens: share of the rows in valid; with 0 there is no such file", Range{0, 0.9});
+    field("test", test, "all but movielens: share of the rows in test", Range{0, 0.9});
     field("users", users, "movielens: users; 0 = one for every 106 rows", Range{0, 1e9});
     field("items", items, "movielens: items; 0 = one for every 60 rows, at most 60000", Range{0, 1e9});
-    field("fields", fields, "planted: categorical fields", Range{2, 1000});
-    field("categories", categories, "planted: categories of all fields together", Range{4, 1e9});
+    field("fields", fields, "planted, tasks: categorical fields", Range{2, 1000});
+    field("categories", categories, "planted, tasks: categories of all fields together", Range{4, 1e9});
+    field("conflict", conflict,
+          "tasks: how much likes disagree with clicks: 0 = not at all, 0.5 = they have nothing to do with each other, "
+          "1 = they are opposites",
+          Range{0, 1});
     field("pairs", pairs,
           "planted: pairs of fields whose interaction decides, as 0-1,2-5:inner,3-4:kernel:16 (function and width may "
           "follow); where no set is asked for at all, 0-1,2-5,3-4");
@@ -55,13 +60,13 @@ struct SynthOptions {
           OneOf{{"table", "inner", "kernel"}});
     field("width", width, "planted: hidden numbers that inner and kernel read where a set does not say",
           Range{1, 4096});
-    field("linear", linear, "planted: spread of a single category's effect; that of a planted pair's is 1",
+    field("linear", linear, "planted, tasks: spread of a single category's effect; that of a planted pair's is 1",
           Range{0, 1e6});
     field("decoys", decoys, "planted: fields in no set whose single categories act strongly", Range{0, 1000});
     field("decoy", decoy, "planted: spread of the effect of a decoy's category", Range{0, 1e6});
     field("factors", factors, "planted: hidden causes that the fields share; 0 = independent fields", Range{0, 1000});
     field("correlation", correlation, "planted: correlation of two fields that share a factor", Range{0, 0.999});
-    field("noise", noise, "planted: spread of the noise", Range{0, 1e6});
+    field("noise", noise, "planted, tasks: spread of the noise", Range{0, 1e6});
   }
 };
 
@@ -81,7 +86,13 @@ struct SynthOptions {
 ///   without noise
 ///   (`oracle.auc`) and its part of single categories (`oracle.linear_auc`) reach.
 ///
-/// criteo and planted come with a `data.yaml` that prepare() takes.
+/// - `tasks`: `train|valid|test.csv` with header click,like,buy,cvr,would_buy,f0..: several labels of one row, a fifth
+///   of the rows each. Every label has an effect of each category and of each pair of fields 0-1, 2-3, ...; those of
+///   likes disagree with those of clicks as `conflict` says, those of conversions correlate with them by one half.
+///   `would_buy` is the conversion of every row, `buy` that of clicked rows and 0 elsewhere, `cvr` the same and empty
+///   elsewhere.
+///
+/// All but movielens come with a `data.yaml` that prepare() takes.
 INTERPLAY_API void synthesize(const SynthOptions& options, const std::filesystem::path& directory);
 
 }  // namespace interplay

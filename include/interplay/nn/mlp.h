@@ -60,6 +60,11 @@ class INTERPLAY_API MlpImpl : public torch::nn::Module {
   at::Tensor forward(at::Tensor x);
   int64_t out() const { return out_; }  ///< width of the result
 
+  /// forward() in two halves: all but the last linear layer, f32 [N, in] -> f32 [N, last hidden], and that layer.
+  at::Tensor hidden(at::Tensor x);
+  at::Tensor output(const at::Tensor& hidden);
+  int64_t hidden_width() const { return hidden_width_; }
+
  private:
   struct Layer {
     torch::nn::Linear linear{nullptr};
@@ -69,12 +74,13 @@ class INTERPLAY_API MlpImpl : public torch::nn::Module {
     bool is_relu_alone = false;  // linear and relu, no normalisation
     std::shared_ptr<Bf16Weight> bf16;
   };
-  at::Tensor forward_bf16(at::Tensor x);
+  at::Tensor layers(at::Tensor x, bool fused);
+  at::Tensor layers_bf16(at::Tensor x);
   bool is_relu_;
   std::vector<Layer> layers_;
   torch::nn::Linear output_{nullptr};
   double dropout_;
-  int64_t out_;
+  int64_t out_, hidden_width_;
 };
 TORCH_MODULE(Mlp);
 

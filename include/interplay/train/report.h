@@ -22,6 +22,8 @@ struct ReportEvaluation {
   double rows_per_s = std::numeric_limits<double>::quiet_NaN();
   double seconds = std::numeric_limits<double>::quiet_NaN();  ///< since training began
   std::vector<MetricValue> metrics = {};                      ///< on the validation split
+  /// Means of the parts of the loss since the evaluation before, where it has several: of labels, of terms.
+  std::vector<std::pair<std::string, double>> terms = {};
 };
 
 /// The final model on one split.

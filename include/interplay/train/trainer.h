@@ -1,8 +1,10 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <interplay/base/stages.h>
@@ -11,6 +13,7 @@
 #include <interplay/core/model.h>
 #include <interplay/data/dataset.h>
 #include <interplay/optim/parameter_groups.h>
+#include <interplay/train/retrieval.h>
 
 namespace interplay {
 
@@ -18,6 +21,7 @@ namespace interplay {
 struct INTERPLAY_API TrainOptions {
   int64_t epochs = 10, batch_size = 4096;
   Config loss = Config::scalar("bce", true);
+  std::map<std::string, double> terms;
   std::vector<std::string> metrics = {"auc", "logloss"};
   Config monitor = Config::scalar("auc", true);
   std::string keep = "best";
@@ -28,16 +32,23 @@ struct INTERPLAY_API TrainOptions {
   int64_t eval_every = 0, eval_batch_size = 4096, checkpoint_every = 0;
   bool shuffle = true;
   int64_t shuffle_window = int64_t{1} << 25;
+  bool keep_groups = false;
   double negative_rate = 1;
+  std::string negative_label;
+  RetrievalOptions retrieval;
   std::string device = "cpu";
   std::string precision = "auto";
 
   void visit(auto&& field) {
     field("epochs", epochs, "passes over the training rows at most", Range{0, 1e9});
     field("batch_size", batch_size, "rows a step", Range{1, 1e9});
-    field("loss", loss, "bce, or a map with name and options");
+    field("loss", loss, "bce, or a map with name and options; or a map from label to loss, each with its own `weight`");
+    field("terms", terms, "scales of what the model learns beside the labels, by name; its own by default");
     field("metrics", metrics, "computed at each evaluation");
-    field("monitor", monitor, "what early stopping watches: a metric, or weights as in {auc: 1, logloss: -1}");
+    field(
+        "monitor", monitor,
+        "what early stopping watches: a metric (auc:click for one label's, ndcg@10 for a retriever's, term:NAME for a "
+        "term's mean), or weights as in {auc: 1, logloss: -1}");
     field("keep", keep, "weights that are the result: of the best evaluation, or of the last", OneOf{{"best", "last"}});
     field("patience", patience, "stop after this many evaluations in a row without improvement; 0 = never",
           Range{0, 1e9});
@@ -53,8 +64,12 @@ struct INTERPLAY_API TrainOptions {
     field("shuffle_window", shuffle_window,
           "rows shuffled among each other; larger data are shuffled by record batch, then in windows of that many rows",
           Range{1, 1e12});
+    field("keep_groups", keep_groups,
+          "rows of one group lie side by side in the order of an epoch, as losses that compare them want");
     field("negative_rate", negative_rate, "share of the negatives trained on; logits are corrected for it",
           Range{1e-9, 1});
+    field("negative_label", negative_label, "of several labels, the one whose negatives negative_rate speaks of");
+    field("retrieval", retrieval, "how metrics of a ranked catalogue (recall@10, ndcg@10, hit@10, mrr) are taken");
     field("device", device, "cpu, cuda or cuda:N");
     field("precision", precision,
           "factors of matrix products: bf16, fp32, or auto = bf16 where the processor multiplies it itself",
@@ -66,7 +81,8 @@ struct INTERPLAY_API TrainOptions {
 struct EpochReport {
   int64_t epoch = 0;  ///< from 1
   int64_t step = 0;
-  double train_loss = 0;  ///< mean over the steps since the last evaluation
+  double train_loss = 0;                                ///< mean over the steps since the last evaluation
+  std::vector<std::pair<std::string, double>> terms{};  ///< means of the parts of the loss, where it has several
   std::vector<MetricValue> metrics;
   double monitor = 0, lr = 0, rows_per_s = 0, seconds = 0;
   int64_t rows = 0;       ///< trained on since the last evaluation
@@ -96,7 +112,9 @@ struct FitReport {
 /// One thread uses it; stop() may be called from any thread or signal handler.
 class INTERPLAY_API Trainer {
  public:
-  Trainer(Model& model, const Config& config);
+  /// `labels`: names of the labels, for step() on batches of which several labels have losses of their own, or whose
+  /// terms name one; fit() goes by the data.
+  Trainer(Model& model, const Config& config, std::vector<std::string> labels = {});
   ~Trainer();
 
   static Config resolve(const Config& config);  ///< train:, optimizer: and seed with every default written out

@@ -8,9 +8,9 @@ namespace interplay {
 
 namespace {
 
-void check_shapes(const at::Tensor& logit, const at::Tensor& label) {
-  INTERPLAY_CHECK(logit.sizes() == label.sizes(), "loss: logits are {}, labels {}; expected the same shape",
-                  fmt::join(logit.sizes(), "x"), fmt::join(label.sizes(), "x"));
+void check_shapes(const LossInput& in) {
+  INTERPLAY_CHECK(in.logit.sizes() == in.label.sizes(), "loss: logits are {}, labels {}; expected the same shape",
+                  fmt::join(in.logit.sizes(), "x"), fmt::join(in.label.sizes(), "x"));
 }
 
 // log(1 + exp(-z)) for positives, log(1 + exp(z)) for negatives, from the logit: finite for every finite z.
@@ -25,11 +25,12 @@ class CrossEntropy final : public Loss {
   };
   explicit CrossEntropy(const Options& options) : options_(options) {}
 
-  at::Tensor forward(const at::Tensor& logit, const at::Tensor& label, const at::Tensor& weight) const override {
-    check_shapes(logit, label);
+  at::Tensor forward(const LossInput& in) const override {
+    check_shapes(in);
     at::Tensor factor;  // [1], or undefined: 1
-    if (options_.pos_weight != 1.0) factor = at::full({1}, options_.pos_weight, logit.options());
-    return weighted_mean(at::binary_cross_entropy_with_logits(logit, label, {}, factor, at::Reduction::None), weight);
+    if (options_.pos_weight != 1.0) factor = at::full({1}, options_.pos_weight, in.logit.options());
+    return weighted_mean(at::binary_cross_entropy_with_logits(in.logit, in.label, {}, factor, at::Reduction::None),
+                         in.weight);
   }
 
  private:
@@ -41,9 +42,9 @@ class SquaredError final : public Loss {
  public:
   using Options = NoOptions;
   explicit SquaredError(const Options&) {}
-  at::Tensor forward(const at::Tensor& logit, const at::Tensor& label, const at::Tensor& weight) const override {
-    check_shapes(logit, label);
-    return weighted_mean((logit.sigmoid() - label).square(), weight);
+  at::Tensor forward(const LossInput& in) const override {
+    check_shapes(in);
+    return weighted_mean((in.logit.sigmoid() - in.label).square(), in.weight);
   }
 };
 
@@ -60,16 +61,16 @@ class Focal final : public Loss {
   };
   explicit Focal(const Options& options) : options_(options) {}
 
-  at::Tensor forward(const at::Tensor& logit, const at::Tensor& label, const at::Tensor& weight) const override {
-    check_shapes(logit, label);
-    auto each = at::binary_cross_entropy_with_logits(logit, label, {}, {}, at::Reduction::None);
+  at::Tensor forward(const LossInput& in) const override {
+    check_shapes(in);
+    auto each = at::binary_cross_entropy_with_logits(in.logit, in.label, {}, {}, at::Reduction::None);
     if (options_.gamma > 0) {
-      const auto wrong = (1 - 2 * label) * logit;  // 1 - p_t = sigmoid(wrong)
+      const auto wrong = (1 - 2 * in.label) * in.logit;  // 1 - p_t = sigmoid(wrong)
       // In the logarithm, because the gradient of pow(1 - p_t, gamma) is not finite at p_t = 1 for gamma < 1.
       each = each * (options_.gamma * at::log_sigmoid(wrong)).exp();
     }
-    if (options_.alpha) each = each * (*options_.alpha * label + (1 - *options_.alpha) * (1 - label));
-    return weighted_mean(each, weight);
+    if (options_.alpha) each = each * (*options_.alpha * in.label + (1 - *options_.alpha) * (1 - in.label));
+    return weighted_mean(each, in.weight);
   }
 
  private:

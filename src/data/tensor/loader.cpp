@@ -1,6 +1,7 @@
 #include <interplay/data/loader.h>
 
 #include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -8,6 +9,7 @@
 #include <optional>
 #include <stop_token>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include <interplay/base/error.h>
@@ -19,6 +21,18 @@ namespace {
 // Streams of random numbers drawn from one seed.
 constexpr uint64_t kOrderStream = 1, kNegativeStream = 2, kBlockStream = 3, kWindowStream = 4;
 
+/// The label whose negatives are sampled.
+size_t sampled_label(const std::string& label, const std::vector<std::string>& labels) {
+  if (label.empty() && labels.size() == 1) return 0;
+  INTERPLAY_CHECK(!label.empty(),
+                  "negative_rate: which of the labels {} has its negatives sampled? Name it: negative_label",
+                  fmt::join(labels, ", "));
+  const auto found = std::find(labels.begin(), labels.end(), label);
+  INTERPLAY_CHECK(found != labels.end(), "negative_label: there is no label '{}' (labels: {})", label,
+                  fmt::join(labels, ", "));
+  return size_t(found - labels.begin());
+}
+
 /// The rows of one epoch and their order: a function of seed, epoch and data, never of threads or of what ran before.
 class EpochOrder {
  public:
@@ -26,6 +40,10 @@ class EpochOrder {
     if (options.negative_rate < 1.0) {
       draw(dataset, options, epoch);
       rows_ = int64_t(kept_->size());
+    }
+    if (options.keep_groups) {
+      order_groups(dataset, options, epoch);
+      return;
     }
     if (!options.shuffle) return;
     if (dataset.rows() > options.shuffle_window) {
@@ -61,20 +79,53 @@ class EpochOrder {
   }
 
  private:
-  /// All rows whose first label is positive, and a share of the others.
+  /// All rows whose label is positive or missing, and a share of the others.
   void draw(const Dataset& dataset, const LoaderOptions& options, int64_t epoch) {
     constexpr int64_t kRows = 65536;
-    const Dataset labelled = dataset.select(Schema({}, {dataset.schema().labels().front()}));
+    const auto& names = dataset.schema().labels();
+    const Dataset labelled = dataset.select(Schema({}, {names[sampled_label(options.negative_label, names)]}));
     const uint64_t seed = random_bits(options.seed, kNegativeStream, uint64_t(epoch));
     auto& kept = kept_.emplace();
     for (int64_t first = 0; first < labelled.rows(); first += kRows) {
       const Batch batch = labelled.slice(first, std::min(kRows, labelled.rows() - first));
       const float* const labels = batch.labels.const_data_ptr<float>();
       for (int64_t i = 0; i < batch.rows(); ++i) {
-        const bool positive = labels[i] > 0.5f;
-        if (positive || random_unit(seed, 0, uint64_t(first + i)) < options.negative_rate) kept.push_back(first + i);
+        const bool negative = labels[i] <= 0.5f;  // NaN is neither
+        if (!negative || random_unit(seed, 0, uint64_t(first + i)) < options.negative_rate) kept.push_back(first + i);
       }
     }
+  }
+
+  /// Makes kept_ the order itself: groups by the place that a shuffle of all rows gives to their first row in it, the
+  /// rows of a group in the order of that shuffle. (As stored where there is none.) 12 bytes a row.
+  void order_groups(const Dataset& dataset, const LoaderOptions& options, int64_t epoch) {
+    constexpr int64_t kRows = 65536;
+    const Dataset alone = dataset.select(Schema({}, {}));
+    std::vector<int64_t> group;
+    group.reserve(size_t(dataset.rows()));
+    for (int64_t first = 0; first < alone.rows(); first += kRows) {
+      const Batch batch = alone.slice(first, std::min(kRows, alone.rows() - first));
+      const auto ids = batch.group.contiguous();
+      group.insert(group.end(), ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + ids.numel());
+    }
+    std::optional<Permutation> shuffle;
+    if (options.shuffle) shuffle.emplace(uint64_t(rows_), random_bits(options.seed, kOrderStream, uint64_t(epoch)));
+    std::unordered_map<int64_t, std::vector<int64_t>> members;
+    std::vector<int64_t> order;  // groups by first appearance
+    for (int64_t i = 0; i < rows_; ++i) {
+      const int64_t place = shuffle ? int64_t(shuffle->at(uint64_t(i))) : i,
+                    row = kept_ ? (*kept_)[size_t(place)] : place;
+      auto& rows = members[group[size_t(row)]];
+      if (rows.empty()) order.push_back(group[size_t(row)]);
+      rows.push_back(row);
+    }
+    std::vector<int64_t> rows;
+    rows.reserve(size_t(rows_));
+    for (const int64_t g : order) {
+      const auto& some = members.at(g);
+      rows.insert(rows.end(), some.begin(), some.end());
+    }
+    kept_ = std::move(rows);
   }
 
   struct Block {
@@ -191,6 +242,13 @@ void Loader::State::stop() {
   thread.join();
 }
 
+std::vector<double> negative_offsets(double rate, const std::string& label, const std::vector<std::string>& labels) {
+  if (rate >= 1) return {};
+  std::vector<double> offsets(std::max<size_t>(1, labels.size()), 0.0);
+  offsets[labels.empty() ? 0 : sampled_label(label, labels)] = std::log(rate);
+  return offsets;
+}
+
 Loader::Loader(Dataset dataset, LoaderOptions options) {
   INTERPLAY_CHECK(options.batch_size >= 1, "batch_size: {}, expected 1 or more", options.batch_size);
   INTERPLAY_CHECK(options.shuffle_window >= 1, "shuffle_window: {}, expected 1 or more", options.shuffle_window);
@@ -199,6 +257,9 @@ Loader::Loader(Dataset dataset, LoaderOptions options) {
   INTERPLAY_CHECK(options.negative_rate == 1.0 || (dataset.has_labels() && !dataset.schema().labels().empty()),
                   "negative_rate: {}, but {} has no labels to tell negatives by", options.negative_rate,
                   dataset.name());
+  if (options.negative_rate < 1.0) sampled_label(options.negative_label, dataset.schema().labels());
+  INTERPLAY_CHECK(!options.keep_groups || dataset.has_group(),
+                  "keep_groups: {} has no groups; name their column in data.yaml (group: user_id)", dataset.name());
   state_ = std::make_unique<State>(std::move(dataset), options);
 }
 

@@ -27,8 +27,10 @@ namespace {
 
 using testing::config_error;
 using testing::data_error;
+using ::testing::DoubleEq;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using testing::TempDir;
 using testing::toy_schema;
 
@@ -171,11 +173,11 @@ TEST_F(BundleOfItems, CorrectsLogitsForTheShareOfNegativesItWasTrainedOn) {
     Config c = config();
     c.set("train", Config::parse(train));
     save_bundle(dir_ / name, *make(prepared), c, schema, prepared);
-    return Bundle::open(dir_ / name).logit_offset();
+    return Bundle::open(dir_ / name).logit_offsets();
   };
-  EXPECT_DOUBLE_EQ(offset("sampled", "{negative_rate: 0.25}"), std::log(0.25));
-  EXPECT_EQ(offset("whole", "{negative_rate: 1}"), 0);
-  EXPECT_EQ(offset("silent", "{epochs: 1}"), 0);
+  EXPECT_THAT(offset("sampled", "{negative_rate: 0.25}"), ElementsAre(DoubleEq(std::log(0.25))));
+  EXPECT_THAT(offset("whole", "{negative_rate: 1}"), IsEmpty());
+  EXPECT_THAT(offset("silent", "{epochs: 1}"), IsEmpty());
 }
 
 TEST_F(BundleOfItems, AcceptsDataWhoseIdsMeanTheSame) {

@@ -25,7 +25,8 @@ struct Result {
 
 Result run(const std::string& loss, at::Tensor logit, const at::Tensor& label, const at::Tensor& weight = {}) {
   logit = logit.clone().set_requires_grad(true);
-  const auto value = losses().make(Config::parse(loss))->forward(logit, label, weight);
+  const auto value =
+      losses().make(Config::parse(loss))->forward({logit, label, weight, at::zeros({logit.size(0)}, at::kLong)});
   value.backward();
   return {value.item<double>(), logit.grad()};
 }
@@ -82,7 +83,7 @@ TEST_P(EveryLoss, IsFiniteWithItsGradientAtExtremeLogits) {
 }
 
 TEST_P(EveryLoss, FallsAlongItsGradient) {
-  const auto logit = rows(kLogit), label = rows(kLabel);
+  const auto logit = at::tensor(kLogit), label = at::tensor(kLabel);
   const auto before = run(GetParam(), logit, label);
   EXPECT_LT(run(GetParam(), logit - 0.1 * before.gradient, label).value, before.value);
 }
@@ -100,10 +101,51 @@ TEST_P(EveryLoss, IsZeroWithNoGradientWhereAllWeightsAreZero) {
   EXPECT_TRUE(at::equal(result.gradient, at::zeros({2})));
 }
 
-TEST_P(EveryLoss, TakesOneLabelAsAColumnOrAVector) {
-  const auto z = at::tensor({0.5f, -1.0f}), y = at::tensor({1.0f, 0.0f}), w = at::tensor({0.3f, 0.7f});
-  EXPECT_FLOAT_EQ(float(run(GetParam(), z, y, w).value),
-                  float(run(GetParam(), z.unsqueeze(1), y.unsqueeze(1), w).value));
+// Two groups in turns; the third has no negative. Logits 1, 0 | -1, 2 | 5.
+LossInput of_groups(const at::Tensor& weight = {}) {
+  return {at::tensor({1.0f, -1.0f, 0.0f, 2.0f, 5.0f}).set_requires_grad(true),
+          at::tensor({1.0f, 1.0f, 0.0f, 0.0f, 1.0f}), weight, at::tensor({7, -3, 7, -3, 9}, at::kLong)};
+}
+
+double softplus(double x) { return std::log1p(std::exp(x)); }
+double p(double x) { return 1 / (1 + std::exp(-x)); }
+
+TEST(PairwiseLoss, ComparesPositivesWithNegativesOfTheirGroup) {
+  const LossInput in = of_groups();
+  const auto value = losses().make(Config::scalar("bpr"))->forward(in);
+  value.backward();
+  EXPECT_NEAR(value.item<double>(), (softplus(0 - 1) + softplus(2 + 1)) / 2, 1e-6);
+  const auto expected = at::tensor({-p(-1) / 2, -p(3) / 2, p(-1) / 2, p(3) / 2, 0.0}).to(at::kFloat);
+  EXPECT_TRUE(at::allclose(in.logit.grad(), expected, 1e-5, 1e-7)) << in.logit.grad();
+  // A pair counts by the product of its weights; a row of weight 0 (no label) is in no pair.
+  const auto weighted =
+      losses().make(Config::scalar("bpr"))->forward(of_groups(at::tensor({1.0f, 2.0f, 3.0f, 0.5f, 1.0f})));
+  EXPECT_NEAR(weighted.item<double>(), (3 * softplus(-1) + 1 * softplus(3)) / 4, 1e-6);
+  const auto one = losses().make(Config::scalar("bpr"))->forward(of_groups(at::tensor({1.0f, 0.0f, 1.0f, 1.0f, 1.0f})));
+  EXPECT_NEAR(one.item<double>(), softplus(-1), 1e-6);
+}
+
+TEST(ListwiseLoss, IsTheSoftmaxWithinTheGroup) {
+  const LossInput in = of_groups();
+  const auto value = losses().make(Config::scalar("softmax"))->forward(in);
+  value.backward();
+  EXPECT_NEAR(value.item<double>(), (softplus(0 - 1) + softplus(2 + 1)) / 2, 1e-6);  // lists of two
+  const auto expected = at::tensor({-p(-1) / 2, -p(3) / 2, p(-1) / 2, p(3) / 2, 0.0}).to(at::kFloat);
+  EXPECT_TRUE(at::allclose(in.logit.grad(), expected, 1e-5, 1e-7)) << in.logit.grad();
+  const LossInput three{at::tensor({1.0f, 2.0f, 3.0f}), at::tensor({0.0f, 1.0f, 1.0f}), {}, at::zeros({3}, at::kLong)};
+  const double all = std::log(std::exp(1) + std::exp(2) + std::exp(3));
+  EXPECT_NEAR(losses().make(Config::scalar("softmax"))->forward(three).item<double>(), all - 2.5, 1e-6);
+}
+
+TEST(GroupedLosses, AskForGroups) {
+  for (const char* name : {"bpr", "softmax"}) {
+    try {
+      losses().make(Config::scalar(name))->forward({at::zeros({2}), at::zeros({2})});
+      FAIL() << name;
+    } catch (const Error& problem) {
+      EXPECT_NE(std::string(problem.what()).find("group: user_id"), std::string::npos) << problem.what();
+    }
+  }
 }
 
 }  // namespace

@@ -144,7 +144,7 @@ fields:
     const Bundle bundle = Bundle::open(*dir_ / name);
     const auto encoded = Encoder::load(*dir_ / name).encode(rows, {.labels = false});
     const auto predicted = predict(*bundle.model(), Dataset::from(bundle.schema(), {encoded}),
-                                   {.batch_size = rows.rows, .logit_offset = bundle.logit_offset()});
+                                   {.batch_size = rows.rows, .logit_offsets = bundle.logit_offsets()});
     std::vector<float> p;
     for (const float z : predicted.logit) p.push_back(float(1 / (1 + std::exp(-double(z)))));
     return p;

@@ -78,7 +78,7 @@ fields:
     const Bundle bundle = Bundle::open(*dir_ / ("run-" + name));
     PredictOptions options;
     options.batch_size = batch_size;
-    options.logit_offset = bundle.logit_offset();
+    options.logit_offsets = bundle.logit_offsets();
     return predict(*bundle.model(), Dataset::open(*dir_ / ("prepared-" + name), split), options).logit;
   }
 

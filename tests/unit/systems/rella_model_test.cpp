@@ -115,21 +115,21 @@ TEST(Rella, LearnsFromEachPromptAndFromTheWholeVocabulary) {
   const Output out = model->forward(features(kRecent, kRetrieved));
   const auto recent = next_token_logits(kRecent), retrieved = next_token_logits(kRetrieved);
   EXPECT_TRUE(at::allclose(out.logit, yes_less_no(recent), 1e-5, 1e-5));
-  ASSERT_EQ(out.auxiliary.size(), 1u);
-  EXPECT_EQ(out.auxiliary[0].name, "prompt_retrieved");
-  EXPECT_TRUE(at::allclose(out.auxiliary[0].logit, yes_less_no(retrieved), 1e-5, 1e-5));
-  // Binary losses and penalty together are the cross entropy of the right token among all.
+  ASSERT_EQ(out.terms.size(), 3u);
+  EXPECT_EQ(out.terms[0].name, "prompt_retrieved");
+  EXPECT_TRUE(at::allclose(out.terms[0].logit, yes_less_no(retrieved), 1e-5, 1e-5));
+  // Binary losses and the terms of the vocabulary together are the cross entropy of the right token among all.
   const auto label = at::tensor({1.f, 0.f, 1.f});
   const auto answer = at::where(label == 1, at::scalar_tensor(kYes, at::kLong), at::scalar_tensor(kNo, at::kLong));
   const auto expected = at::cross_entropy_loss(recent, answer) + at::cross_entropy_loss(retrieved, answer);
   const auto loss = at::binary_cross_entropy_with_logits(out.logit, label) +
-                    at::binary_cross_entropy_with_logits(out.auxiliary[0].logit, label) + out.penalty;
+                    at::binary_cross_entropy_with_logits(out.terms[0].logit, label) + out.terms[1].value.mean() +
+                    out.terms[2].value.mean();
   EXPECT_NEAR(loss.item<double>(), expected.item<double>(), 1e-5);
   const auto two = make_model(config("vocabulary_loss: false, trained: [prompt_retrieved]"), schema());
   two->train();
   const Output of_two = two->forward(features(kRecent, kRetrieved));
-  EXPECT_FALSE(of_two.penalty.defined());
-  EXPECT_TRUE(of_two.auxiliary.empty());
+  EXPECT_TRUE(of_two.terms.empty());
   EXPECT_TRUE(at::allclose(of_two.logit, yes_less_no(retrieved), 1e-5, 1e-5));
 }
 
@@ -137,7 +137,7 @@ TEST(Rella, OnlyAdaptersLearnAndAreSaved) {
   const auto model = make_model(config(), schema());
   model->train();
   const Output out = model->forward(features(kRecent, kRetrieved));
-  (out.logit.sum() + out.auxiliary[0].logit.sum()).backward();
+  (out.logit.sum() + out.terms[0].logit.sum()).backward();
   // q and v of one layer, width 8, rank 2: A [2, 8] each, B [8, 2] and [4, 2]
   EXPECT_EQ(parameter_count(*model), 2 * 8 + 2 * 8 + 8 * 2 + 4 * 2);
   int64_t moved = 0;

@@ -1,6 +1,7 @@
 #include <interplay/train/trainer.h>
 
 #include <cmath>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,7 +48,7 @@ EncodedBatch sign_rows(int64_t rows, std::vector<float> weight = {}) {
 
 Dataset signs(int64_t rows) { return Dataset::from(sign_schema(), {sign_rows(rows)}); }
 
-/// A model whose course is known. In training its logits are 0 and its penalty is the weight, so that every step of SGD
+/// A model whose course is known. In training its logits are 0 and its term is the weight, so that every step of SGD
 /// takes one learning rate from the weight. In evaluation its logits are quality[i] times `sign`, i counting them.
 class Scripted final : public Model {
  public:
@@ -56,7 +57,7 @@ class Scripted final : public Model {
   Output forward(const Features& x) override {
     if (is_training()) {
       Output out(at::zeros({x.rows}));
-      out.penalty = weight.sum();
+      out.terms.push_back({.name = "weight", .value = weight.sum()});
       return out;
     }
     const float q = quality_.empty() ? 0 : quality_[std::min(evaluations_, quality_.size() - 1)];
@@ -337,12 +338,12 @@ TEST_F(TrainerTest, CountsRowsByTheirWeightInEvaluation) {
   EXPECT_NEAR(report_.evaluations[0].metrics[0].value, (1 * logloss(1 + offset) + 3 * logloss(1 - offset)) / 4, 1e-6);
 }
 
-TEST_F(TrainerTest, AddsAuxiliaryLossesByTheirWeights) {
+TEST_F(TrainerTest, AddsTermsByTheirScales) {
   struct Two final : Model {
     Two() : a(register_parameter("a", at::zeros({1}))), b(register_parameter("b", at::zeros({1}))) {}
     Output forward(const Features& x) override {
       Output out(a.expand({x.rows}) + 1);
-      out.auxiliary.push_back({"side", b.expand({x.rows}) - 1, 0.25});
+      out.terms.push_back({.name = "side", .logit = b.expand({x.rows}) - 1, .scale = 0.25});
       return out;
     }
     at::Tensor a, b;
@@ -364,8 +365,8 @@ TEST_F(TrainerTest, LearnsAsManyLabelsAsTheModelHasLogits) {
   Trainer trainer(model, config("{}"));
   const Batch two = Dataset::from(testing::toy_schema(), {testing::toy_rows(0, 6, false)}).slice(0, 6);
   trainer.step(two);
-  // Of six rows 0 and 3 are clicks, 0 and 5 likes; a step of the mean over rows and labels.
-  EXPECT_TRUE(at::allclose(model.bias, at::full({2}, (2 * .5 - 4 * .5) / 12)));
+  // Of six rows 0 and 3 are clicks, 0 and 5 likes; a step of the mean over rows for each label.
+  EXPECT_TRUE(at::allclose(model.bias, at::full({2}, (2 * .5 - 4 * .5) / 6)));
   Bias one;
   Trainer narrow(one, config("{}"));
   EXPECT_THAT(config_error([&] { narrow.step(two); }), HasSubstr("logits [6] for labels [6, 2]"));
@@ -379,7 +380,7 @@ TEST_F(TrainerTest, StepMovesOnlyTheGroupsAskedFor) {
           table(register_module("table", nn::Embedding(2, 1, 0.))) {}
     Output forward(const Features& x) override {
       Output out(at::zeros({x.rows}));
-      out.penalty = (w + gates->w + table(at::ones({1}, at::kInt)).squeeze(1)).sum();
+      out.terms.push_back({.name = "sum", .value = (w + gates->w + table(at::ones({1}, at::kInt)).squeeze(1)).sum()});
       return out;
     }
     std::vector<double> values() {
@@ -408,7 +409,7 @@ TEST_F(TrainerTest, GroupsThatTakeTurnsLearnFromTheHeldOutRowsAlone) {
         : w(register_parameter("w", at::zeros({1}))), gates(register_module("gates", std::make_shared<Grouped>())) {}
     Output forward(const Features& x) override {
       Output out(at::zeros({x.rows}));
-      out.penalty = (w + gates->w).sum() * x.dense.mean();
+      out.terms.push_back({.name = "sum", .value = (w + gates->w).sum() * x.dense.mean()});
       return out;
     }
     at::Tensor w;
@@ -546,6 +547,86 @@ TEST_F(TrainerTest, ALogitThatIsNotFiniteIsNamedWithItsRowAndNumber) {
       testing::numeric_error([&] { predict(model, Dataset::from(sign_schema(), {rows}), {.batch_size = 3}); });
   EXPECT_THAT(said, HasSubstr("the logit of row 5 (from 0) is inf: the row's largest input is 1e+30, of numeric field "
                               "'sign'; mend the value"));
+}
+
+/// A logit for each of two labels: biases.
+class TwoBiases final : public Model {
+ public:
+  TwoBiases() : bias(register_parameter("bias", at::zeros({2}))) {}
+  Output forward(const Features& x) override { return bias.expand({x.rows, 2}); }
+  at::Tensor bias;
+};
+
+/// Four rows: clicks in turn; `like` is 1 in row 0, 0 in rows 1 and 2, missing in row 3.
+Dataset two_labels() {
+  EncodedBatch batch = sign_rows(4);
+  batch.labels = {1, 1, 0, 0, 1, 0, 0, std::nanf("")};
+  return Dataset::from(Schema({make_field("sign", FieldKind::numeric)}, {"click", "like"}), {batch});
+}
+
+TEST_F(TrainerTest, LearnsEachLabelFromTheRowsThatHaveIt) {
+  TwoBiases model;
+  Trainer trainer(model, config("{epochs: 1, metrics: [logloss], monitor: logloss:like, keep: last}"));
+  report_ = trainer.fit(two_labels(), two_labels());
+  // d loss / d bias = mean(1/2 - y): 0 for clicks, (1/2 - 1/3) for likes; one step of 1.
+  EXPECT_NEAR(model.bias[0].item<double>(), 0, 1e-7);
+  EXPECT_NEAR(model.bias[1].item<double>(), -1.0 / 6, 1e-6);
+  const auto& e = report_.evaluations.at(0);
+  EXPECT_NEAR(e.train_loss, 2 * kLog2, 1e-6);
+  ASSERT_EQ(e.terms.size(), 2u);
+  EXPECT_EQ(e.terms[1].first, "like");
+  EXPECT_NEAR(e.terms[1].second, kLog2, 1e-6);
+  const double likes = (logloss(-1.0 / 6) + 2 * logloss(1.0 / 6)) / 3;
+  std::map<std::string, double> valid;
+  for (const auto& m : e.metrics) valid[m.name] = m.value;
+  EXPECT_NEAR(valid.at("logloss:like"), likes, 1e-6);
+  EXPECT_NEAR(valid.at("logloss"), (likes + kLog2) / 2, 1e-6);
+  EXPECT_NEAR(e.monitor, -likes, 1e-6);
+}
+
+TEST_F(TrainerTest, LabelsMayHaveLossesOfTheirOwn) {
+  TwoBiases model;
+  Trainer trainer(model, config("{loss: {click: bce, like: {name: bce, weight: 3}}}"), {"click", "like"});
+  trainer.step(two_labels().slice(0, 4));
+  EXPECT_NEAR(model.bias[1].item<double>(), -3.0 / 6, 1e-6);
+  EXPECT_THAT(config_error([] {
+                TwoBiases nameless;
+                Trainer(nameless, config("{loss: {click: bce, like: bce}}")).step(two_labels().slice(0, 4));
+              }),
+              HasSubstr("give the Trainer the labels' names"));
+}
+
+/// Learns without labels: the term is (w - 3)^2, in training and in evaluation.
+class Unlabelled final : public Model {
+ public:
+  Unlabelled() : w(register_parameter("w", at::zeros({1}))) {}
+  Output forward(const Features& x) override {
+    Output out;
+    out.terms.push_back({.name = "distance", .value = (w - 3).square().expand({x.rows})});
+    return out;
+  }
+  at::Tensor w;
+};
+
+TEST_F(TrainerTest, AModelMayLearnFromItsOwnTermsAlone) {
+  Unlabelled model;
+  Config c = config("{epochs: 3, monitor: 'term:distance', metrics: []}");
+  c.set("optimizer", Config::parse("{dense: {name: sgd, lr: 0.25}}"));
+  report_ = Trainer(model, c).fit(signs(8), signs(8));
+  // Each step halves the distance: two steps an epoch.
+  EXPECT_NEAR(report_.evaluations[0].monitor, -9.0 / 16, 1e-6);
+  EXPECT_NEAR(report_.evaluations[2].monitor, -9.0 / 4096, 1e-6);
+  EXPECT_EQ(report_.evaluations[0].metrics.at(0).name, "term:distance");
+  EXPECT_EQ(report_.evaluations[0].metrics.at(0).display, "distance");
+  EXPECT_THAT(config_error([&] { Trainer(model, config("{monitor: 'term:distence'}")).fit(signs(8), signs(8)); }),
+              HasSubstr("'term:distence' is not among"));
+}
+
+TEST_F(TrainerTest, MonitorsAreCheckedBeforeTraining) {
+  for (const char* wrong : {"acu", "acu:click", "ndgc@10", "ndcg@0", "{acu: 1}"})
+    EXPECT_THROW(Trainer::resolve(config(fmt::format("{{monitor: '{}'}}", wrong))), Error) << wrong;
+  for (const char* right : {"auc:click", "ndcg@10", "mrr", "term:anything"})
+    EXPECT_NO_THROW(Trainer::resolve(config(fmt::format("{{monitor: '{}'}}", right)))) << right;
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 
 #include <interplay/base/error.h>
 
+#include "support/error_of.h"
 #include "support/temp_dir.h"
 #include "support/toy_rows.h"
 
@@ -341,6 +342,72 @@ TEST(Loader, PassesOnWhatItsThreadFailedAt) {
   loader.start(0, 4);  // at the end of an epoch there is nothing to read, and so nothing to fail at
   Batch batch;
   EXPECT_FALSE(loader.next(batch));
+}
+
+/// As numbered(), in groups of as many rows as their number says, mixed: group g has rows r with r % 7 == g.
+Dataset grouped(int64_t rows) {
+  EncodedBatch batch;
+  batch.rows = rows;
+  for (int64_t r = 0; r < rows; ++r) {
+    batch.dense.push_back(float(r));
+    batch.labels.push_back(float(r % 3 == 0));
+    batch.group.push_back(1000 + r % 7);
+  }
+  return Dataset::from(Schema({make_field("r", FieldKind::numeric)}, {"click"}), {batch});
+}
+
+TEST(Loader, KeepsGroupsTogether) {
+  std::set<Rows> orders;
+  for (int64_t epoch = 0; epoch < 5; ++epoch) {
+    const Rows rows = joined(epoch_of(grouped(50), {.batch_size = 8, .seed = 4, .keep_groups = true}, epoch));
+    Rows sorted = rows;
+    std::sort(sorted.begin(), sorted.end());
+    Rows all(50);
+    std::iota(all.begin(), all.end(), 0);
+    EXPECT_EQ(sorted, all);
+    int64_t stretches = 1;
+    for (size_t i = 1; i < rows.size(); ++i) stretches += rows[i] % 7 != rows[i - 1] % 7;
+    EXPECT_EQ(stretches, 7);
+    orders.insert(rows);
+  }
+  EXPECT_EQ(orders.size(), 5u);
+  const Rows stored = joined(epoch_of(grouped(10), {.batch_size = 4, .shuffle = false, .keep_groups = true}));
+  EXPECT_THAT(stored, ElementsAre(0, 7, 1, 8, 2, 9, 3, 4, 5, 6));
+  const LoaderOptions sampled{.batch_size = 8, .seed = 4, .keep_groups = true, .negative_rate = 0.5};
+  const Rows some = joined(epoch_of(grouped(50), sampled));
+  Rows plain = joined(epoch_of(grouped(50), {.batch_size = 8, .seed = 4, .negative_rate = 0.5})), same = some;
+  std::sort(plain.begin(), plain.end());
+  std::sort(same.begin(), same.end());
+  EXPECT_EQ(same, plain);  // the same rows, in another order
+  EXPECT_THAT(testing::error_of(ErrorKind::config, [] { Loader(numbered(3), {.keep_groups = true}); }),
+              HasSubstr("group: user_id"));
+}
+
+TEST(Loader, SamplesNegativesOfTheLabelThatIsNamed) {
+  EncodedBatch batch;
+  batch.rows = 300;
+  for (int64_t r = 0; r < 300; ++r) {
+    batch.dense.push_back(float(r));
+    const float like = r % 5 == 0 ? 1 : r % 5 == 1 ? std::nanf("") : 0;  // every fifth is missing
+    batch.labels.insert(batch.labels.end(), {float(r % 3 == 0), like});
+  }
+  const Dataset data = Dataset::from(Schema({make_field("r", FieldKind::numeric)}, {"click", "like"}), {batch});
+  const Rows rows =
+      joined(epoch_of(data, {.batch_size = 50, .seed = 4, .negative_rate = 1e-9, .negative_label = "like"}));
+  EXPECT_EQ(rows.size(), 120u);  // positives and rows without the label
+  for (const int64_t r : rows) EXPECT_LT(r % 5, 2);
+  const auto refused = [&](const std::string& label) {
+    return testing::error_of(ErrorKind::config, [&] { Loader(data, {.negative_rate = 0.5, .negative_label = label}); });
+  };
+  EXPECT_THAT(refused(""), HasSubstr("which of the labels click, like"));
+  EXPECT_THAT(refused("lik"), HasSubstr("no label 'lik'"));
+}
+
+TEST(Loader, OffsetsAreOfTheSampledLabelAlone) {
+  using ::testing::DoubleEq;
+  EXPECT_THAT(negative_offsets(1, "", {"click", "like"}), ::testing::IsEmpty());
+  EXPECT_THAT(negative_offsets(0.1, "", {"click"}), ElementsAre(DoubleEq(std::log(0.1))));
+  EXPECT_THAT(negative_offsets(0.1, "like", {"click", "like"}), ElementsAre(0, DoubleEq(std::log(0.1))));
 }
 
 }  // namespace
