@@ -17,6 +17,7 @@ namespace interplay {
 namespace {
 
 constexpr int64_t kRefitRows = 200000, kRefitBatches = 16;  // that statistics are taken from, the more of both
+constexpr int kNewtonSteps = 8;
 
 std::vector<nn::GatesImpl*> gates_of(torch::nn::Module& model, const std::string& group) {
   std::vector<nn::GatesImpl*> out;
@@ -50,6 +51,28 @@ std::vector<float> row_losses(const Predicted& rows) {
     out[i] = float(sum / double(rows.labels));
   }
   return out;
+}
+
+void recalibrate(Predicted& rows) {
+  for (size_t t = 0; t < size_t(rows.labels); ++t) {
+    double slope = 1, shift = 0;
+    for (int step = 0; step < kNewtonSteps; ++step) {
+      double g0 = 0, g1 = 0, h00 = 0, h01 = 0, h11 = 0;
+      for (size_t i = t; i < rows.logit.size(); i += size_t(rows.labels)) {
+        const double weight = rows.weight.empty() ? 1 : rows.weight[i / size_t(rows.labels)];
+        const double z = rows.logit[i], p = 1 / (1 + std::exp(-slope * z - shift));
+        const double off = weight * (p - rows.label[i]), curvature = weight * p * (1 - p);
+        g0 += off, g1 += off * z, h00 += curvature, h01 += curvature * z, h11 += curvature * z * z;
+      }
+      const double determinant = h00 * h11 - h01 * h01;
+      if (!(determinant > 1e-9 * h00 * h11)) break;  // logits that are all alike, or labels of one class
+      shift -= (h11 * g0 - h01 * g1) / determinant;
+      slope -= (h00 * g1 - h01 * g0) / determinant;
+    }
+    if (!std::isfinite(slope) || !std::isfinite(shift) || slope <= 0) continue;
+    for (size_t i = t; i < rows.logit.size(); i += size_t(rows.labels))
+      rows.logit[i] = float(slope * rows.logit[i] + shift);
+  }
 }
 
 std::vector<int64_t> tried_numbers(int64_t gates) {
@@ -147,10 +170,11 @@ void ValidChoice::refit_norms(const Dataset& train) {
 std::vector<float> ValidChoice::losses(const std::string& progress) {
   const TrainOptions& t = trainer_.options();
   const double offset = t.negative_rate < 1 ? negative_rate_offset(t.negative_rate) : 0;
-  const Predicted rows = predict(trainer_.model(), valid_,
-                                 {t.eval_batch_size, at::Device(t.device), offset, nn::parse_precision(t.precision),
-                                  progress, [this] { check_stop(); }});
+  Predicted rows = predict(trainer_.model(), valid_,
+                           {t.eval_batch_size, at::Device(t.device), offset, nn::parse_precision(t.precision), progress,
+                            [this] { check_stop(); }});
   weight_ = rows.weight;
+  recalibrate(rows);
   return row_losses(rows);
 }
 

@@ -91,6 +91,30 @@ TEST(RowLosses, AreLogLossesTheMeanOverLabels) {
   EXPECT_NEAR(losses[1], (std::log1p(std::exp(-2.0)) + std::log1p(std::exp(-1.0))) / 2, 1e-6);
 }
 
+TEST(Recalibrate, GivesEachLogitTheOddsOfItsRows) {
+  Predicted rows;  // of z = 0 one row in two is positive, of z = 1 three in four: log odds 0 and ln 3
+  rows.logit = {0, 0, 1, 1, 1, 1};
+  rows.label = {0, 1, 1, 1, 1, 0};
+  recalibrate(rows);
+  EXPECT_NEAR(rows.logit[0], 0, 1e-5);
+  EXPECT_NEAR(rows.logit[2], std::log(3), 1e-5);
+  rows.weight = {1, 1, 1, 1, 9, 1};  // z = 1: eleven to one
+  recalibrate(rows);
+  EXPECT_NEAR(rows.logit[1], 0, 1e-5);
+  EXPECT_NEAR(rows.logit[5], std::log(11), 1e-5);
+}
+
+TEST(Recalibrate, LeavesWhatItCannotFit) {
+  Predicted alike, one_class;
+  alike.logit = {2, 2, 2}, alike.label = {0, 1, 1};
+  one_class.logit = {-1, 0, 3}, one_class.label = {0, 0, 0};
+  const auto before = alike.logit;
+  recalibrate(alike);
+  recalibrate(one_class);
+  EXPECT_EQ(alike.logit, before);
+  for (const float z : one_class.logit) EXPECT_TRUE(std::isfinite(z));
+}
+
 class SearchByValid : public ::testing::Test {
  protected:
   SearchByValid() {
