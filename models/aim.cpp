@@ -48,6 +48,7 @@ struct AimOptions {
   bool gates = true, dimension_gates = false;
   int64_t searched_order = 0;
   interplay::nn::GateOptions gate;
+  bool gate_centre = false;
   double kernel_start = 1;
   bool order_scales = false;
   interplay::nn::MlpOptions mlp{.hidden = {}};
@@ -73,6 +74,7 @@ struct AimOptions {
           "interactions; 0 = all of them",
           Range{0, 4});
     field("gate_norm", gate.norm, "batch norm, without affine, of the interactions before their gates");
+    field("gate_centre", gate_centre, "vectors less their means over rows: products that say nothing of single fields");
     field("gate_norm_eps", gate.norm_eps, "added to the variance (AIM's code: 1e-10 for order 4)", Range{0, 1});
     field("gate_norm_momentum", gate.norm_momentum, "of a batch in the running statistics", Range{0, 1});
     field("gate_start", gate.start, "gates start from U(start - spread, start + spread)", Range{-1e6, 1e6});
@@ -121,6 +123,9 @@ class BlockImpl final : public torch::nn::Module, public interplay::HasInteracti
       gate.norm = gate.norm && !unit;
       gates_ = register_module("gates", interplay::nn::Gates(places.size(0), gate, searched ? "gates" : "dense"));
     }
+    if (o.gate_centre)
+      centre_ =
+          register_module("centre", interplay::nn::Centre(fields_->count(), fields_->width(), o.gate.norm_momentum));
     if (o.dimension_gates && searched)
       dimension_gates_ =
           register_module("dimension_gates", interplay::nn::Gates(fields_->flat_width(), o.gate, "dimension_gates"));
@@ -129,6 +134,7 @@ class BlockImpl final : public torch::nn::Module, public interplay::HasInteracti
   /// f32 [B]; what the MLP reads goes to `deep`, where that is given: f32 [B, out()]
   at::Tensor forward(const interplay::Features& x, std::vector<at::Tensor>* deep) {
     auto e = fields_(x);  // [B, F, K]
+    if (centre_) e = centre_(e);
     if (dimension_gates_) e = interplay::nn::FieldVectors(dimension_gates_(e.flat()).view_as(e.tensor()));
     if (!deep) {
       if (gates_ && function_name_ == "inner") return gates_->sum(e, function_->sets()) * function_->scale();
@@ -169,6 +175,7 @@ class BlockImpl final : public torch::nn::Module, public interplay::HasInteracti
   std::string function_name_;
   interplay::FieldEmbedding fields_{nullptr};
   interplay::nn::InteractionFunction function_{nullptr};
+  interplay::nn::Centre centre_{nullptr};
   interplay::nn::Gates gates_{nullptr}, dimension_gates_{nullptr};
 };
 TORCH_MODULE(Block);
@@ -270,7 +277,7 @@ class Aim final : public interplay::Model {
   at::Tensor scales_;  // f32 [6]: unused, linear, orders 2 to 4, MLP
 };
 
-INTERPLAY_REGISTER_MODEL("aim", Aim,
-                         "linear term + gated interactions of 2 to 4 fields under four functions + MLP (AIM)");
+INTERPLAY_REGISTER_SEARCHABLE_MODEL(
+    "aim", Aim, "linear term + gated interactions of 2 to 4 fields under four functions + MLP (AIM)");
 
 }  // namespace

@@ -48,6 +48,6 @@ class DeepFm final : public interplay::Model, public interplay::Represents {
   interplay::nn::Mlp mlp_;
 };
 
-INTERPLAY_REGISTER_MODEL("deepfm", DeepFm, "linear term + FM + MLP over one shared embedding");
+INTERPLAY_REGISTER_SEARCHABLE_MODEL("deepfm", DeepFm, "linear term + FM + MLP over one shared embedding");
 
 }  // namespace

@@ -32,6 +32,6 @@ class Fm final : public interplay::Model {
   interplay::FieldInteractions interactions_;
 };
 
-INTERPLAY_REGISTER_MODEL("fm", Fm, "linear term + pairwise inner products (factorisation machine)");
+INTERPLAY_REGISTER_SEARCHABLE_MODEL("fm", Fm, "linear term + pairwise inner products (factorisation machine)");
 
 }  // namespace

@@ -44,6 +44,19 @@ std::map<int64_t, at::Tensor> all_up_to(int64_t order, int64_t fields) {
 
 HasInteractions::~HasInteractions() = default;
 
+namespace {
+std::set<std::string>& searchable() {
+  static auto* const names = new std::set<std::string>;
+  return *names;
+}
+}  // namespace
+
+namespace detail {
+void add_searchable_model(const char* name) noexcept { searchable().insert(name); }
+}  // namespace detail
+
+std::vector<std::string> searchable_models() { return {searchable().begin(), searchable().end()}; }
+
 std::map<int64_t, at::Tensor> field_sets(const std::vector<std::vector<std::string>>& sets,
                                          const std::vector<std::string>& names) {
   std::map<size_t, std::set<FieldSet>> by_order;
@@ -77,16 +90,33 @@ FieldInteractionsImpl::FieldInteractionsImpl(const Schema& schema, const FieldEm
   }
   if (options.third_order == "separate" && !blocks_.empty() && blocks_.back().order() > 2)
     high_order_ = register_module("fields", FieldEmbedding(schema, fields->width(), init_std));
+  if (!options.gates || !options.gate_centre || blocks_.empty()) return;
+  const auto centre = [&] { return nn::Centre(count, fields->width(), options.gate_norm_momentum); };
+  centre_ = register_module("centre", centre());
+  if (high_order_) high_centre_ = register_module("high_centre", centre());
 }
 
-nn::FieldVectors FieldInteractionsImpl::vectors(const Block& block, const Features& x, const nn::FieldVectors& e) {
-  return high_order_ && block.order() > 2 ? high_order_(x) : e;
+std::vector<nn::FieldVectors> FieldInteractionsImpl::vectors(const Features& x, const nn::FieldVectors& e) {
+  std::vector<nn::FieldVectors> out;
+  const auto is_high = [&](const Block& block) { return high_order_ && block.order() > 2; };
+  for (const auto& block : blocks_) {
+    const bool high = is_high(block);
+    if (centre_ && !out.empty() && high == is_high(blocks_[out.size() - 1])) {
+      out.push_back(out.back());
+      continue;
+    }
+    const auto v = high ? high_order_(x) : e;
+    out.push_back(!centre_ ? v : (high ? high_centre_ : centre_)(v));
+  }
+  return out;
 }
 
 at::Tensor FieldInteractionsImpl::sum(const Features& x, const nn::FieldVectors& e) {
   at::Tensor total;
-  for (auto& block : blocks_) {
-    const auto v = vectors(block, x, e);
+  const auto of_block = vectors(x, e);
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    Block& block = blocks_[i];
+    const auto& v = of_block[i];
     const auto part = block.gated           ? block.gated->sum(v)
                       : block.is_every_pair ? nn::fm(v)
                                             : nn::set_products(v, block.sets).sum(1);
@@ -97,9 +127,10 @@ at::Tensor FieldInteractionsImpl::sum(const Features& x, const nn::FieldVectors&
 
 at::Tensor FieldInteractionsImpl::each(const Features& x, const nn::FieldVectors& e) {
   std::vector<at::Tensor> parts;
-  for (auto& block : blocks_) {
-    const auto v = vectors(block, x, e);
-    parts.push_back(block.gated ? block.gated(v) : nn::set_products(v, block.sets));
+  const auto of_block = vectors(x, e);
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    Block& block = blocks_[i];
+    parts.push_back(block.gated ? block.gated(of_block[i]) : nn::set_products(of_block[i], block.sets));
   }
   if (parts.size() == 1) return parts.front();
   return parts.empty() ? at::zeros({e.batch(), 0}, e.tensor().options()) : at::cat(parts, 1);

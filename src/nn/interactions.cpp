@@ -197,6 +197,19 @@ at::Tensor gated_sum(const FieldVectors& fields, const at::Tensor& sets, const a
   return gated(fields, sets, gates, norm, true);
 }
 
+RunningStatistics::~RunningStatistics() = default;
+
+CentreImpl::CentreImpl(int64_t fields, int64_t width, double momentum)
+    : momentum_(momentum), running_mean_(register_buffer("running_mean", at::zeros({fields, width}))) {}
+
+FieldVectors CentreImpl::forward(const FieldVectors& fields) {
+  const at::Tensor& e = fields.tensor();
+  if (!is_training() || e.size(0) < 2) return FieldVectors(e - running_mean_);
+  const auto mean = e.mean(0);
+  running_mean_.lerp_(mean.detach(), momentum_);
+  return FieldVectors(e - mean);
+}
+
 GatesImpl::GatesImpl(int64_t count, const GateOptions& options, std::string group)
     : options_(options), group_(std::move(group)) {
   gate = register_parameter(
@@ -205,6 +218,12 @@ GatesImpl::GatesImpl(int64_t count, const GateOptions& options, std::string grou
     running_mean = register_buffer("running_mean", at::zeros({count}));
     running_var = register_buffer("running_var", at::ones({count}));
   }
+}
+
+at::Tensor GatesImpl::spread() const {
+  const at::NoGradGuard no_grad;
+  if (!running_var.defined()) return at::ones_like(gate);
+  return (running_var / (running_var + options_.norm_eps)).sqrt();
 }
 
 ProductNorm GatesImpl::norm_of(int64_t rows) const {

@@ -1,6 +1,8 @@
 // AIM (Zhu et al. 2021, "AIM: Automatic Interaction Machine for Click-Through Rate Prediction", arXiv:2111.03318).
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <span>
 
 #include <ATen/ATen.h>
 
@@ -10,6 +12,7 @@
 #include <interplay/search/search.h>
 
 #include "search/aim_steps.h"
+#include "search/choice.h"
 #include "search/gates.h"
 
 namespace interplay {
@@ -40,10 +43,11 @@ Config flag(bool value) { return Config::scalar(value ? "true" : "false"); }
 class Aim final : public Search {
  public:
   struct Options {
-    int64_t orders = 3, grow = 0, epochs = 1;
+    int64_t orders = 3, grow = 0;
+    std::optional<int64_t> epochs;
     std::vector<std::string> functions = nn::interaction_functions();
     bool dimensions = true, unified = false, by_sign = false, base = true, retrain = true;
-    GrdaOptions grda, dimension_grda{.c = 5e-3, .mu = 0.55};
+    GrdaKnobs grda, dimension_grda;
     double keep = 0, keep_dimensions = 0;
     void visit(auto&& field) {
       field("orders", orders, "most fields of an interaction; one search a number of fields", Range{2, 4});
@@ -57,11 +61,15 @@ class Aim final : public Search {
             Range{0, 1e9});
       field("by_sign", by_sign, "rank sets of three and more fields by the gate, not its size, as AIM's code does");
       grda.visit(field);
-      field("keep", keep, "share of the interactions of each order to keep; 0 = as c says", Range{0, 1});
-      dimension_grda.visit_of_dimensions(field);
-      field("keep_dimensions", keep_dimensions, "share of the embeddings' numbers to keep; 0 = as dimension_c says",
+      field("keep", keep, "share of the interactions of each order to keep; 0 = as c or the valid split says",
             Range{0, 1});
-      field("epochs", epochs, "passes of each search over the training rows", Range{1, 1e9});
+      dimension_grda.visit_of_dimensions(field);
+      field("keep_dimensions", keep_dimensions,
+            "share of the embeddings' numbers to keep; 0 = as dimension_c or the valid split says", Range{0, 1});
+      field("epochs", epochs,
+            "passes of each search over the training rows. Nothing: until valid stops getting better, or 1 where it is "
+            "said what to keep",
+            Range{1, 1e9});
       field("base", base, "train the experiment as it is first, to compare with");
       field("retrain", retrain, "train what was found");
     }
@@ -72,13 +80,20 @@ class Aim final : public Search {
     }
   };
 
-  explicit Aim(const Options& options) : o_(options) {}
+  explicit Aim(const Options& options)
+      : o_(options),
+        by_valid_(!o_.grda.given() && !o_.dimension_grda.given() && o_.keep == 0 && o_.keep_dimensions == 0) {}
+
+  void check(const SearchRun& run) const override {
+    if (by_valid_) check_valid(run);
+  }
 
   void run(SearchRun& run) override {
     if (o_.base) run.stage({.name = "base", .experiment = run.experiment()});
     SearchFindings found;
     std::vector<FieldWidths> widths;
     std::vector<std::string> fields;
+    std::optional<StageResult> before;
     for (int64_t order = 2; order <= o_.orders; ++order) {
       std::vector<Interaction> candidates;
       if (order > 2) {
@@ -86,10 +101,11 @@ class Aim final : public Search {
                           fields, o_.by_sign && order > 3);
         if (candidates.empty()) break;  // all fields are in the sets there are
       }
-      search_order(run, order, candidates, found, widths);
+      before = search_order(run, order, candidates, before, found, widths);
       if (order == 2) fields = fields_of(found.interactions);
     }
-    if (o_.dimensions && !o_.unified) search_dimensions(run, found, widths);
+    const bool any = std::any_of(found.interactions.begin(), found.interactions.end(), is_kept);
+    if (o_.dimensions && !o_.unified && any) search_dimensions(run, found, widths);
     found.retrain = retrained(run, found, widths);
     run.found(found);
     if (o_.retrain) run.stage({.name = "retrain", .experiment = found.retrain});
@@ -110,33 +126,87 @@ class Aim final : public Search {
     return model;
   }
 
-  /// The stage in which GRDA moves the gates of a model.
-  StageResult search_stage(SearchRun& run, const std::string& name, Config model, int64_t order) const {
+  static bool is_kept(const Interaction& i) { return i.kept; }
+
+  GrdaOptions grda() const { return by_valid_ ? o_.grda.without_threshold() : o_.grda.over({}); }
+  GrdaOptions dimension_grda() const {
+    return by_valid_ ? o_.dimension_grda.without_threshold() : o_.dimension_grda.over({.c = 5e-3, .mu = 0.55});
+  }
+
+  SearchLength length(const SearchRun& run) const {
+    if (o_.epochs || !by_valid_) return {.epochs = o_.epochs.value_or(1)};
+    return until_valid_stops(run.experiment(), run.train_rows());
+  }
+
+  /// Candidates of an order, in the order of their gates.
+  static std::vector<std::string> names_of(int64_t order, const Model& model) {
+    std::vector<std::string> names;
+    for (const auto& i : of_order(order, interactions_of(model))) names.push_back(interaction_name(i));
+    return names;
+  }
+
+  /// The stage in which GRDA moves the gates of a model. Without gates of interactions, those that it has are `found`.
+  StageResult search_stage(SearchRun& run, const std::string& name, Config model, int64_t order,
+                           const SearchFindings& found, const std::optional<StageResult>& before = {}) const {
     model.set("hidden", Config::sequence({}));  // the MLP comes with re-training
     SearchStage stage{.name = name};
     std::map<std::string, GrdaOptions> groups;
-    if (model["gates"].as<bool>()) {
-      groups["gates"] = o_.grda;
+    const bool gates = model["gates"].as<bool>(), of_dimensions = model["dimension_gates"].as<bool>();
+    if (gates) {
+      groups["gates"] = grda();
       stage.read_gates = [order](Trainer& trainer) {
-        std::vector<std::string> names;
-        for (const auto& i : of_order(order, interactions_of(trainer.model()))) names.push_back(interaction_name(i));
-        return read_named_gates(trainer, "gates", std::move(names));
+        return read_named_gates(trainer, "gates", names_of(order, trainer.model()));
       };
     }
-    if (model["dimension_gates"].as<bool>()) {
-      groups["dimension_gates"] = o_.dimension_grda;
+    if (of_dimensions) {
+      groups["dimension_gates"] = dimension_grda();
       stage.read_dimension_gates = [](Trainer& trainer) {
         return read_named_gates(trainer, "dimension_gates", names_of(dimension_gates_of(trainer.model())));
       };
     }
+    if (by_valid_) {
+      model = ready_to_rank(model, run.experiment()["model"]);
+      if (before) {  // what earlier orders tell is told, so that no set of this one stands in for it
+        stage.started = [from = run.directory(*before)](Trainer& trainer) {
+          continue_from(trainer.model(), *Bundle::open(from).model());
+        };
+      }
+      stage.choose = [=, &run, &found](Trainer& trainer) {
+        ValidChoice choice(trainer, open_split(run, "train"), open_split(run, "valid"));
+        std::vector<KeptCurve> curves;
+        auto interactions = found.interactions;
+        if (gates) {
+          curves.push_back(choice.choose("gates", names_of(order, trainer.model())));
+          interactions = of_order(order, interactions_of(trainer.model()));
+          keep_chosen(interactions, curves.back());
+        }
+        if (of_dimensions) curves.push_back(choose_dimensions(choice, trainer.model(), interactions));
+        return curves;
+      };
+    }
     Config experiment = run.experiment();
     experiment.set("model", model);
-    stage.experiment = with_grda(experiment, groups, o_.epochs);
+    stage.experiment = with_grda(experiment, groups, length(run));
     return run.stage(stage);
   }
 
-  void search_order(SearchRun& run, int64_t order, const std::vector<Interaction>& candidates, SearchFindings& found,
-                    std::vector<FieldWidths>& widths) const {
+  /// Of fields that no kept interaction reads, gates count for nothing.
+  static KeptCurve choose_dimensions(ValidChoice& choice, const Model& model,
+                                     const std::vector<Interaction>& interactions) {
+    const auto gates = dimension_gates_of(model);
+    std::vector<bool> are_read;
+    for (const auto& g : gates) {
+      for (const auto& field : g.fields)
+        are_read.insert(are_read.end(), size_t(g.gate.size(1)), is_read(g, field, interactions));
+    }
+    KeptCurve curve = choice.choose("dimension_gates", names_of(gates), are_read);
+    curve.gates = "dimensions";
+    return curve;
+  }
+
+  StageResult search_order(SearchRun& run, int64_t order, const std::vector<Interaction>& candidates,
+                           const std::optional<StageResult>& before, SearchFindings& found,
+                           std::vector<FieldWidths>& widths) const {
     Config model = aim_model(run);
     model.set("gates", flag(true));
     model.set("dimension_gates", flag(o_.unified));
@@ -152,22 +222,37 @@ class Aim final : public Search {
       all.insert(all.end(), candidates.begin(), candidates.end());
       model.set("interactions", listed(all));
     }
-    const StageResult searched = search_stage(run, fmt::format("search-{}", order), model, order);
-    auto candidates_now = of_order(order, interactions_of(*Bundle::open(run.directory(searched)).model()));
+    const StageResult searched = search_stage(run, fmt::format("search-{}", order), model, order, found, before);
+    const auto candidates_now = select(run, searched, order, found);
+    found.interactions.insert(found.interactions.end(), candidates_now.begin(), candidates_now.end());
+    if (o_.unified) take_widths(run, searched, found, widths);
+    return searched;
+  }
+
+  /// The candidates of an order, those marked that the valid split or the threshold keeps.
+  std::vector<Interaction> select(const SearchRun& run, const StageResult& searched, int64_t order,
+                                  SearchFindings& found) const {
+    auto candidates = of_order(order, interactions_of(*Bundle::open(run.directory(searched)).model()));
+    if (by_valid_) {
+      const KeptCurve curve = run.curves(searched).at(0);
+      keep_chosen(candidates, curve);
+      log::info("kept {} of {} interactions of {} fields {}", curve.chosen, candidates.size(), order,
+                curve_text(curve));
+      return candidates;
+    }
     const GateCourse course = read_course(run.directory(searched) / "gates.jsonl");
     const auto& values = course.values.back();
     const size_t wanted = wanted_gates(o_.keep, values.size());
-    const GrdaSummary grda = closing_grda(searched, o_.grda, course.thresholds.back(), values, wanted);
-    if (wanted > 0) set_gates(candidates_now, values, grda.threshold);
-    const auto kept = std::count_if(candidates_now.begin(), candidates_now.end(), [](const auto& i) { return i.kept; });
+    found.grda.push_back(closing_grda(searched, grda(), course.thresholds.back(), values, wanted));
+    const GrdaSummary& closed = found.grda.back();
+    if (wanted > 0) set_gates(candidates, values, closed.threshold);
+    const auto kept = std::count_if(candidates.begin(), candidates.end(), is_kept);
     INTERPLAY_CHECK(kept > 0 || order > 2,
                     "search: every gate is closed after {} steps: the threshold {:.4g} is beyond all of them; make "
                     "search.c smaller than {}, or say how many to keep (search.keep, --keep)",
-                    searched.steps, grda.threshold, o_.grda.c);
-    log::info("kept {} of {} interactions of {} fields; {}", kept, candidates_now.size(), order, grda_text(grda));
-    found.grda.push_back(grda);
-    found.interactions.insert(found.interactions.end(), candidates_now.begin(), candidates_now.end());
-    if (o_.unified) take_widths(run, searched, found, widths);
+                    searched.steps, closed.threshold, closed.searched_c);
+    log::info("kept {} of {} interactions of {} fields; {}", kept, candidates.size(), order, grda_text(closed));
+    return candidates;
   }
 
   void search_dimensions(SearchRun& run, SearchFindings& found, std::vector<FieldWidths>& widths) const {
@@ -175,7 +260,7 @@ class Aim final : public Search {
     model.set("gates", flag(false));
     model.set("dimension_gates", flag(true));
     model.set("interactions", listed(found.interactions));
-    take_widths(run, search_stage(run, "dimensions", model, 0), found, widths);
+    take_widths(run, search_stage(run, "dimensions", model, 0, found), found, widths);
   }
 
   /// What the gates of dimensions of a stage leave. Also takes away interactions that are left without numbers to
@@ -183,6 +268,37 @@ class Aim final : public Search {
   void take_widths(const SearchRun& run, const StageResult& searched, SearchFindings& found,
                    std::vector<FieldWidths>& widths) const {
     auto gates = dimension_gates_of(*Bundle::open(run.directory(searched)).model());
+    if (by_valid_) {
+      leave_chosen(gates, run.curves(searched).back());
+    } else {
+      leave_open(gates, run, searched, found);
+    }
+    for (const auto& g : gates) {
+      widths.push_back(widths_of(g, found.interactions));
+      for (const auto& [field, width] : widths.back().widths) found.widths[table_name(g, field)] = width;
+    }
+    INTERPLAY_CHECK(by_valid_ || std::any_of(found.interactions.begin(), found.interactions.end(), is_kept),
+                    "search: no interaction is left with numbers to multiply after {} steps; make "
+                    "search.dimension_c smaller than {}, or say how many to keep (search.keep_dimensions)",
+                    searched.steps, dimension_grda().c);
+  }
+
+  /// Sets the gates to 0 that the curve did not choose.
+  static void leave_chosen(std::vector<DimensionGates>& gates, const KeptCurve& curve) {
+    const std::set<std::string> chosen(curve.ranking.begin(), curve.ranking.begin() + curve.chosen);
+    const auto names = names_of(gates);
+    auto name = names.begin();
+    for (auto& g : gates) {
+      for (auto& gate : std::span(g.gate.mutable_data_ptr<float>(), size_t(g.gate.numel()))) {
+        if (!chosen.contains(*name++)) gate = 0;
+      }
+    }
+    log::info("kept {} of {} numbers of embeddings {}", curve.chosen, curve.ranking.size(), curve_text(curve));
+  }
+
+  /// Sets the gates to what the threshold, as it was or as it would keep the wanted share, leaves of them.
+  void leave_open(std::vector<DimensionGates>& gates, const SearchRun& run, const StageResult& searched,
+                  SearchFindings& found) const {
     const GateCourse course = read_course(run.directory(searched) / "dimension_gates.jsonl");
     std::vector<double> values;  // of fields that are read
     std::vector<at::Tensor> rows;
@@ -195,7 +311,7 @@ class Aim final : public Search {
       }
     }
     const size_t wanted = wanted_gates(o_.keep_dimensions, values.size());
-    GrdaSummary grda = closing_grda(searched, o_.dimension_grda, course.thresholds.back(), values, wanted);
+    GrdaSummary grda = closing_grda(searched, dimension_grda(), course.thresholds.back(), values, wanted);
     grda.gates = "dimensions";
     int64_t open = 0;
     for (size_t i = 0; i < values.size(); ++i) {
@@ -206,15 +322,6 @@ class Aim final : public Search {
     }
     log::info("kept {} of {} numbers of embeddings; {}", open, values.size(), grda_text(grda));
     found.grda.push_back(grda);
-    for (const auto& g : gates) {
-      widths.push_back(widths_of(g, found.interactions));
-      for (const auto& [field, width] : widths.back().widths) found.widths[table_name(g, field)] = width;
-    }
-    const auto kept = std::any_of(found.interactions.begin(), found.interactions.end(), [](auto& i) { return i.kept; });
-    INTERPLAY_CHECK(kept,
-                    "search: no interaction is left with numbers to multiply after {} steps; make "
-                    "search.dimension_c smaller than {}, or say how many to keep (search.keep_dimensions)",
-                    searched.steps, o_.dimension_grda.c);
   }
 
   static bool is_read(const DimensionGates& g, const std::string& field, const std::vector<Interaction>& interactions) {
@@ -308,6 +415,7 @@ class Aim final : public Search {
   }
 
   Options o_;
+  bool by_valid_;  // nothing is said of what to keep
 };
 
 INTERPLAY_REGISTER(searches(), "aim", Aim,

@@ -6,6 +6,8 @@
 
 #include <ATen/ATen.h>
 
+#include <interplay/core/model.h>
+
 namespace interplay {
 
 std::vector<Interaction> grow(const std::vector<Interaction>& found, size_t most,
@@ -69,6 +71,39 @@ FieldWidths widths_of(const DimensionGates& gates, std::vector<Interaction>& int
     i.kept = std::all_of(i.fields.begin(), i.fields.end(), [&](const auto& f) { return out.widths.at(f) > 0; });
   }
   return out;
+}
+
+void continue_from(torch::nn::Module& to, const torch::nn::Module& from) {
+  const at::NoGradGuard no_grad;
+  // Module -> its interactions. A model's blocks are modules of their own, so that a name begins with one of these.
+  const auto blocks_of = [](const torch::nn::Module& model) {
+    std::map<std::string, std::vector<Interaction>> out;
+    for (const auto& m : model.named_children()) {
+      if (const auto* const has = dynamic_cast<const HasInteractions*>(m.value().get())) out[m.key()] = has->list();
+    }
+    return out;
+  };
+  const auto old_blocks = blocks_of(from), blocks = blocks_of(to);
+  const auto old = weights_of(from);
+  for (auto& [name, weight] : weights_of(to)) {
+    const auto it = old.find(name);
+    if (it == old.end()) continue;
+    if (it->second.sizes() == weight.sizes()) {
+      weight.copy_(it->second);
+      continue;
+    }
+    const std::string block = name.substr(0, name.find('.'));
+    if (!blocks.contains(block) || !old_blocks.contains(block)) continue;
+    const auto &own = blocks.at(block), &given = old_blocks.at(block);
+    if (weight.dim() != it->second.dim() || weight.size(0) != int64_t(own.size()) ||
+        it->second.size(0) != int64_t(given.size()))
+      continue;
+    for (size_t i = 0; i < own.size(); ++i) {
+      const auto same = [&](const Interaction& g) { return g.fields == own[i].fields; };
+      const auto at = std::find_if(given.begin(), given.end(), same);
+      if (at != given.end()) weight[int64_t(i)].copy_(it->second[at - given.begin()]);
+    }
+  }
 }
 
 }  // namespace interplay

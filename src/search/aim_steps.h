@@ -26,4 +26,8 @@ struct FieldWidths {
 /// itself. A kept set with a field that is left without numbers is always 0, and not kept any longer.
 INTERPLAY_API FieldWidths widths_of(const DimensionGates& gates, std::vector<Interaction>& interactions);
 
+/// Gives a model `aim` the weights of another one that has its interactions among others: those of the same name and
+/// shape, and of interactions (gates, their norms, kernels) the rows of those that it has. Others stay as they are.
+INTERPLAY_API void continue_from(torch::nn::Module& to, const torch::nn::Module& from);
+
 }  // namespace interplay

@@ -10,31 +10,38 @@
 #include <interplay/core/bundle.h>
 #include <interplay/search/search.h>
 
+#include "search/choice.h"
 #include "search/gates.h"
 
 namespace interplay {
 namespace {
 
 /// Search: the experiment with a gate on every interaction (model.gates), which GRDA moves in the same steps in which
-/// the experiment's own optimizers move everything else (eq. 14). Re-train: the experiment anew, with the interactions
+/// the experiment's own optimizers move everything else (eq. 14). What is kept: where nothing is said, GRDA has no
+/// threshold, the search ends when valid stops getting better, and the valid split chooses (ValidChoice); with c, mu,
+/// keep or top_k, what GRDA's threshold leaves open. Re-train: the experiment anew, with the interactions
 /// whose gate did not end at 0 (a negative one counts); their gates start afresh and are trained as attention, by the
 /// optimizer of group `dense` unless `optimizer.gates` says otherwise (eq. 15). Nothing but the list is carried over.
 class Autofis final : public Search {
  public:
   struct Options {
-    GrdaOptions grda;
-    int64_t epochs = 1, top_k = 0;
+    GrdaKnobs grda;
+    std::optional<int64_t> epochs;
+    int64_t top_k = 0;
     double keep = 0;
     bool base = true, retrain = true, validation = false, warm_start = false;
     void visit(auto&& field) {
       grda.visit(field);
-      field("epochs", epochs, "passes of the search over the training rows; the gates count as they are at its end",
+      field("epochs", epochs,
+            "passes of the search over the training rows; the gates count as they are at its end. Nothing: until valid "
+            "stops getting better, or 1 where c, mu, keep or top_k is given",
             Range{1, 1e9});
       field("keep", keep,
             "share of the interactions to keep: c is moved to where the threshold would leave that many open, given "
-            "what the gates have accumulated, and told in search.json (grda); 0 = as c says",
+            "what the gates have accumulated, and told in search.json (grda); 0 = as c or the valid split says",
             Range{0, 1});
-      field("top_k", top_k, "as keep, in number: the interactions with the largest gates; 0 = as c says",
+      field("top_k", top_k,
+            "as keep, in number: the interactions with the largest gates; 0 = as c or the valid split says",
             Range{0, 1e12});
       field("base", base, "train the experiment as it is first, to compare with");
       field("retrain", retrain, "train what was found");
@@ -48,7 +55,8 @@ class Autofis final : public Search {
     }
   };
 
-  explicit Autofis(const Options& options) : o_(options) {}
+  explicit Autofis(const Options& options)
+      : o_(options), by_valid_(!o_.grda.given() && o_.keep == 0 && o_.top_k == 0) {}
 
   void check(const SearchRun& run) const override {
     const Config model = run.experiment()["model"];
@@ -58,6 +66,7 @@ class Autofis final : public Search {
       model.fail(fmt::format("model '{}' has no interactions that gates could be put on; models that have: {}", name,
                              fmt::join(able, ", ")));
     }
+    if (by_valid_) check_valid(run);
     INTERPLAY_CHECK_DATA(!o_.validation || Dataset::exists(run.data(), "valid"),
                          "{}: has no validation rows, from which the gates are to learn (search.validation: true); "
                          "prepare data with a valid split, or leave search.validation away",
@@ -75,7 +84,8 @@ class Autofis final : public Search {
     }
     const StageResult searched = run.stage(search_stage(run, gated));
     SearchFindings findings = select(run, searched);
-    findings.retrain = gated;
+    const bool any = std::any_of(findings.interactions.begin(), findings.interactions.end(), is_kept);
+    findings.retrain = any ? gated : without_gate_rules(gated);  // for groups that it does not have
     findings.retrain.set("model.interactions", kept_list(findings.interactions));
     run.found(findings);
     if (!o_.retrain) return;
@@ -104,37 +114,58 @@ class Autofis final : public Search {
     return out;
   }
 
+  GrdaOptions grda() const { return by_valid_ ? o_.grda.without_threshold() : o_.grda.over({}); }
+
+  SearchLength length(const SearchRun& run) const {
+    if (o_.epochs || !by_valid_) return {.epochs = o_.epochs.value_or(1)};
+    return until_valid_stops(run.experiment(), run.train_rows());
+  }
+
+  static bool is_kept(const Interaction& i) { return i.kept; }
+
   SearchStage search_stage(const SearchRun& run, const Config& gated) const {
+    Config experiment = gated;
+    if (by_valid_) experiment.set("model", ready_to_rank(gated["model"], run.experiment()["model"]));
     SearchStage stage{.name = "search",
-                      .experiment = with_grda(gated, {{"gates", o_.grda}}, o_.epochs),
+                      .experiment = with_grda(experiment, {{"gates", grda()}}, length(run)),
                       .read_gates = read_grda_gates};
-    if (o_.validation) {
-      stage.started = [&run](Trainer& trainer) {
-        trainer.take_turns({"gates"}, Dataset::open(run.data(), "valid").select(run.schema()));
+    if (by_valid_) {
+      stage.choose = [&run](Trainer& trainer) {
+        ValidChoice choice(trainer, open_split(run, "train"), open_split(run, "valid"));
+        return std::vector{choice.choose("gates", read_grda_gates(trainer).names)};
       };
+    }
+    if (o_.validation) {
+      stage.started = [&run](Trainer& trainer) { trainer.take_turns({"gates"}, open_split(run, "valid")); };
     }
     return stage;
   }
 
-  /// The gates as the search left them or, by `keep` and `top_k`, as the threshold that keeps so many would have.
+  /// The gates as the search left them or, by `keep` and `top_k`, as the threshold that keeps so many would have, or
+  /// those that the valid split chose.
   SearchFindings select(const SearchRun& run, const StageResult& searched) const {
     const auto model = Bundle::open(run.directory(searched)).model();
     SearchFindings found;
     found.interactions = interactions_of(*model);
+    if (by_valid_) {
+      const KeptCurve curve = run.curves(searched).at(0);
+      keep_chosen(found.interactions, curve);
+      log::info("kept {} of {} interactions {}", curve.chosen, found.interactions.size(), curve_text(curve));
+      return found;
+    }
     const GateCourse course = read_course(run.directory(searched) / "gates.jsonl");
     const auto& values = course.values.back();
     INTERPLAY_CHECK_DATA(values.size() == found.interactions.size(), "{}: {} gates for {} interactions",
                          (run.directory(searched) / "gates.jsonl").string(), values.size(), found.interactions.size());
     const auto wanted = o_.top_k > 0 ? size_t(o_.top_k) : wanted_gates(o_.keep, values.size());
-    const GrdaSummary grda = closing_grda(searched, o_.grda, course.thresholds.back(), values, wanted);
+    const GrdaSummary grda = closing_grda(searched, this->grda(), course.thresholds.back(), values, wanted);
     if (wanted > 0) set_gates(found.interactions, values, grda.threshold);
     found.grda = {grda};
-    const auto kept =
-        std::count_if(found.interactions.begin(), found.interactions.end(), [](auto& i) { return i.kept; });
+    const auto kept = std::count_if(found.interactions.begin(), found.interactions.end(), is_kept);
     INTERPLAY_CHECK(kept > 0,
                     "search: every gate is closed after {} steps: the threshold {:.4g} is beyond all of them; make "
                     "search.c smaller than {}, or say how many to keep (search.keep, --keep)",
-                    searched.steps, grda.threshold, o_.grda.c);
+                    searched.steps, grda.threshold, grda.searched_c);
     log::info("kept {} of {} interactions; {}", kept, found.interactions.size(), grda_text(grda));
     return found;
   }
@@ -163,6 +194,7 @@ class Autofis final : public Search {
   }
 
   Options o_;
+  bool by_valid_;  // nothing is said of what to keep
 };
 
 INTERPLAY_REGISTER(searches(), "autofis", Autofis,

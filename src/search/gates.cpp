@@ -17,6 +17,9 @@ using Json = nlohmann::ordered_json;
 namespace interplay {
 namespace {
 
+constexpr int64_t kCheckpointSteps =
+    250;  // where epochs are shorter, one checkpoint each would take longer than they do
+
 /// A float as the shortest decimal that is read back as that float.
 Json shortest(double value) { return Json(std::stod(fmt::format("{}", float(value)))); }
 
@@ -163,6 +166,13 @@ std::string grda_text(const GrdaSummary& grda) {
                      grda.threshold);
 }
 
+Config ready_to_rank(Config model, const Config& given) {
+  const auto is_given = [&](const char* key) { return given.is_map() && given.has(key); };
+  if (!is_given("gate_centre")) model.set("gate_centre", Config::scalar("true"));
+  if (!is_given("gate_norm_momentum")) model.set("gate_norm_momentum", Config::scalar("0.1"));
+  return model;
+}
+
 Config without_gate_rules(Config experiment) {
   Config optimizer = experiment["optimizer"];
   if (!optimizer.is_map()) return experiment;
@@ -172,12 +182,32 @@ Config without_gate_rules(Config experiment) {
   return experiment;
 }
 
-Config with_grda(const Config& experiment, const std::map<std::string, GrdaOptions>& groups, int64_t epochs) {
+int64_t steps_per_epoch(const Config& experiment, int64_t train_rows) {
+  TrainOptions train;
+  read_options(train, experiment["train"]);
+  return std::max<int64_t>(1, (train_rows + train.batch_size - 1) / train.batch_size);
+}
+
+SearchLength until_valid_stops(const Config& experiment, int64_t train_rows) {
+  const int64_t steps = steps_per_epoch(experiment, train_rows);
+  const auto at_least = [&](int64_t epochs, int64_t of_steps) {
+    return std::max(epochs, (of_steps + steps - 1) / steps);
+  };
+  SearchLength length{.epochs = at_least(50, 3000), .patience = at_least(3, 300)};
+  const bool is_given = experiment["train"].is_map() && experiment["train"].has("checkpoint_every");
+  if (!is_given && steps < kCheckpointSteps) length.checkpoint_every = kCheckpointSteps;
+  return length;
+}
+
+Config with_grda(const Config& experiment, const std::map<std::string, GrdaOptions>& groups,
+                 const SearchLength& length) {
   const auto number = [](auto value) { return Config::scalar(fmt::format("{}", value)); };
   Config out = without_gate_rules(experiment);
-  out.set("train.epochs", number(epochs));
-  out.set("train.patience", number(0));
-  out.set("train.keep", Config::scalar("last", true));
+  out.set("train.epochs", number(length.epochs));
+  out.set("train.patience", number(length.patience));
+  out.set("train.keep", Config::scalar(length.patience > 0 ? "best" : "last", true));
+  if (length.patience > 0) out.set("train.monitor", Config::scalar("logloss", true));
+  if (length.checkpoint_every > 0) out.set("train.checkpoint_every", number(length.checkpoint_every));
   for (const auto& [group, options] : groups) {
     Config grda;
     grda.set("name", Config::scalar("grda", true));

@@ -18,7 +18,7 @@ namespace interplay {
 namespace {
 
 constexpr const char* kManifest = "manifest.json";
-constexpr const char *kGates = "gates.jsonl", *kDimensionGates = "dimension_gates.jsonl";
+constexpr const char *kGates = "gates.jsonl", *kDimensionGates = "dimension_gates.jsonl", *kCurves = "curves.json";
 constexpr int64_t kReadings = 100;  // of the gates in a stage: as many points as a curve can show
 
 /// Refuses a directory that cannot be begun or gone on with, or that another process writes, before anything in it is
@@ -51,6 +51,15 @@ DirectoryLock open_directory(const Config& resolved, const SearchOptions& option
   return lock;
 }
 
+/// Steps between two readings of the gates. A stage that ends when valid says so is read as if it ended after a tenth
+/// of the epochs that it may last.
+int64_t reading_every(const Config& experiment, int64_t train_rows) {
+  TrainOptions train;
+  read_options(train, experiment["train"]);
+  const int64_t steps = train.epochs * steps_per_epoch(experiment, train_rows) / kReadings;
+  return train.patience > 0 ? steps / 10 : steps;
+}
+
 /// Sizes and checksums of the search's own files; each stage has a manifest of its own, whose checksum is here.
 void finish_directory(const fs::path& out) {
   Manifest::describe(out, {}, [](const std::string& file) {
@@ -71,7 +80,11 @@ struct SearchRun::State {
   SearchFindings findings;
 
   void write() const {
-    const auto json = search_json(search, options.data.string(), findings, stages);
+    std::vector<KeptCurve> curves;
+    for (const auto& s : stages) {
+      for (auto& c : read_curves(options.out / s.directory / kCurves)) c.stage = s.name, curves.push_back(std::move(c));
+    }
+    const auto json = search_json(search, options.data.string(), findings, stages, curves);
     std::vector<StageCourse> courses;
     for (const auto& s : stages) {
       for (const std::string gates : {"interactions", "dimensions"}) {
@@ -81,7 +94,11 @@ struct SearchRun::State {
         for (const auto& g : findings.grda) {
           if (g.stage == s.name && g.gates == gates) threshold = g.threshold;
         }
-        courses.push_back({s.name, gates, std::move(course), threshold});
+        const auto is_its = [&](const KeptCurve& c) { return c.stage == s.name && c.gates == gates; };
+        const auto chosen = std::find_if(curves.begin(), curves.end(), is_its);
+        courses.push_back({s.name, gates, std::move(course), threshold, {}});
+        if (chosen != curves.end())
+          courses.back().kept.emplace(chosen->ranking.begin(), chosen->ranking.begin() + chosen->chosen);
       }
     }
     Config retrain = findings.retrain;
@@ -102,6 +119,12 @@ const fs::path& SearchRun::data() const { return state_.options.data; }
 int64_t SearchRun::train_rows() const { return state_.train_rows; }
 fs::path SearchRun::directory(const StageResult& stage) const { return state_.options.out / stage.directory; }
 
+std::vector<KeptCurve> SearchRun::curves(const StageResult& stage) const {
+  auto curves = read_curves(directory(stage) / kCurves);
+  for (auto& c : curves) c.stage = stage.name;
+  return curves;
+}
+
 StageResult SearchRun::stage(const SearchStage& stage) {
   State& s = state_;
   const std::string directory = fmt::format("stages/{}-{}", s.stages.size() + 1, stage.name);
@@ -113,16 +136,10 @@ StageResult SearchRun::stage(const SearchStage& stage) {
     RunOptions run;
     run.data = s.options.data, run.out = out, run.test = s.options.test;
     run.resume = fs::exists(out / Bundle::kConfig);
-    const TrainOptions train = [&] {
-      TrainOptions t;
-      read_options(t, stage.experiment["train"]);
-      return t;
-    }();
-    const int64_t steps = train.epochs * ((s.train_rows + train.batch_size - 1) / train.batch_size);
+    const int64_t every = reading_every(stage.experiment, s.train_rows);
     std::vector<GateLog> logs;
-    if (stage.read_gates) logs.emplace_back(out / kGates, steps / kReadings, stage.read_gates);
-    if (stage.read_dimension_gates)
-      logs.emplace_back(out / kDimensionGates, steps / kReadings, stage.read_dimension_gates);
+    if (stage.read_gates) logs.emplace_back(out / kGates, every, stage.read_gates);
+    if (stage.read_dimension_gates) logs.emplace_back(out / kDimensionGates, every, stage.read_dimension_gates);
     run.started = [&](Trainer& trainer) {
       if (stage.started) stage.started(trainer);
       for (auto& log : logs) log.started(trainer);
@@ -132,6 +149,7 @@ StageResult SearchRun::stage(const SearchStage& stage) {
       if (s.options.started) s.options.started(trainer);
     };
     run.finished = [&](Trainer& trainer) {
+      if (stage.choose) write_curves(out / kCurves, stage.choose(trainer));
       if (s.options.finished) s.options.finished(trainer);
       for (auto& log : logs) log.finished(trainer);
       if (stage.finished) stage.finished(trainer);
@@ -202,16 +220,6 @@ Config read_interactions(const fs::path& file) {
   }
   INTERPLAY_CHECK(!sets.empty(), "{}: keeps no interaction at all", file.string());
   return Config::sequence(std::move(sets));
-}
-
-std::vector<std::string> searchable_models() {
-  std::vector<std::string> names;
-  for (const auto& name : models().names()) {
-    const auto options = models().find(Config::scalar(name, true)).options();
-    const auto gates = [](const OptionLine& line) { return line.name == "gates"; };
-    if (std::any_of(options.begin(), options.end(), gates)) names.push_back(name);
-  }
-  return names;
 }
 
 }  // namespace interplay

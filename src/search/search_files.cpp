@@ -54,20 +54,64 @@ Json to_json(const GrdaSummary& g) {
           {"searched_c", rounded(g.searched_c)}};
 }
 
+Json to_json(const KeptCurve& c) {
+  Json points = Json::array(), strength = Json::array();
+  for (const auto& p : c.points) {
+    points.push_back({{"kept", p.kept},
+                      {"loss", rounded(p.loss)},
+                      {"above", rounded(p.above)},
+                      {"standard_error", rounded(p.standard_error)}});
+  }
+  for (const double s : c.strength) strength.push_back(short_number(s));
+  Json json{{"gates", c.gates}, {"rows", c.rows},       {"best", c.best},      {"chosen", c.chosen},
+            {"points", points}, {"ranking", c.ranking}, {"strength", strength}};
+  if (!c.stage.empty()) json["stage"] = c.stage;
+  return json;
+}
+
+KeptCurve curve_of(const Json& json) {
+  KeptCurve c;
+  c.gates = json.at("gates"), c.rows = json.at("rows"), c.best = json.at("best"), c.chosen = json.at("chosen");
+  c.ranking = json.at("ranking").get<std::vector<std::string>>();
+  c.strength = json.at("strength").get<std::vector<double>>();
+  for (const auto& p : json.at("points"))
+    c.points.push_back({p.at("kept"), p.at("loss"), p.at("above"), p.at("standard_error")});
+  return c;
+}
+
 }  // namespace
 
+void write_curves(const fs::path& file, const std::vector<KeptCurve>& curves) {
+  Json json = Json::array();
+  for (const auto& c : curves) json.push_back(to_json(c));
+  write_file(file, json.dump(1) + "\n");
+}
+
+std::vector<KeptCurve> read_curves(const fs::path& file) {
+  if (!fs::exists(file)) return {};
+  std::vector<KeptCurve> curves;
+  try {
+    for (const auto& c : Json::parse(read_file(file))) curves.push_back(curve_of(c));
+  } catch (const Json::exception& problem) {
+    throw Error(fmt::format("{}: not curves of a search ({})", file.string(), problem.what()), ErrorKind::data);
+  }
+  return curves;
+}
+
 Json search_json(const std::string& search, const std::string& data, const SearchFindings& findings,
-                 const std::vector<StageResult>& stages) {
+                 const std::vector<StageResult>& stages, const std::vector<KeptCurve>& curves) {
   Json interactions = Json::array(), stage_list = Json::array(), grda = Json::array();
   for (const auto& i : findings.interactions) interactions.push_back(to_json(i));
   for (const auto& s : stages) stage_list.push_back(to_json(s));
   for (const auto& g : findings.grda) grda.push_back(to_json(g));
-  return {{"search", search},
-          {"data", data},
-          {"interactions", std::move(interactions)},
-          {"widths", findings.widths.empty() ? Json() : Json(findings.widths)},
-          {"stages", std::move(stage_list)},
-          {"grda", std::move(grda)}};
+  Json json{{"search", search},
+            {"data", data},
+            {"interactions", std::move(interactions)},
+            {"widths", findings.widths.empty() ? Json() : Json(findings.widths)},
+            {"stages", std::move(stage_list)},
+            {"grda", std::move(grda)}};
+  for (const auto& c : curves) json["curves"].push_back(to_json(c));
+  return json;
 }
 
 namespace {
@@ -99,14 +143,20 @@ Json to_json(const StageCourse& s) {
     for (const size_t g : gates) line.push_back(short_number(reading[g]));
     values.push_back(std::move(line));
   }
-  return {{"stage", s.stage},
-          {"of", s.gates},
-          {"gates", course.names.size()},
-          {"threshold", short_number(s.threshold)},
-          {"names", std::move(names)},
-          {"steps", course.steps},
-          {"thresholds", std::move(thresholds)},
-          {"values", std::move(values)}};
+  Json json{{"stage", s.stage},
+            {"of", s.gates},
+            {"gates", course.names.size()},
+            {"threshold", short_number(s.threshold)},
+            {"names", std::move(names)},
+            {"steps", course.steps},
+            {"thresholds", std::move(thresholds)},
+            {"values", std::move(values)}};
+  if (s.kept) {
+    Json kept = Json::array();
+    for (const size_t g : gates) kept.push_back(s.kept->contains(course.names[g]));
+    json["kept"] = std::move(kept);
+  }
+  return json;
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ function shares() {
     make(c, 'p', {class: 'note'}, `Stage ${g.stage}, gates of ${g.gates}: GRDA with c ${short(g.c)}, mu ${short(g.mu)}, learning rate ${short(g.lr)}; its threshold after ${group(g.steps)} steps: ${short(g.threshold)}.` +
          (g.c === g.searched_c ? '' : ` The stage ran with c ${short(g.searched_c)}; this c would have kept the share or number that was asked for.`));
   }
+  if (run.curves) make(c, 'p', {class: 'note'}, 'The valid rows chose what is kept: see below.');
   if (run.grda.length) make(c, 'p', {class: 'note'}, 'An interaction is kept where what its gate has accumulated, of either sign, is beyond the threshold.' +
          (run.grda.some(g => g.gates === 'dimensions') ? ' The search of widths may leave out more: an interaction whose fields have no number in common that stayed open is not kept, whatever its own gate.' : ''));
   const rows = [];
@@ -72,7 +73,7 @@ function heatMap(parent, f) {
   const pairs = found.filter(i => i.order === 2 && i.function === f);
   if (!pairs.length) return;
   const c = card(parent, `Gates of pairs${several ? ': ' + f : ''}`,
-                 'Each cell is a pair of fields; the stronger its colour, the larger its gate. Blue: positive; orange: negative; a dot: closed, so left out. An empty cell was no candidate.');
+                 'Each cell is a pair of fields; the stronger its colour, the larger its gate. Blue: positive; orange: negative; a dot: left out. An empty cell was no candidate.');
   const n = fields.length, cell = Math.max(15, Math.min(34, 900 / n)), left = 8 + 7.2 * Math.max(...fields.map(x => Math.min(x.length, 22)));
   const label = x => x.length > 22 ? x.slice(0, 21) + '\u2026' : x, top = left * .78 + 8;
   const svg = make(c, 'svg', {viewBox: `0 0 ${left + n * cell + 70} ${top + n * cell + 8}`, role: 'img', 'aria-label': 'gate by pair of fields',
@@ -92,7 +93,7 @@ function heatMap(parent, f) {
       make(g, 'rect', {x: x + .5, y: y + .5, width: cell - 1, height: cell - 1, rx: 2, stroke: 'var(--grid)',
                        fill: p.kept ? p.gate < 0 ? 'var(--second)' : 'var(--first)' : 'transparent', 'fill-opacity': p.kept ? .12 + .88 * size : 1});
       if (!p.kept) make(g, 'circle', {cx: x + cell / 2, cy: y + cell / 2, r: 1.3, fill: 'var(--soft)'});
-      make(g, 'title', {}, `${nameOf(p)}\n${p.kept ? 'gate ' + short(p.gate) : 'closed'}`);
+      make(g, 'title', {}, `${nameOf(p)}\n${p.kept ? 'gate ' + short(p.gate) : run.curves ? 'left out, gate ' + short(p.gate) : 'closed'}`);
     }
   }
   for (let i = 0; i <= 20; ++i) {
@@ -117,7 +118,7 @@ function ranking(parent) {
 function course(c, stage) {
   const last = stage.values[stage.values.length - 1], end = stage.threshold, asRun = stage.thresholds[stage.thresholds.length - 1];
   const thresholds = stage.thresholds.map(t => asRun > 0 ? t * end / asRun : t);
-  const isOpen = k => Math.abs(last[k]) > end;
+  const isOpen = k => stage.kept ? stage.kept[k] : Math.abs(last[k]) > end;
   const order = last.map((_, k) => k).sort((a, b) => Math.abs(last[b]) - Math.abs(last[a]));
   const colors = ['#1f6feb', '#c2570c', '#14804a', '#6f42c1', '#b8860b', '#d1337f', '#0e8a8a', '#7a5230'];
   const strongest = order.filter(isOpen).slice(0, colors.length);
@@ -131,7 +132,7 @@ function course(c, stage) {
     const place = strongest.indexOf(k);
     const drawn = line(stage.values.map(v => v[k]), {stroke: place >= 0 ? colors[place] : isOpen(k) ? 'var(--first)' : 'var(--soft)',
                        'stroke-width': place >= 0 ? 2.2 : 1, 'stroke-opacity': place >= 0 ? 1 : isOpen(k) ? .35 : .28, 'stroke-linejoin': 'round'});
-    make(drawn, 'title', {}, `${stage.names[k]}\n${isOpen(k) ? 'kept, gate ' + short(Math.sign(last[k]) * (Math.abs(last[k]) - end)) : 'closed'}`);
+    make(drawn, 'title', {}, `${stage.names[k]}\n${isOpen(k) ? 'kept, gate ' + short(Math.sign(last[k]) * (Math.abs(last[k]) - end)) : stage.kept ? 'left out' : 'closed'}`);
   };
   order.slice().reverse().forEach(draw);
   if (end > 0) {
@@ -141,7 +142,48 @@ function course(c, stage) {
       make(f.svg, 'polyline', {points: below.map(([t, i]) => f.sx(stage.steps[i]) + ',' + f.sy(-t)).join(' '), fill: 'none', stroke: 'var(--text)', 'stroke-width': 2.2, 'stroke-dasharray': '7 4'});
     }
   }
-  legend(c, [['threshold (dashed)', 'var(--text)'], ...strongest.map((k, place) => [stage.names[k], colors[place]]), ['kept, others', 'var(--first)', true], ['closed', 'var(--soft)', true]]);
+  legend(c, [['threshold (dashed)', 'var(--text)'], ...strongest.map((k, place) => [stage.names[k], colors[place]]), ['kept, others', 'var(--first)', true], [stage.kept ? 'left out' : 'closed', 'var(--soft)', true]]);
+}
+
+// Loss on valid rows over the number of gates kept; the slider and a click on a point say which ones these are.
+function keptCurve(curve) {
+  const things = curve.gates === 'dimensions' ? 'numbers of embeddings' : 'interactions';
+  make(page, 'h2', {}, `What valid says of stage ${curve.stage}: how many ${things} to keep`);
+  const c = card(page, '', `The trained search model on ${group(curve.rows)} valid rows with its strongest ${things} alone, all others masked; nothing is trained anew for it. ` +
+                 'The smallest number is kept whose log loss is within one standard error (of the difference, over these rows) of the least.');
+  const points = curve.points, best = points.find(p => p.kept === curve.best), chosen = points.find(p => p.kept === curve.chosen);
+  const near = points.filter(p => p.kept >= curve.chosen), all = points.map(p => p.loss + p.standard_error);
+  let close = false;
+  const place = make(c, 'div'), line = make(c, 'p', {class: 'note', 'aria-live': 'polite'});
+  const slider = make(c, 'input', {type: 'range', min: 0, max: points.length - 1, value: points.indexOf(chosen), style: 'width:100%', 'aria-label': `${things} kept`});
+  const names = make(c, 'p', {class: 'note', style: 'max-width:none'});
+  const tell = n => {
+    const p = points[n], shown = curve.ranking.slice(0, Math.min(p.kept, 60));
+    line.textContent = `${group(p.kept)} of ${group(curve.ranking.length)} kept: log loss ${fixed(6)(p.loss)}, ${p === best ? 'the least' : `${p.above.toExponential(2)} above the least, standard error ${p.standard_error.toExponential(2)}`}${p === chosen ? ' \u2013 chosen' : ''}`;
+    names.textContent = shown.join(', ') + (p.kept > shown.length ? `, and ${group(p.kept - shown.length)} more` : '');
+  };
+  const draw = () => {
+    place.replaceChildren();
+    const high = close ? Math.max(...near.map(p => p.loss + p.standard_error)) : Math.max(...all), low = best.loss - Math.max(...near.map(p => p.standard_error));
+    const pad = (high - low) * .06 || 1e-6, most = points[points.length - 1].kept || 1;
+    const f = frame(place, {x0: 0, x1: most, y0: low - pad, y1: high + pad, x: `${things} kept`, y: 'log loss on valid', whole: true, height: 340, w: 1100});
+    const inside = v => Math.max(low - pad, Math.min(high + pad, v));
+    const drawn = points.filter(p => !close || p.kept >= curve.chosen);
+    const edge = sign => drawn.map(p => f.sx(p.kept) + ',' + f.sy(inside(p.loss + sign * p.standard_error)));
+    make(f.svg, 'polygon', {points: edge(1).concat(edge(-1).reverse()).join(' '), fill: 'var(--first)', 'fill-opacity': .16});
+    make(f.svg, 'polyline', {points: drawn.map(p => f.sx(p.kept) + ',' + f.sy(p.loss)).join(' '), fill: 'none', stroke: 'var(--first)', 'stroke-width': 2, 'stroke-linejoin': 'round'});
+    drawn.forEach(p => {
+      point(f, p.kept, p.loss, p === chosen ? 'var(--best)' : p === best ? 'var(--second)' : 'var(--first)', `${p.kept} kept: ${fixed(6)(p.loss)}`, p === chosen || p === best ? 6 : 2.5);
+      f.svg.lastChild.addEventListener('click', () => { slider.value = points.indexOf(p); tell(+slider.value); });
+    });
+  };
+  legend(c, [['chosen', 'var(--best)'], ['least loss', 'var(--second)'], ['one standard error of the difference from it', 'var(--first)', true]]);
+  const near_only = make(make(c, 'label', {class: 'note'}), 'input', {type: 'checkbox'});
+  near_only.parentNode.append(' from the chosen number on');
+  near_only.addEventListener('change', () => { close = near_only.checked; draw(); });
+  slider.addEventListener('input', () => tell(+slider.value));
+  draw();
+  tell(+slider.value);
 }
 function courses() {
   for (const stage of run.courses) {
@@ -152,7 +194,7 @@ function courses() {
                      ? 'What GRDA has accumulated for each gate. The gate itself is the part beyond the dashed threshold, which grows with the steps: a curve that ends within it is closed, and its ' + (stage.of === 'dimensions' ? 'number' : 'interaction') + ' is left out.' +
                        (Math.abs(stage.threshold - stage.thresholds[stage.thresholds.length - 1]) > 1e-3 * stage.threshold
                          ? ' It is drawn as chosen by the share or number to keep, not as the gates were trained.' : '')
-                     : 'The gates as they were trained.'));
+                     : 'The gates as they were trained.' + (stage.kept ? ' Which are kept, valid rows chose, with the weights of the best evaluation.' : '')));
     course(c, stage);
   }
 }
@@ -178,6 +220,7 @@ if (found.length) {
   for (const f of functions) heatMap(page, f);
   ranking(make(page, 'div', {class: 'grid', style: 'margin-top:16px'}));
 }
+(run.curves ?? []).forEach(keptCurve);
 courses();
 widths();
 configuration(run.config);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,7 +21,7 @@ struct InteractionOptions {
   int64_t order = 2;
   bool gates = false;
   std::optional<std::vector<std::vector<std::string>>> interactions = {};
-  bool gate_norm = true;
+  bool gate_norm = true, gate_centre = false;
   double gate_norm_eps = 1e-3, gate_norm_momentum = 0.01;
   double gate_start = 0.6, gate_spread = 0.001;
   std::string third_order = "shared";
@@ -29,6 +30,8 @@ struct InteractionOptions {
     field("gates", gates, "a trainable gate times the normalised product of each set of fields (AutoFIS)");
     field("interactions", interactions, "sets of fields to multiply, by name; nothing: all sets of 2 to order fields");
     field("gate_norm", gate_norm, "batch norm, without affine, of the products before their gates");
+    field("gate_centre", gate_centre,
+          "behind gates, vectors less their means over rows: products that say nothing of single fields");
     field("gate_norm_eps", gate_norm_eps, "added to the variance", Range{0, 1});
     field("gate_norm_momentum", gate_norm_momentum, "of a batch in the running statistics", Range{0, 1});
     field("gate_start", gate_start, "gates start from U(start - spread, start + spread)", Range{-1e6, 1e6});
@@ -63,6 +66,32 @@ class INTERPLAY_API HasInteractions {
   virtual std::vector<DimensionGates> dimension_gates() const { return {}; }
 };
 
+/// Models whose interactions a search can put gates on, by name: those registered by
+/// INTERPLAY_REGISTER_SEARCHABLE_MODEL.
+INTERPLAY_API std::vector<std::string> searchable_models();
+
+namespace detail {
+INTERPLAY_API void add_searchable_model(const char* name) noexcept;
+
+template <class Options>
+concept HasGateOptions = requires(Options o) {
+  { o.interactions.gates } -> std::same_as<bool&>;
+  o.interactions.interactions;
+}
+|| requires(Options o) {
+  { o.gates } -> std::same_as<bool&>;
+  o.interactions;
+};
+
+template <class Model>
+struct SearchableRegistration {
+  static_assert(HasGateOptions<typename Model::Options>,
+                "the options of a model that can be searched have `InteractionOptions interactions`, or `bool gates` "
+                "and `interactions` of that meaning");
+  explicit SearchableRegistration(const char* name) noexcept { add_searchable_model(name); }
+};
+}  // namespace detail
+
 /// Sets of names as sets of places in `names`: by order, each list i64 [P, o] in lexicographic order. Throws Error on a
 /// name that is not there, on a set of one, of equal names or of more than four, and on a set that is listed twice.
 INTERPLAY_API std::map<int64_t, at::Tensor> field_sets(const std::vector<std::vector<std::string>>& sets,
@@ -96,11 +125,12 @@ class INTERPLAY_API FieldInteractionsImpl : public torch::nn::Module, public Has
     nn::GatedProducts gated{nullptr};
     int64_t order() const { return sets.size(1); }
   };
-  nn::FieldVectors vectors(const Block& block, const Features& x, const nn::FieldVectors& e);
+  std::vector<nn::FieldVectors> vectors(const Features& x, const nn::FieldVectors& e);  // that each block multiplies
   std::vector<std::string> names_;
   bool has_gates_;
   std::vector<Block> blocks_;
   FieldEmbedding high_order_{nullptr};  // vectors of sets of three and more fields
+  nn::Centre centre_{nullptr}, high_centre_{nullptr};
 };
 TORCH_MODULE(FieldInteractions);
 
@@ -109,3 +139,10 @@ INTERPLAY_API std::vector<Interaction> interactions_of(const torch::nn::Module& 
 INTERPLAY_API std::vector<DimensionGates> dimension_gates_of(const torch::nn::Module& module);
 
 }  // namespace interplay
+
+/// INTERPLAY_REGISTER_MODEL for a model that `interplay search` can take: its options `gates` and `interactions` mean
+/// what InteractionOptions says of them, and a module of it HasInteractions.
+#define INTERPLAY_REGISTER_SEARCHABLE_MODEL(name, type, doc)                                                       \
+  INTERPLAY_REGISTER_MODEL(name, type, doc);                                                                       \
+  [[maybe_unused]] const ::interplay::detail::SearchableRegistration<type> INTERPLAY_CONCAT(interplay_searchable_, \
+                                                                                            __LINE__)(name)

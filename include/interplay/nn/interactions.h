@@ -49,15 +49,43 @@ struct GateOptions {
   double start = 0.6, spread = 0.001;  ///< gates start from U(start - spread, start + spread)
 };
 
+/// A module with statistics that follow the batches of training.
+class INTERPLAY_API RunningStatistics {
+ public:
+  virtual ~RunningStatistics();
+  /// Weight of the next batch in them: 1 / n for the n-th makes them the mean over n batches.
+  virtual void set_norm_momentum(double momentum) = 0;
+  virtual double norm_momentum() const = 0;
+};
+
+/// Vectors of fields less their means over rows: the batch's while training, as running ones follow them, else these.
+/// Products of such vectors have mean 0 whatever one of their fields is, as long as the fields are independent: what
+/// single fields say is left to first-order weights, and no product stands in for them or makes up for another one.
+class INTERPLAY_API CentreImpl : public torch::nn::Module, public RunningStatistics {
+ public:
+  CentreImpl(int64_t fields, int64_t width, double momentum = 0.01);
+  FieldVectors forward(const FieldVectors& fields);  ///< f32 [B, F, K] -> f32 [B, F, K]
+  void set_norm_momentum(double momentum) override { momentum_ = momentum; }
+  double norm_momentum() const override { return momentum_; }
+
+ private:
+  double momentum_;
+  at::Tensor running_mean_;  // f32 [F, K]
+};
+TORCH_MODULE(Centre);
+
 /// Batch norm without affine, then a trainable gate each: f32 [B, P] -> f32 [B, P]. A batch of one row is normalised by
 /// the running statistics. Parameter group: `group`.
-class INTERPLAY_API GatesImpl : public torch::nn::Module, public ParameterGroup {
+class INTERPLAY_API GatesImpl : public torch::nn::Module, public ParameterGroup, public RunningStatistics {
  public:
   GatesImpl(int64_t count, const GateOptions& options, std::string group = "gates");
   at::Tensor forward(const at::Tensor& z);
   at::Tensor sum(const at::Tensor& z);                                 ///< f32 [B, P] -> f32 [B]
   at::Tensor sum(const FieldVectors& fields, const at::Tensor& sets);  ///< of set_products(): gated_sum()
   std::string parameter_group() const override { return group_; }
+  at::Tensor spread() const;  ///< standard deviation of what is behind each gate, by the running statistics; f32 [P]
+  void set_norm_momentum(double momentum) override { options_.norm_momentum = momentum; }
+  double norm_momentum() const override { return options_.norm_momentum; }
   at::Tensor gate;                       ///< f32 [P]
   at::Tensor running_mean, running_var;  ///< f32 [P], buffers; undefined without norm
 

@@ -23,6 +23,25 @@ struct GateReading {
   double threshold = 0;
 };
 
+/// A trained search model that keeps its strongest gates alone, on held-out rows.
+struct KeptPoint {
+  int64_t kept = 0;
+  double loss = 0;            ///< mean log loss of the rows
+  double above = 0;           ///< this less that of the best point
+  double standard_error = 0;  ///< of `above`, over the rows: both points judge the same ones
+};
+
+/// What masked evaluations along a ranking of gates say. Nothing is trained anew for them.
+struct KeptCurve {
+  std::string stage = {}, gates = "interactions";  ///< gates of interactions, or of dimensions
+  std::vector<std::string> ranking;                ///< names as GateReading has them, the strongest first
+  std::vector<double> strength;                    ///< of each, as it is ranked by
+  std::vector<KeptPoint> points;                   ///< by rising `kept`
+  int64_t best = 0;                                ///< kept where the loss is least
+  int64_t chosen = 0;  ///< the smallest `kept` whose loss is within one standard error of the least
+  int64_t rows = 0;    ///< that were judged
+};
+
 /// One training run of a search.
 struct SearchStage {
   std::string name = {};  ///< base, search, retrain, ...: part of its directory
@@ -31,6 +50,8 @@ struct SearchStage {
   /// Where given, the course of the gates of interactions is kept in gates.jsonl, that of the gates of dimensions in
   /// dimension_gates.jsonl.
   std::function<GateReading(Trainer&)> read_gates = {}, read_dimension_gates = {};
+  /// Where given, it is called with the weights that are the result, and what it finds is kept in curves.json.
+  std::function<std::vector<KeptCurve>(Trainer&)> choose = {};
 };
 
 /// What a finished stage says of itself. It is read from its files, so that a resumed search says the same.
@@ -75,6 +96,7 @@ class INTERPLAY_API SearchRun {
   const std::filesystem::path& data() const;
   int64_t train_rows() const;
   std::filesystem::path directory(const StageResult& stage) const;
+  std::vector<KeptCurve> curves(const StageResult& stage) const;  ///< that `choose` found; none where it was not given
 
   /// Runs the next stage, to RUN/stages/<n>-<name>.
   StageResult stage(const SearchStage& stage);
@@ -122,8 +144,5 @@ INTERPLAY_API SearchSummary search_run(const Config& experiment, const SearchOpt
 /// another experiment takes. Functions are left out, each set is there once. Throws Error naming the file where it
 /// holds no such list.
 INTERPLAY_API Config read_interactions(const std::filesystem::path& file);
-
-/// Where the options of a registered model say that it can be searched.
-INTERPLAY_API std::vector<std::string> searchable_models();
 
 }  // namespace interplay

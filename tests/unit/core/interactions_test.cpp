@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <interplay/core/field_embedding.h>
 #include <interplay/core/model.h>
 #include <interplay/nn/fm.h>
 #include <interplay/optim/parameter_groups.h>
@@ -108,6 +109,15 @@ TEST(FieldInteractions, GatesMultiplyTheNormalisedProducts) {
   EXPECT_TRUE(at::allclose(plain.sum(), 2 * nn::fm(nn::FieldVectors(fresh)), 1e-4, 1e-4));
 }
 
+TEST(FieldInteractions, OfCentredVectorsSayNothingOfASingleField) {
+  Parts parts({.gates = true, .gate_norm = false, .gate_centre = true, .gate_start = 1, .gate_spread = 0});
+  const auto e = parts.vectors();
+  const auto centred = e - e.mean(0, true);
+  EXPECT_TRUE(at::allclose(parts.sum(), nn::fm(nn::FieldVectors(centred)), 1e-4, 1e-5));
+  parts.interactions->eval();  // by the running mean: 1% of the batch's
+  EXPECT_TRUE(at::allclose(parts.sum(), nn::fm(nn::FieldVectors(e - 0.01 * e.mean(0, true))), 1e-4, 1e-5));
+}
+
 TEST(FieldInteractions, ListTellsGatesAndWhichAreKept) {
   Parts parts({.gates = true, .interactions = Sets{{"site", "app"}, {"app", "hour"}, {"site", "age"}}});
   {
@@ -204,6 +214,25 @@ TEST_P(Searchable, PrunedModelsTakeTheListFromTheirConfig) {
   const Config resolved = models().resolve(config);
   EXPECT_EQ(resolved["interactions"].at(1).at(2).as<std::string>(), "age");
   EXPECT_TRUE(interactions_of(*make_model(Config::parse("{name: lr}"), schema())).empty());
+}
+
+/// An option of that name is not enough: here it is the number of gates of something else.
+class NamesAnOptionGates final : public Model {
+ public:
+  struct Options {
+    std::vector<int64_t> gates = {64};
+    void visit(auto&& field) { field("gates", gates, "widths of the hidden layers of gates"); }
+  };
+  NamesAnOptionGates(const Schema& schema, const Options&) : linear_(register_module("linear", FieldLinear(schema))) {}
+  Output forward(const Features& x) override { return linear_(x); }
+
+ private:
+  FieldLinear linear_;
+};
+INTERPLAY_REGISTER_MODEL("names_an_option_gates", NamesAnOptionGates, "for this test");
+
+TEST(SearchableModels, AreThoseThatSaySo) {
+  EXPECT_THAT(searchable_models(), ElementsAre("aim", "deepfm", "fm", "ipnn"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Searchable, ::testing::Values("fm", "deepfm", "ipnn"),

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <interplay/core/model.h>
+
+#include "support/toy_rows.h"
+
 namespace interplay {
 namespace {
 
@@ -64,6 +68,35 @@ TEST(Widths, OfOuterCountEveryOpenNumber) {
   const auto found = widths_of(gates("outer"), list);
   EXPECT_EQ(found.widths, (std::map<std::string, int64_t>{{"a", 2}, {"b", 1}, {"c", 1}}));
   EXPECT_TRUE(list[0].kept && list[1].kept);
+}
+
+TEST(ContinueFrom, TakesTheRowsOfTheInteractionsThatAreLeft) {
+  std::vector<Field> fields;
+  for (const char* name : {"a", "b", "c", "d"}) fields.push_back(testing::make_field(name, FieldKind::categorical, 5));
+  const Schema schema(fields, {"click"});
+  const auto make = [&](const std::string& interactions, uint64_t seed) {
+    return make_model(
+        Config::parse(fmt::format(
+            "{{name: aim, embedding_dim: 4, functions: [inner, vector_kernel], interactions: {}}}", interactions)),
+        schema, seed);
+  };
+  const auto from = make("[[a, b], [a, c], [a, d], [b, c]]", 1);
+  const auto to =
+      make("[{fields: [a, b], function: vector_kernel}, {fields: [b, c], function: vector_kernel}, [a, b, d]]", 2);
+  const auto fresh =
+      make("[{fields: [a, b], function: vector_kernel}, {fields: [b, c], function: vector_kernel}, [a, b, d]]", 2);
+  continue_from(*to, *from);
+  const auto given = weights_of(*from), now = weights_of(*to), before = weights_of(*fresh);
+  for (const char* rows : {"order2_vector_kernel.gates.gate", "order2_vector_kernel.function.kernel"}) {
+    EXPECT_TRUE(at::equal(now.at(rows)[0], given.at(rows)[0])) << rows;  // a b
+    EXPECT_TRUE(at::equal(now.at(rows)[1], given.at(rows)[3])) << rows;  // b c
+  }
+  for (const char* whole : {"order2_vector_kernel.fields.b.weight"}) {
+    ASSERT_TRUE(now.contains(whole)) << whole;
+    EXPECT_TRUE(at::equal(now.at(whole), given.at(whole))) << whole;
+  }
+  for (const char* added : {"order3_inner.gates.gate", "order3_inner.fields.a.weight"})
+    EXPECT_TRUE(at::equal(now.at(added), before.at(added))) << added;
 }
 
 }  // namespace

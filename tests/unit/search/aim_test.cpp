@@ -136,7 +136,7 @@ double threshold_after(int64_t steps, double c, double mu, const std::function<d
 TEST_F(AimSearch, GatesHaveAScheduleOfTheirOwn) {
   const auto last_threshold = [&](const std::string& schedule, const std::string& out) {
     Config config =
-        experiment("orders: 2, functions: [inner], dimensions: false, base: false, retrain: false, lr: 0.5");
+        experiment("orders: 2, functions: [inner], dimensions: false, base: false, retrain: false, lr: 0.5, c: 5e-4");
     config.set("train.schedule", Config::parse("{name: step, every: 10, factor: 0.1}"));
     if (!schedule.empty()) config.set("search.schedule", Config::parse(schedule));
     const auto s = search_run(config, {.data = folder_ / "data", .out = folder_ / out});

@@ -69,6 +69,31 @@ TEST(SearchPage, DrawsTheLargestOfManyGatesAndSomeOfTheOthers) {
   EXPECT_EQ(drawn["values"][0][399], -0.003);
 }
 
+TEST(SearchPage, CarriesTheCurveByWhichTheValidRowsChose) {
+  const KeptCurve curve{.stage = "search",
+                        .ranking = {"city x hour", "city x app"},
+                        .strength = {1.25, 0.5},
+                        .points = {{0, .6, .1, .01}, {1, .501, .001, .002}, {2, .5, 0, 0}},
+                        .best = 2,
+                        .chosen = 1,
+                        .rows = 900};
+  StageCourse course{"search", "interactions", {{"city x hour", "city x app"}, {0, 10}, {0, 0}, {{.6, .6}, {.7, .4}}}};
+  course.kept = std::set<std::string>{"city x hour"};
+  const Json data = data_of(search_html(search_json("autofis", "x", findings(), {}, {curve}), kConfig, {course}));
+  EXPECT_EQ(data["curves"], Json::parse(R"([{"gates": "interactions", "rows": 900, "best": 2, "chosen": 1, "points": [
+      {"kept": 0, "loss": 0.6, "above": 0.1, "standard_error": 0.01},
+      {"kept": 1, "loss": 0.501, "above": 0.001, "standard_error": 0.002},
+      {"kept": 2, "loss": 0.5, "above": 0.0, "standard_error": 0.0}],
+      "ranking": ["city x hour", "city x app"], "strength": [1.25, 0.5], "stage": "search"}])"));
+  EXPECT_EQ(data["courses"][0]["kept"], Json({true, false}));
+}
+
+TEST(SearchPage, OfASearchBeforeThereWereCurvesHasNone) {
+  const Json data = data_of(page());
+  EXPECT_FALSE(data.contains("curves"));
+  EXPECT_FALSE(data["courses"][0].contains("kept"));
+}
+
 TEST(SearchPage, LetsNoTextBecomeMarkupAndLoadsNothing) {
   std::string text = page();
   EXPECT_EQ(data_of(text)["interactions"][0]["fields"][1], "</script>");
