@@ -42,6 +42,9 @@ std::string search_table(const std::filesystem::path& search);
 /// Throws Error where `out` is there already and `force` does not say that it may be replaced.
 void check_out(const std::filesystem::path& out, bool force);
 
+/// --bad-rows: 0 for stop, N for skip:N. Throws Error for anything else.
+int64_t parse_bad_rows(const std::string& text);
+
 /// Sets each KEY=VALUE in a config. A `root` is typed here, and so relative to here; in a file it is relative to that.
 void set_all(Config& config, const std::vector<std::string>& sets);
 

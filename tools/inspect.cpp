@@ -1,6 +1,8 @@
 // interplay inspect RUN|DIR: what a run, a search or prepared data hold; checks every file against the manifest.
+#include <algorithm>
 #include <filesystem>
 
+#include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
 
 #include <interplay/base/files.h>
@@ -30,15 +32,48 @@ std::string field_table(const Schema& schema) {
   return table(rows);
 }
 
+/// How much of each split the last id of a table stands for: tokens that training has not seen, and missing values.
+std::string unseen_table(const Schema& schema, const std::vector<Dataset>& splits) {
+  constexpr int64_t kRows = 65536;
+  std::vector<std::vector<std::string>> rows{{"unseen or missing"}};
+  for (const Dataset& split : splits) rows[0].push_back(split.name().substr(split.name().rfind('/') + 1));
+  std::vector<const Field*> fields;
+  for (const Field& f : schema.fields()) {
+    if (f.kind != FieldKind::categorical && f.kind != FieldKind::sequence) continue;
+    fields.push_back(&f);
+    rows.push_back({f.name});
+  }
+  if (fields.empty()) return "";
+  for (const Dataset& split : splits) {
+    std::vector<int64_t> all(fields.size()), unseen(fields.size());
+    for (int64_t first = 0; first < split.rows(); first += kRows) {
+      const Features x = split.slice(first, std::min(kRows, split.rows() - first)).features;
+      for (size_t i = 0; i < fields.size(); ++i) {
+        const Field& f = *fields[i];
+        const at::Tensor ids =
+            f.kind == FieldKind::sequence ? x.sequences[size_t(f.column)].ids : x.ids.select(1, f.column);
+        all[i] += ids.numel();
+        unseen[i] += ids.eq(f.rows - 1).sum().item<int64_t>();
+      }
+    }
+    for (size_t i = 0; i < fields.size(); ++i)
+      rows[i + 1].push_back(all[i] > 0 ? fmt::format("{:.1f}%", 100.0 * double(unseen[i]) / double(all[i])) : "-");
+  }
+  return table(rows);
+}
+
 void inspect_data(const fs::path& directory) {
   Manifest::load(directory).check(directory, /*contents=*/true);
   const Schema schema = Schema::load(directory / Bundle::kSchema);
   fmt::print("{}: prepared data, fingerprint {:016x}, labels {}\n", directory.string(), schema.fingerprint(),
              fmt::join(schema.labels(), ", "));
+  std::vector<Dataset> splits;
   for (const char* split : {"train", "valid", "test"}) {
-    if (Dataset::exists(directory, split)) fmt::print("  {}: {} rows\n", split, Dataset::open(directory, split).rows());
+    if (!Dataset::exists(directory, split)) continue;
+    splits.push_back(Dataset::open(directory, split));
+    fmt::print("  {}: {} rows\n", split, splits.back().rows());
   }
-  fmt::print("{}", field_table(schema));
+  fmt::print("{}\n{}", field_table(schema), unseen_table(schema, splits));
 }
 
 void inspect_run(const fs::path& directory) {

@@ -11,13 +11,20 @@ void TextArguments::add(CLI::App& app) {
   app.add_option("--file", file, "a text a line");
 }
 
+std::string read_text(const std::filesystem::path& file) {
+  constexpr std::string_view kMark = "\xef\xbb\xbf";
+  std::string text = read_file(file);
+  if (text.starts_with(kMark)) text.erase(0, kMark.size());
+  return text;
+}
+
 std::vector<std::string> TextArguments::read() const {
   INTERPLAY_CHECK(
       texts.empty() != file.empty(), "{}",
       texts.empty() ? "--text T or --file F is required: the texts" : "--text and --file are both given; give one");
   if (file.empty()) return texts;
   std::vector<std::string> lines;
-  const std::string all = read_file(file);
+  const std::string all = read_text(file);
   for (size_t at = 0; at < all.size();) {
     const size_t end = std::min(all.find('\n', at), all.size());
     lines.push_back(all.substr(at, end - at));

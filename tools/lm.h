@@ -17,6 +17,9 @@ struct TextArguments {
   std::vector<std::string> read() const;
 };
 
+/// The text of a file, without the byte order mark that some editors put before it.
+std::string read_text(const std::filesystem::path& file);
+
 /// --threads of the program, for a subcommand of `lm`; 0 where it is not given.
 int threads_of(const CLI::App& app);
 

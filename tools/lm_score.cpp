@@ -29,7 +29,7 @@ struct Arguments {
 
 /// The prompts of a file: all of it as it is, or of a .jsonl file those of its lines, a string or {"prompt": ..} each.
 std::vector<std::string> prompts_of(const std::string& file) {
-  const std::string text = read_file(file);
+  const std::string text = read_text(file);
   if (!file.ends_with(".jsonl")) return {text};
   std::vector<std::string> out;
   int64_t line = 0;

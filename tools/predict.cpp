@@ -3,6 +3,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+
+#include <unistd.h>
 
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
@@ -16,8 +19,10 @@
 namespace interplay::tool {
 namespace {
 
+namespace fs = std::filesystem;
+
 struct Arguments {
-  std::string run, out, score_name;
+  std::string run, out, score_name, bad_rows = "stop";
   std::vector<std::string> inputs, ids, events;
   int64_t batch_size = 4096;
   bool logit = false, force = false;
@@ -95,35 +100,104 @@ void check_scores(const Scorer& scorer, const RawBatch& batch, const std::vector
               ErrorKind::numeric);
 }
 
-std::vector<std::filesystem::path> files_of(const std::vector<std::string>& patterns) {
-  std::vector<std::filesystem::path> files;
-  for (const auto& pattern : patterns) {
-    const auto some = expand_glob(pattern);
-    files.insert(files.end(), some.begin(), some.end());
+/// Standard input ("-") and pipes as files, since rows are read more than once. They are gone with the object.
+class Spool {
+ public:
+  Spool() = default;
+  Spool(const Spool&) = delete;
+  Spool& operator=(const Spool&) = delete;
+  ~Spool() {
+    std::error_code ignored;
+    if (!folder_.empty()) fs::remove_all(folder_, ignored);
   }
-  return files;
-}
+
+  std::vector<fs::path> files_of(const std::vector<std::string>& patterns) {
+    std::vector<fs::path> files;
+    for (const auto& pattern : patterns) {
+      if (pattern == "-" || fs::is_fifo(pattern)) {
+        files.push_back(keep(pattern));
+        continue;
+      }
+      const auto some = expand_glob(pattern);
+      files.insert(files.end(), some.begin(), some.end());
+    }
+    return files;
+  }
+
+ private:
+  fs::path keep(const fs::path& pipe) {
+    const bool input = pipe == "-";
+    if (folder_.empty()) {
+      std::string name = (fs::temp_directory_path() / "interplay-XXXXXX").string();
+      INTERPLAY_CHECK_DATA(::mkdtemp(name.data()), "{}: no folder can be made there for what comes from {}; set TMPDIR",
+                           fs::temp_directory_path().string(), pipe.string());
+      folder_ = name;
+    }
+    const fs::path file = folder_ / (input ? fs::path("stdin") : pipe.filename());
+    INTERPLAY_CHECK_DATA(!fs::exists(file), "{} is named twice, but can be read once", pipe.string());
+    std::ifstream from(input ? fs::path("/dev/stdin") : pipe, std::ios::binary);
+    std::ofstream to(file, std::ios::binary);
+    INTERPLAY_CHECK_DATA(from.good(), "{}: cannot be read", pipe.string());
+    if (from.peek() != std::ifstream::traits_type::eof()) to << from.rdbuf();
+    to.close();
+    INTERPLAY_CHECK_DATA(to.good(), "{}: what comes from {} does not fit there; set TMPDIR", folder_.string(),
+                         pipe.string());
+    return file;
+  }
+
+  fs::path folder_;
+};
 
 /// Histories of the input rows from files of events; a first pass over the input says whose and when.
-std::unique_ptr<EventHistory> read_history(const Arguments& a, const Schema& schema, ReadRequest request) {
+std::unique_ptr<EventHistory> read_history(const Arguments& a, Spool& spool, const Schema& schema,
+                                           ReadRequest request) {
   if (a.events.empty()) return nullptr;
   auto history = std::make_unique<EventHistory>(schema);
-  history->add_events(files_of(a.events));
+  history->add_events(spool.files_of(a.events), request.bad_rows);
   request.columns = history->row_columns();
   const auto reader = open_raw(schema, request);
-  for (RawBatch batch; reader->next(batch);) history->add_rows(batch);
+  for (RawBatch batch; reader->next(batch);) history->add_rows(batch, request.bad_rows.get());
   history->finish();
   return history;
+}
+
+/// The columns that are read: those the model and --ids need, and of histories those that the rows bring themselves.
+std::vector<std::string> columns_of(const Arguments& a, const Scorer& scorer, const ReadRequest& request) {
+  std::vector<std::string> columns, histories;
+  const auto add = [&](const std::string& name) {
+    if (std::find(columns.begin(), columns.end(), name) == columns.end()) columns.push_back(name);
+  };
+  for (const Field& field : scorer.schema().fields()) {
+    if (field.encoding.has("history")) histories.push_back(field.name);
+  }
+  for (const auto& name : scorer.columns()) {
+    if (std::find(histories.begin(), histories.end(), name) == histories.end()) add(name);
+  }
+  for (const auto& id : a.ids) add(id);
+  if (!a.events.empty() || histories.empty()) return columns;
+  ReadRequest some = request;
+  some.columns = columns;
+  const auto there = open_raw(scorer.schema(), some)->columns();
+  for (const auto& name : histories) {  // the scorer says what to do about one that is not there
+    if (std::find(there.begin(), there.end(), name) != there.end()) add(name);
+  }
+  return columns;
 }
 
 void predict_file(const Arguments& a) {
   check_target(a);
   const Scorer scorer = Scorer::load(a.run);
+  Spool spool;
   ReadRequest request;
-  request.files = files_of(a.inputs);
-  request.bad_rows = std::make_shared<BadRows>();
+  request.files = spool.files_of(a.inputs);
+  const fs::path rejected = a.out + ".rejected.tsv";
+  const int64_t most_bad_rows = parse_bad_rows(a.bad_rows);
+  if (most_bad_rows > 0) fs::remove(rejected);  // of an earlier call
+  const auto bad_rows = std::make_shared<BadRows>(most_bad_rows, rejected, "--bad-rows skip:");
+  request.bad_rows = bad_rows;
   request.batch_rows = a.batch_size;
-  const auto history = read_history(a, scorer.schema(), request);
+  const auto history = read_history(a, spool, scorer.schema(), request);
+  request.columns = columns_of(a, scorer, request);
   const auto reader = open_raw(scorer.schema(), request);
 
   std::vector<TableWriter::Column> columns;
@@ -136,7 +210,9 @@ void predict_file(const Arguments& a) {
   int64_t done = 0;
   for (RawBatch batch; reader->next(batch);) {
     if (history) history->append(batch);
-    const auto logits = scorer.logits(batch);
+    std::vector<int64_t> kept;
+    const auto logits = scorer.logits(batch, *bad_rows, kept);
+    if (int64_t(kept.size()) < batch.rows) batch = take_rows(batch, kept);
     check_scores(scorer, batch, logits, out.rows());
     std::vector<std::vector<float>> each(targets);
     for (size_t i = 0; i < logits.size(); ++i)
@@ -151,12 +227,15 @@ void predict_file(const Arguments& a) {
   out.close();
   fmt::print("{}: {} rows in {}, {} rows/s\n", a.out, out.rows(), human_seconds(progress.seconds()),
              human_count(double(out.rows()) / progress.seconds()));
+  if (bad_rows->count() > 0) fmt::print("{} rows rejected, see {}\n", bad_rows->count(), rejected.string());
 }
 
 std::function<void()> add(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   app.add_option("RUN", a->run, "run directory")->required();
-  app.add_option("INPUT", a->inputs, "raw rows, in the format the data were prepared from; labels are not needed")
+  app.add_option("INPUT", a->inputs,
+                 "raw rows, in the format the data were prepared from, or Parquet; - is standard input; labels are not "
+                 "needed")
       ->required();
   app.add_option("--out", a->out, "file to write: .csv, .tsv or .parquet")->required();
   app.add_option("--ids", a->ids, "columns passed through, as user_id,item_id")
@@ -164,6 +243,9 @@ std::function<void()> add(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--history", a->events,
                  "files of past events, in the same format: histories are derived from them, as prepare does");
+  app.add_option("--bad-rows", a->bad_rows,
+                 "stop, or skip:N: leave out up to N bad rows and list them in FILE.rejected.tsv")
+      ->capture_default_str();
   app.add_flag("--logit", a->logit, "logits instead of probabilities");
   app.add_option("--score-name", a->score_name, "the scores' column; p, or logit, by default");
   app.add_flag("--force", a->force, "replace --out where it is there already");

@@ -11,6 +11,18 @@
 #include "command.h"
 
 namespace interplay::tool {
+
+int64_t parse_bad_rows(const std::string& text) {
+  if (text == "stop") return 0;
+  int64_t limit = -1;
+  if (text.starts_with("skip:")) {
+    const auto [end, status] = std::from_chars(text.data() + 5, text.data() + text.size(), limit);
+    if (status != std::errc() || end != text.data() + text.size()) limit = -1;
+  }
+  INTERPLAY_CHECK(limit >= 0, "--bad-rows {}: expected stop, or skip:N to leave out up to N rows", text);
+  return limit;
+}
+
 namespace {
 
 int64_t parse_bytes(const std::string& text) {
@@ -32,17 +44,6 @@ int64_t parse_bytes(const std::string& text) {
   return int64_t(value * scale);
 }
 
-int64_t parse_bad_rows(const std::string& text) {
-  if (text == "stop") return 0;
-  int64_t limit = -1;
-  if (text.starts_with("skip:")) {
-    const auto [end, status] = std::from_chars(text.data() + 5, text.data() + text.size(), limit);
-    if (status != std::errc() || end != text.data() + text.size()) limit = -1;
-  }
-  INTERPLAY_CHECK(limit >= 0, "--bad-rows {}: expected stop, or skip:N to leave out up to N rows", text);
-  return limit;
-}
-
 /// Rows and seconds of every stage: those of `count` and `encode` are of all rows, whatever the split.
 std::string to_json(const PrepareReport& r, const std::string& out, int64_t rows) {
   nlohmann::ordered_json stages;
@@ -53,18 +54,20 @@ std::string to_json(const PrepareReport& r, const std::string& out, int64_t rows
                                       {"sync", r.sync_seconds}}) {
     stages[name] = {{"seconds", seconds}, {"rows_per_s", seconds > 0 ? double(rows) / seconds : 0}};
   }
-  return nlohmann::ordered_json{{"out", out},
-                                {"train_rows", r.train_rows},
-                                {"valid_rows", r.valid_rows},
-                                {"test_rows", r.test_rows},
-                                {"rejected_rows", r.rejected_rows},
-                                {"left_out_rows", r.left_out_rows},
-                                {"fields", r.fields},
-                                {"tables", r.tables},
-                                {"ids", r.ids},
-                                {"seconds", r.seconds},
-                                {"rows_per_s", double(rows) / r.seconds},
-                                {"stages", stages}}
+  return nlohmann::ordered_json{
+      {"out", out},
+      {"train_rows", r.train_rows},
+      {"valid_rows", r.valid_rows},
+      {"test_rows", r.test_rows},
+      {"rejected_rows", r.rejected_rows},
+      {"left_out_rows", r.left_out_rows},
+      {"fields", r.fields},
+      {"tables", r.tables},
+      {"ids", r.ids},
+      {"unseen_ids", {{"train", r.train_unseen}, {"valid", r.valid_unseen}, {"test", r.test_unseen}}},
+      {"seconds", r.seconds},
+      {"rows_per_s", double(rows) / r.seconds},
+      {"stages", stages}}
       .dump(1);
 }
 
@@ -101,6 +104,9 @@ std::function<void()> add(CLI::App& app) {
     fmt::print("{}: {} train, {} valid, {} test rows; {} fields, {} ids in {} tables; {} rows/s, {}\n", a->out,
                r.train_rows, r.valid_rows, r.test_rows, r.fields, r.ids, r.tables,
                human_count(double(rows) / r.seconds), human_seconds(r.seconds));
+    if (r.train_unseen + r.valid_unseen + r.test_unseen > 0)
+      fmt::print("unseen ids: {:.1f}% of train, {:.1f}% of valid, {:.1f}% of test\n", 100 * r.train_unseen,
+                 100 * r.valid_unseen, 100 * r.test_unseen);
     if (r.left_out_rows > 0) fmt::print("{} rows left out by `filter` and `min_length`\n", r.left_out_rows);
     if (r.rejected_rows > 0) fmt::print("{} rows rejected, see {}/rejected.tsv\n", r.rejected_rows, a->out);
   };

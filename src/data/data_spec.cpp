@@ -17,10 +17,17 @@ size_t digits_at_end(std::string_view text) {
   return n;
 }
 
-std::vector<std::string> expand_ranges(const std::vector<std::string>& names) {
+/// `at`: where the names are written.
+std::vector<std::string> expand_ranges(const std::vector<std::string>& names, const Config& at) {
   std::vector<std::string> out;
   for (const auto& name : names) {
-    for (auto& each : expand_range(name)) out.push_back(std::move(each));
+    std::vector<std::string> expanded;
+    try {
+      expanded = expand_range(name);
+    } catch (const Error& problem) {
+      at.fail(problem.what());
+    }
+    for (auto& each : expanded) out.push_back(std::move(each));
   }
   return out;
 }
@@ -56,7 +63,7 @@ class FieldParser {
 
  private:
   std::vector<std::string> columns_of(const FieldOptions& o) {
-    auto columns = expand_ranges(o.columns);
+    auto columns = expand_ranges(o.columns, at_["columns"]);
     if (!o.column.empty()) columns.insert(columns.begin(), o.column);
     if (columns.empty() && !o.name.empty()) columns.push_back(o.name);
     if (columns.empty()) at_.fail("names no column; add `column: NAME` or `columns: [NAME, ...]`");
@@ -239,6 +246,10 @@ std::vector<LabelOptions> parse_labels(const Config& label) {
     if (options.missing && *options.missing != 0 && *options.missing != 1 && !options.compares())
       item["missing"].fail("expected 0 or 1, as a label has to be");
     if (options.only) check_filter(*options.only, item["only"]);
+    const auto same =
+        std::find_if(labels.begin(), labels.end() - 1, [&](const auto& l) { return l.name == options.name; });
+    if (same != labels.end() - 1)
+      item.fail(fmt::format("two labels are called '{}'; leave one out, or give it another `name`", options.name));
   }
   if (labels.empty()) label.fail("names no column");
   return labels;
@@ -296,7 +307,7 @@ void parse_joins(DataSpec& spec, const Config& data) {
     for (const auto& [key, value] : {std::pair{"file", join.file}, {"key", join.key}}) {
       if (value.empty()) at[key].fail("missing; a joined table is written {file: items.csv, key: item}");
     }
-    join.header = expand_ranges(join.header);
+    join.header = expand_ranges(join.header, at["header"]);
     spec.join_readers.push_back(merge_reader(join.format.value_or(rows), join.header, at));
   }
 }
@@ -319,6 +330,7 @@ std::vector<std::string> expand_range(const std::string& name) {
   if (dots == std::string::npos) return {name};
   const std::string first = name.substr(0, dots), last = name.substr(dots + 2);
   const size_t first_digits = digits_at_end(first), last_digits = digits_at_end(last);
+  if (first_digits == 0 && last_digits == 0) return {name};  // a column may be called a..b
   const std::string stem = first.substr(0, first.size() - first_digits);
   int64_t from = 0, to = -1;
   std::from_chars(first.data() + stem.size(), first.data() + first.size(), from);
@@ -337,7 +349,7 @@ DataSpec DataSpec::parse(const Config& data) {
   DataSpec spec;
   DataOptions& o = spec.options;
   read_options(o, data, "data.yaml");
-  o.header = expand_ranges(o.header);
+  o.header = expand_ranges(o.header, data["header"]);
   check_sources(o, data);
   if (!o.label) data["label"].fail("missing; which column says whether it was clicked?");
   spec.labels = parse_labels(*o.label);

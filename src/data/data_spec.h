@@ -206,7 +206,9 @@ struct DataSpec {
   Schema plain_schema() const;  ///< the fields that raw files hold: all but histories, which make no row unusable
 };
 
-/// `I1..I13` to I1, I2, ..., I13; anything else to itself. The first number's leading zeros set the width.
+/// `I1..I13` to I1, I2, ..., I13; a name that ends in no number on either side of the dots, as any other, to itself.
+/// The first number's leading zeros set the width. Throws Error where only one side ends in a number, or the names
+/// differ.
 std::vector<std::string> expand_range(const std::string& name);
 
 }  // namespace interplay

@@ -336,8 +336,9 @@ EncoderBuilder::Ids EncoderBuilder::ids_of(size_t table, int64_t epoch) const {
   return epochs.back().second;
 }
 
-EncodedBatch EncoderBuilder::resolve(const CodedRows& rows, int split) const {
+EncodedBatch EncoderBuilder::resolve(const CodedRows& rows, int split, std::vector<Unseen>& unseen) const {
   const Schema& schema = built_->schema;
+  unseen.assign(schema.fields().size(), {});
   std::vector<uint32_t> picked;
   for (uint32_t r = 0; r < rows.split.size(); ++r) {
     if (rows.split[r] == split) picked.push_back(r);
@@ -351,7 +352,7 @@ EncodedBatch EncoderBuilder::resolve(const CodedRows& rows, int split) const {
   };
   EncodedBatch out;
   out.rows = int64_t(picked.size());
-  resolve_categorical(rows, picked, out);
+  resolve_categorical(rows, picked, out, unseen);
   out.dense.resize(picked.size() * rows.numbers.size());
   for (const Field* field : schema.of(FieldKind::numeric)) {
     const auto column = size_t(field->column);
@@ -362,7 +363,8 @@ EncodedBatch EncoderBuilder::resolve(const CodedRows& rows, int split) const {
   }
   for (const Field* field : schema.of(FieldKind::sequence)) {
     const auto column = size_t(field->column);
-    resolve_sequence(rows.entries[column], rows.rest.sequences[column], *field, picked, out.sequences.emplace_back());
+    resolve_sequence(rows.entries[column], rows.rest.sequences[column], *field, picked, out.sequences.emplace_back(),
+                     unseen[size_t(field - schema.fields().data())]);
   }
   for (const Field* field : schema.of(FieldKind::vector)) {
     pick(rows.rest.vectors[size_t(field->column)], size_t(field->dimension), out.vectors.emplace_back());
@@ -374,10 +376,11 @@ EncodedBatch EncoderBuilder::resolve(const CodedRows& rows, int split) const {
   return out;
 }
 
-void EncoderBuilder::resolve_categorical(const CodedRows& rows, std::span<const uint32_t> picked,
-                                         EncodedBatch& out) const {
+void EncoderBuilder::resolve_categorical(const CodedRows& rows, std::span<const uint32_t> picked, EncodedBatch& out,
+                                         std::vector<Unseen>& unseen) const {
   const size_t F = rows.categorical.size();
   std::vector<Ids> ids(F);
+  std::vector<Unseen> counts(F);
   for (const Field* field : built_->schema.of(FieldKind::categorical)) {
     const auto& codes = rows.categorical[size_t(field->column)];
     if (codes.epoch != CodedRows::kIds) ids[size_t(field->column)] = ids_of(table_of(*field), codes.epoch);
@@ -389,22 +392,33 @@ void EncoderBuilder::resolve_categorical(const CodedRows& rows, std::span<const 
       const uint32_t* const codes = rows.categorical[column].values.data();
       const int32_t* const id = ids[column] ? ids[column]->data() : nullptr;
       int32_t* to = out.ids.data() + first * F + column;
+      const int32_t last = id ? id[0] : 0;  // what a missing value becomes
+      int64_t present = 0, at_last = 0;
       for (const uint32_t r : block) {
         *to = id ? id[codes[r]] : int32_t(codes[r]);
+        present += codes[r] != 0;
+        at_last += *to == last;
         to += F;
       }
+      counts[column].present += present;
+      counts[column].unseen += at_last - (int64_t(block.size()) - present);  // without the missing ones
     }
+  }
+  for (const Field* field : built_->schema.of(FieldKind::categorical)) {
+    if (ids[size_t(field->column)])
+      unseen[size_t(field - built_->schema.fields().data())] = counts[size_t(field->column)];
   }
 }
 
 void EncoderBuilder::resolve_sequence(const CodedRows::Codes& codes, const EncodedBatch::Sequence& from,
-                                      const Field& field, std::span<const uint32_t> picked,
-                                      EncodedBatch::Sequence& out) const {
+                                      const Field& field, std::span<const uint32_t> picked, EncodedBatch::Sequence& out,
+                                      Unseen& unseen) const {
   const Ids ids = codes.epoch == CodedRows::kIds ? nullptr : ids_of(table_of(field), codes.epoch);
   out.offsets.push_back(0);
   for (const uint32_t r : picked) {
     for (auto i = size_t(from.offsets[r]); i < size_t(from.offsets[r + 1]); ++i) {
       out.ids.push_back(ids ? (*ids)[codes.values[i]] : int32_t(codes.values[i]));
+      if (ids && codes.values[i] != 0) ++unseen.present, unseen.unseen += out.ids.back() == (*ids)[0];
       if (field.weighted) out.weights.push_back(from.weights[i]);
     }
     out.offsets.push_back(int64_t(out.ids.size()));

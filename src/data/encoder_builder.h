@@ -37,8 +37,13 @@ class EncoderBuilder {
   CodedRows code(const RawBatch& raw, const RowValues& values, std::vector<uint8_t> splits);
   int64_t runs() const { return counts_.runs(); }
   Encoder build();
-  /// The rows of one split as the built encoder encodes them. From any thread.
-  EncodedBatch resolve(const CodedRows& rows, int split) const;
+  /// How many ids of a field are there, missing values left out, and how many of those no vocabulary holds.
+  struct Unseen {
+    int64_t present = 0, unseen = 0;
+  };
+  /// The rows of one split as the built encoder encodes them. From any thread. `unseen`: one a field of the schema, and
+  /// 0 for those without a vocabulary.
+  EncodedBatch resolve(const CodedRows& rows, int split, std::vector<Unseen>& unseen) const;
 
  private:
   struct Statistics {  // of a numeric field's values that are there
@@ -68,9 +73,10 @@ class EncoderBuilder {
   const Vocabulary* kept_vocabulary(const std::string& table) const;
   Ids ids_of(size_t table, int64_t epoch) const;
   size_t table_of(const Field& field) const { return table_of_[size_t(&field - built_->schema.fields().data())]; }
-  void resolve_categorical(const CodedRows& rows, std::span<const uint32_t> picked, EncodedBatch& out) const;
+  void resolve_categorical(const CodedRows& rows, std::span<const uint32_t> picked, EncodedBatch& out,
+                           std::vector<Unseen>& unseen) const;
   void resolve_sequence(const CodedRows::Codes& codes, const EncodedBatch::Sequence& from, const Field& field,
-                        std::span<const uint32_t> picked, EncodedBatch::Sequence& out) const;
+                        std::span<const uint32_t> picked, EncodedBatch::Sequence& out, Unseen& unseen) const;
 
   DataSpec spec_;
   RowParser parser_;

@@ -24,13 +24,14 @@ struct EventHistory::State {
   DataSpec spec;
   RowParser parser;  // of events
   std::vector<HistoryIndex> histories;
+  std::vector<uint8_t> bad;  // of the rows, whether they are
   int64_t events = 0, appended = 0;
 };
 
 EventHistory::EventHistory(const Schema& schema) : state_(std::make_unique<State>(schema)) {}
 EventHistory::~EventHistory() = default;
 
-void EventHistory::add_events(const std::vector<std::filesystem::path>& files) {
+void EventHistory::add_events(const std::vector<std::filesystem::path>& files, std::shared_ptr<BadRows> bad_rows) {
   State& s = *state_;
   ReadRequest request;
   request.files = files;
@@ -42,17 +43,20 @@ void EventHistory::add_events(const std::vector<std::filesystem::path>& files) {
   };
   for (const auto& history : s.histories) add(history.columns());
   add(s.parser.columns(false));
-  request.bad_rows = std::make_shared<BadRows>();
+  request.bad_rows = bad_rows ? std::move(bad_rows) : std::make_shared<BadRows>();
   const auto reader = open_raw(s.schema, request);
   for (RawBatch batch; reader->next(batch);) {
-    const RowValues values = s.parser.parse(batch, /*labels=*/false, nullptr);
+    const RowValues values = s.parser.parse(batch, /*labels=*/false, request.bad_rows.get());
     for (auto& history : s.histories) history.add(batch, values, s.parser);
     s.events += int64_t(values.rows.size());
   }
 }
 
-void EventHistory::add_rows(const RawBatch& rows) {
-  for (auto& history : state_->histories) history.ask(rows, state_->parser);
+void EventHistory::add_rows(const RawBatch& rows, BadRows* bad_rows) {
+  BadRows strict;
+  std::vector<uint8_t> bad(size_t(rows.rows), 0);
+  for (auto& history : state_->histories) history.ask(rows, state_->parser, bad_rows ? *bad_rows : strict, bad);
+  state_->bad.insert(state_->bad.end(), bad.begin(), bad.end());
 }
 
 void EventHistory::finish() {
@@ -64,7 +68,12 @@ void EventHistory::append(RawBatch& rows) {
   std::vector<int32_t> all(size_t(rows.rows));
   std::iota(all.begin(), all.end(), 0);
   for (const auto& history : s.histories) history.append(rows, all, s.events + s.appended);
+  std::vector<int64_t> good;
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    if (!s.bad[size_t(s.appended + r)]) good.push_back(r);
+  }
   s.appended += rows.rows;
+  if (int64_t(good.size()) < rows.rows) rows = take_rows(rows, good);
 }
 
 std::vector<std::string> EventHistory::row_columns() const {

@@ -38,18 +38,23 @@ std::vector<std::string> HistoryIndex::columns() const {
 
 std::vector<std::string> HistoryIndex::row_columns() const { return {options_.user, options_.item, options_.time}; }
 
-void HistoryIndex::ask(const RawBatch& raw, const RowParser& parser) {
+void HistoryIndex::ask(const RawBatch& raw, const RowParser& parser, BadRows& bad_rows, std::vector<uint8_t>& bad) {
   const RawColumn& user = one_a_row(raw, options_.user);
   const RawColumn& item = one_a_row(raw, options_.item);
   const RawColumn& time = one_a_row(raw, options_.time);
   for (int64_t r = 0; r < raw.rows; ++r) {
     ExactTime when;
-    INTERPLAY_CHECK_DATA(parse_number(time.cell(r), when.nearest),
-                         "{}: column '{}': '{}' is not a number; the history '{}' is made of events before it",
-                         raw.place(r), time.name, time.cell(r), options_.name);
-    INTERPLAY_CHECK_DATA(parse_rest(time.cell(r), when.nearest, when.rest),
-                         "{}: column '{}': '{}' has more digits than the 19 that rows can be ordered by", raw.place(r),
-                         time.name, time.cell(r));
+    const std::string_view cell = time.cell(r);
+    const bool number = parse_number(cell, when.nearest);
+    if (!number || !parse_rest(cell, when.nearest, when.rest)) {
+      const int64_t line = raw.lines.empty() ? r + 1 : raw.lines[size_t(r)];
+      bad_rows.report(
+          raw.file, line, time.name, cell,
+          number ? "has more digits than the 19 that rows can be ordered by"
+                 : fmt::format("is not a number; the history '{}' is made of events before it", options_.name));
+      bad[size_t(r)] = 1;
+      when = {};
+    }
     const std::string_view tie[] = {parser.missing(item, r) ? std::string_view() : item.cell(r)};
     order_.add(number_of(users_, user, r, parser), when, tie);
     passes_.push_back(0);

@@ -24,9 +24,9 @@ class HistoryIndex {
   std::vector<std::string> columns() const;      ///< raw columns that add() reads
   std::vector<std::string> row_columns() const;  ///< ... and that ask() reads
   void add(const RawBatch& raw, const RowValues& values, const RowParser& parser);
-  /// Rows that want a history but belong to nobody's: all of a batch, counted as those of add() are. Throws Error(data)
-  /// where one has no time.
-  void ask(const RawBatch& raw, const RowParser& parser);
+  /// Rows that want a history but belong to nobody's: all of a batch, counted as those of add() are. One without a time
+  /// is told to `bad_rows` and marked in `bad`, [raw rows].
+  void ask(const RawBatch& raw, const RowParser& parser, BadRows& bad_rows, std::vector<uint8_t>& bad);
   void finish();
   void keep_events() { keeps_events_ = true; }  ///< before finish(): events() will be asked for
   /// The rows whose items are a row's history, oldest first.

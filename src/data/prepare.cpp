@@ -18,6 +18,7 @@
 #include "data/data_spec.h"
 #include "data/dataset_writer.h"
 #include "data/encoder_builder.h"
+#include "data/field_encoding.h"
 #include "data/in_order.h"
 #include "data/raw_rows.h"
 #include "data/sample_plan.h"
@@ -73,6 +74,7 @@ class Preparation {
     threads_ = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
     builder_.emplace(spec_, EncoderBuilder::Options{std::max<int64_t>(options.memory_bytes / 4, 4096), partial_,
                                                     options.vocabulary_from, threads_});
+    warn_of_labels_among_fields();
     plain_.emplace(spec_.plain_schema(), spec_);
     plan_.emplace(spec_, *plain_);
     rows_.emplace(spec_, *plain_, plan_->columns(), threads_);
@@ -105,6 +107,18 @@ class Preparation {
   }
 
  private:
+  void warn_of_labels_among_fields() const {
+    for (const Field& field : spec_.fields) {
+      FieldEncoding encoding;
+      read_options(encoding, field.encoding);
+      for (const LabelOptions& label : spec_.labels) {
+        if (encoding.history || (encoding.column != label.column && encoding.weights != label.column)) continue;
+        log::warning("field '{}' reads column '{}', which is the label: a model that sees it has nothing to learn",
+                     field.name, label.column);
+      }
+    }
+  }
+
   void order_rows() {
     rows_->run(
         {"prepare: order", [&](RawRows::Batch& batch) { plan_->add(batch.raw, batch.values, *plain_); }, nullptr},
@@ -158,6 +172,7 @@ class Preparation {
     struct Part {
       int64_t number = 0;
       std::array<EncodedBatch, 3> splits;
+      std::array<std::vector<EncoderBuilder::Unseen>, 3> unseen;
     };
     struct Stages {
       std::function<bool(Part&)> read;
@@ -169,12 +184,18 @@ class Preparation {
     stages.work = [&](Part& part) {
       const CodedRows rows = coded_->get(part.number);
       for (size_t s = 0; s < 3; ++s) {
-        if (writers[s]) part.splits[s] = builder_->resolve(rows, int(s));
+        if (!writers[s]) continue;
+        part.splits[s] = builder_->resolve(rows, int(s), part.unseen[s]);
       }
     };
     stages.commit = [&](Part& part) {
       for (size_t s = 0; s < 3; ++s) {
         progress.add(part.splits[s].rows);
+        unseen_[s].resize(encoder.schema().fields().size());
+        for (size_t f = 0; f < part.unseen[s].size(); ++f) {
+          unseen_[s][f].present += part.unseen[s][f].present;
+          unseen_[s][f].unseen += part.unseen[s][f].unseen;
+        }
         if (part.splits[s].rows > 0) writers[s]->write(std::move(part.splits[s]));
       }
     };
@@ -189,7 +210,27 @@ class Preparation {
     coded_.reset();
   }
 
+  /// Ids that training never saw are many in a split that is written in another way.
+  void tell_unseen(const Schema& schema) {
+    constexpr double kMost = 0.9;
+    double* const shares[] = {&report_.train_unseen, &report_.valid_unseen, &report_.test_unseen};
+    for (size_t s = 0; s < 3; ++s) {
+      EncoderBuilder::Unseen all;
+      for (size_t f = 0; f < unseen_[s].size(); ++f) {
+        const auto [present, unseen] = unseen_[s][f];
+        all.present += present, all.unseen += unseen;
+        if (s == 0 || double(unseen) <= kMost * double(present)) continue;
+        log::warning(
+            "{} of {} ids of field '{}' in the {} rows are unseen in training; are they written as there? 12 "
+            "and 12.0 are two ids",
+            unseen, present, schema.fields()[f].name, kSplits[s]);
+      }
+      *shares[s] = all.present > 0 ? double(all.unseen) / double(all.present) : 0;
+    }
+  }
+
   void summarise(const Encoder& encoder) {
+    tell_unseen(encoder.schema());
     report_.fields = int64_t(encoder.schema().fields().size());
     for (const Table& table : encoder.schema().tables()) report_.ids += table.rows, ++report_.tables;
   }
@@ -206,6 +247,7 @@ class Preparation {
   int threads_ = 1;
   std::vector<Manifest::Entry> entries_;
   PrepareReport report_;
+  std::array<std::vector<EncoderBuilder::Unseen>, 3> unseen_;  // beside the fields
 };
 
 }  // namespace

@@ -1,10 +1,12 @@
 #include "data/raw_rows.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include <malloc.h>
 
+#include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 
 #include "data/in_order.h"
@@ -17,6 +19,8 @@ namespace interplay {
 namespace {
 
 constexpr int64_t kBatchRows = 16384;  // at most: text comes in pieces of LineSource::kReadBytes
+
+constexpr const char* kSplits[] = {"train", "valid", "test"};
 
 /// The rows to be told of, in the order of their lines; those of other files, which a reader joins, come first.
 void sort_bad_rows(std::vector<BadRow>& rows, const std::string& file) {
@@ -57,6 +61,24 @@ void RawRows::find_files() {
     for (const auto& file : source.files) {
       check_file(file);
       source.bytes += double(fs::file_size(file));
+    }
+  }
+  warn_of_repeated_files();
+}
+
+/// Rows that train and test share make the test say little; nobody means to read a file twice.
+void RawRows::warn_of_repeated_files() const {
+  std::map<fs::path, int> seen;  // the split that reads it
+  for (const Source& source : sources_) {
+    for (const auto& file : source.files) {
+      const auto [known, fresh] = seen.emplace(fs::canonical(file), source.split);
+      if (fresh) continue;
+      if (known->second == source.split) {
+        log::warning("{} is read twice for {}; its rows count double", file.string(), kSplits[size_t(source.split)]);
+      } else {
+        log::warning("{} is read for {} and for {}; figures of rows that were trained on say little", file.string(),
+                     kSplits[size_t(known->second)], kSplits[size_t(source.split)]);
+      }
     }
   }
 }

@@ -52,6 +52,7 @@ class RawRows {
     double bytes = 0;
   };
   void find_files();
+  void warn_of_repeated_files() const;
 
   const DataSpec& spec_;
   const RowParser& parser_;

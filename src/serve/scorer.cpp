@@ -170,6 +170,17 @@ std::vector<float> Scorer::logits(const RawBatch& rows) const {
   return state_->logits(state_->encoder.encode(rows, {.labels = false}));
 }
 
+std::vector<float> Scorer::logits(const RawBatch& rows, BadRows& bad_rows, std::vector<int64_t>& kept) const {
+  kept.clear();
+  if (rows.rows == 0) return {};
+  const EncodedBatch encoded = state_->encoder.encode(rows, {.labels = false}, &bad_rows, &kept);
+  return encoded.rows == 0 ? std::vector<float>() : state_->logits(encoded);
+}
+
+std::vector<float> Scorer::score(const RawBatch& rows, BadRows& bad_rows, std::vector<int64_t>& kept) const {
+  return probabilities(logits(rows, bad_rows, kept));
+}
+
 std::vector<float> Scorer::score(const RawBatch& rows) const { return probabilities(logits(rows)); }
 std::vector<float> Scorer::score(const std::vector<Row>& rows) const { return score(to_columns(rows, columns())); }
 

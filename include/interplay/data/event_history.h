@@ -10,6 +10,8 @@
 
 namespace interplay {
 
+class BadRows;
+
 /// Gives raw rows the histories that they do not carry, from files of past events: for every field of kind history, the
 /// row's user's last events before the row's time, as prepare() derives them (its `ties` holds here too).
 ///
@@ -29,11 +31,12 @@ class INTERPLAY_API EventHistory {
   EventHistory& operator=(const EventHistory&) = delete;
 
   /// Files in the format of the training data, with the columns user, item and time of the history and those of its
-  /// filter and side columns. Throws Error(data) naming file, line, column and value.
-  void add_events(const std::vector<std::filesystem::path>& files);
-  void add_rows(const RawBatch& rows);  ///< need the history's user, item and time
-  void finish();                        ///< after the last row
-  void append(RawBatch& rows);          ///< adds the list columns that the Encoder reads
+  /// filter and side columns. Throws Error(data), or tells `bad_rows`, naming file, line, column and value.
+  void add_events(const std::vector<std::filesystem::path>& files, std::shared_ptr<BadRows> bad_rows = nullptr);
+  /// Need the history's user, item and time; a row without a time is bad.
+  void add_rows(const RawBatch& rows, BadRows* bad_rows = nullptr);
+  void finish();                ///< after the last row
+  void append(RawBatch& rows);  ///< adds the list columns that the Encoder reads, and takes out the bad rows
   std::vector<std::string> row_columns() const;
 
  private:

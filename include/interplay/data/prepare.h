@@ -18,6 +18,9 @@ struct PrepareReport {
   int64_t rejected_rows = 0;                ///< listed in rejected.tsv
   int64_t left_out_rows = 0;                ///< by `filter`, or as their histories are below min_length
   int64_t fields = 0, tables = 0, ids = 0;  ///< ids: rows of all embedding tables together
+  /// Of the ids of each split's rows, missing values and hashed fields left out, the share that no vocabulary holds:
+  /// not in the training rows, or less often than min_count.
+  double train_unseen = 0, valid_unseen = 0, test_unseen = 0;
   double seconds = 0;  ///< of which: histories and splits by time, reading and counting, vocabularies, writing, syncing
   double order_seconds = 0, count_seconds = 0, fit_seconds = 0, encode_seconds = 0, sync_seconds = 0;
 };

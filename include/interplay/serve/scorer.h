@@ -14,6 +14,7 @@
 
 namespace interplay {
 
+class BadRows;
 class Ranker;
 
 /// Raw values in, P(click) out, from a bundle: the encoder, the vocabularies and the model that training left there.
@@ -45,6 +46,9 @@ class INTERPLAY_API Scorer {
   /// A batch of raw columns. f32 [rows], or [rows * T] for T labels, row by row.
   std::vector<float> score(const RawBatch& rows) const;
   std::vector<float> logits(const RawBatch& rows) const;
+  /// The same, but rows that cannot be used are told to `bad_rows` and left out; `kept` gets the places of the others.
+  std::vector<float> score(const RawBatch& rows, BadRows& bad_rows, std::vector<int64_t>& kept) const;
+  std::vector<float> logits(const RawBatch& rows, BadRows& bad_rows, std::vector<int64_t>& kept) const;
   /// Prepared data, in order, `batch_size` rows at a time. Throws Error(data) unless its ids mean what they meant in
   /// training.
   std::vector<float> score(const Dataset& dataset, int64_t batch_size = 4096) const;

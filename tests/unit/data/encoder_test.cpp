@@ -375,7 +375,20 @@ TEST(DataYaml, RangesOfColumnsAreSpelledOut) {
   EXPECT_THAT(expand_range("age"), ElementsAre("age"));
   EXPECT_THROW(expand_range("I1..J4"), Error);
   EXPECT_THROW(expand_range("I4..I1"), Error);
-  EXPECT_THROW(expand_range("a..b"), Error);
+  EXPECT_THROW(expand_range("I1..I"), Error);
+  EXPECT_THAT(expand_range("user..id"), ElementsAre("user..id"));  // a name as any other
+  EXPECT_THAT(complaint("{files: {train: x}, label: y, header: [y, I4..I1], fields: [{column: f}]}"),
+              HasSubstr("header: 'I4..I1' is not a range"));
+  EXPECT_THAT(complaint("{files: {train: x}, label: y, fields: [{columns: [f, I1..J4]}]}"),
+              HasSubstr("fields.0.columns: 'I1..J4' is not a range"));
+}
+
+TEST(DataYaml, LabelsOfOneNameAreRefused) {
+  EXPECT_THAT(complaint("{files: {train: x}, label: [y, z, y], fields: [{column: f}]}"),
+              HasSubstr("two labels are called 'y'"));
+  EXPECT_THAT(complaint("{files: {train: x}, label: [y, {column: y, name: z, above: 0}, {column: q, name: z}], fields: "
+                        "[{column: f}]}"),
+              HasSubstr("two labels are called 'z'"));
 }
 
 TEST(DataYaml, WhatIsResolvedParsesToTheSame) {

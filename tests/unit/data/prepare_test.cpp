@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <interplay/base/files.h>
+#include <interplay/base/log.h>
 #include <interplay/base/random.h>
 #include <interplay/data/encoder.h>
 #include <interplay/data/reader.h>
@@ -156,6 +157,74 @@ TEST_F(Prepare, ToleratedRowsAreLeftOutOfEveryPassAndListed) {
   options.bad_rows = 2;
   fs::remove_all(directory_ / "out");
   EXPECT_THAT(complaint(kThreeFiles, options), HasSubstr("valid.csv:3"));
+}
+
+TEST_F(Prepare, UnseenIdsAreCountedAndToldOf) {
+  // Of a and b: train all seen but v, which is too rare; valid 1 of 3 (a is missing once); test all of a, none of b.
+  file("train.csv", "y,a,b,tags\n1,12.0,u,x^y\n0,12.0,u,x\n0,13.0,v,y\n1,13.0,,y\n");
+  file("valid.csv", "y,a,b,tags\n1,12.0,u,\n1,,w,\n");
+  file("test.csv", "y,a,b,tags\n1,12,u,z^x\n0,13,u,\n");
+  log::File log(directory_ / "log");
+  const auto report =
+      prepare(config("files: {train: train.csv, valid: valid.csv, test: test.csv}\nlabel: y\nmin_count: 2\n"
+                     "fields: [{columns: [a, b]}, {column: tags, kind: sequence}]\n"),
+              directory_ / "out");
+  const std::string said = read_file(directory_ / "log");
+  EXPECT_DOUBLE_EQ(report.train_unseen, 1.0 / 12);
+  EXPECT_DOUBLE_EQ(report.valid_unseen, 1.0 / 3);
+  EXPECT_DOUBLE_EQ(report.test_unseen, 3.0 / 6);
+  EXPECT_THAT(said, HasSubstr("2 of 2 ids of field 'a' in the test rows are unseen"));
+  EXPECT_THAT(said, testing::Not(HasSubstr("field 'b'")));
+}
+
+TEST_F(Prepare, FilesReadTwiceAndLabelsAmongTheFieldsAreToldOf) {
+  file("day-1.csv", "y,a\n1,p\n");
+  file("day-2.csv", "y,a\n0,q\n");
+  fs::create_symlink("day-1.csv", directory_ / "link.csv");
+  const auto said = [&](const std::string& yaml) {
+    fs::remove_all(directory_ / "out");
+    fs::remove(directory_ / "log");
+    log::File log(directory_ / "log");
+    prepare(config(yaml), directory_ / "out");
+    return read_file(directory_ / "log");
+  };
+  EXPECT_THAT(said("files: {train: day-*.csv, test: day-2.csv}\nlabel: y\nfields: [{column: a}]\n"),
+              HasSubstr("day-2.csv is read for train and for test"));
+  EXPECT_THAT(said("files: {train: [day-1.csv, link.csv]}\nlabel: y\nfields: [{column: a}]\n"),
+              HasSubstr("link.csv is read twice for train"));
+  EXPECT_THAT(said("files: {train: day-1.csv, test: day-2.csv}\nlabel: y\nfields: [{columns: [a, y]}]\n"),
+              HasSubstr("field 'y' reads column 'y', which is the label"));
+  EXPECT_THAT(said("files: {train: day-1.csv, test: day-2.csv}\nlabel: y\nfields: [{column: a}]\n"),
+              testing::Not(HasSubstr("warning")));
+}
+
+TEST_F(Prepare, DirectoriesAndPipesAreNamed) {
+  fs::create_directory(directory_ / "ds");
+  EXPECT_THAT(complaint("files: {train: ds}\nlabel: y\nfields: [{column: a}]\n"), HasSubstr("ds: is a directory"));
+  EXPECT_THAT(complaint("file: /dev/null\nsplit: {by: random}\nlabel: y\nfields: [{column: a}]\n"),
+              HasSubstr("/dev/null: is a pipe or a device"));
+}
+
+TEST_F(Prepare, TheInsideOfAQuotedValueIsNoRow) {
+  file("train.csv", "y,a,b\n1,u1,\"good\n0,ghost,bad\"\n0,u2,fine\n");
+  PrepareOptions options;
+  options.bad_rows = 9;
+  const auto report = prepare(config("files: {train: train.csv}\nlabel: y\nfields: [{columns: [a, b]}]\n"),
+                              directory_ / "out", options);
+  EXPECT_EQ(report.train_rows, 2);
+  EXPECT_EQ(report.rejected_rows, 0);
+  EXPECT_THAT(categories("out", "train", "b"), ElementsAre("good\n0,ghost,bad", "fine"));
+}
+
+TEST_F(Prepare, CellsThatOftenMeanAMissingValueNameTheRemedy) {
+  for (const char* cell : {"nan", "NULL", "\\N", "NA"}) {
+    file("train.csv", fmt::format("y,a\n1,0.5\n0,{}\n", cell));
+    const std::string yaml = "files: {train: train.csv}\nlabel: y\nfields: [{column: a, kind: numeric}]\n";
+    const std::string remedy = fmt::format("missing_tokens: ['{}']", cell);
+    EXPECT_THAT(complaint(yaml), HasSubstr(remedy));
+    prepare(config(yaml + remedy + "\n"), directory_ / "out");  // as it is written there
+    fs::remove_all(directory_ / "out");
+  }
 }
 
 TEST_F(Prepare, NothingToFitOnIsAnError) {
