@@ -229,10 +229,10 @@ template <OptionStruct T>
 std::vector<OptionLine> describe_options(const T& options = {}) {
   return detail::describe([&](const detail::Choices& choices) {
     T chosen = options;
-    for (const auto& [key, value] : choices) {
+    for (const auto& choice : choices) {  // no structured binding: not every compiler lets a lambda take one along
       chosen.visit([&](const std::string& name, auto& member, auto&&...) {
         if constexpr (std::same_as<std::remove_cvref_t<decltype(member)>, std::string>) {
-          if (name == key) member = value;
+          if (name == choice.first) member = choice.second;
         }
       });
     }
