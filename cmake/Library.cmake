@@ -14,7 +14,7 @@ file(GLOB model_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.cpp)
 
 add_library(interplay_flags INTERFACE)
 target_compile_options(interplay_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-restrict -Wno-psabi
-                       -fno-math-errno)
+                       -fno-math-errno $<$<BOOL:${INTERPLAY_WERROR}>:-Werror>)
 target_compile_definitions(interplay_flags INTERFACE INTERPLAY_IN_TREE)
 target_include_directories(interplay_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                            $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>)
