@@ -4,9 +4,15 @@ file(GLOB base_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/base/*.cpp)
 file(GLOB prepare_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/data/*.cpp)
 file(GLOB tensor_data_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/data/tensor/*.cpp)
 file(GLOB_RECURSE tensor_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/nn/*.cpp ${PROJECT_SOURCE_DIR}/src/optim/*.cpp
-     ${PROJECT_SOURCE_DIR}/src/core/*.cpp ${PROJECT_SOURCE_DIR}/src/train/*.cpp ${PROJECT_SOURCE_DIR}/src/serve/*.cpp
-     ${PROJECT_SOURCE_DIR}/src/search/*.cpp
-     ${PROJECT_SOURCE_DIR}/src/bench/*.cpp)
+     ${PROJECT_SOURCE_DIR}/src/core/*.cpp ${PROJECT_SOURCE_DIR}/src/serve/*.cpp)
+# Folders that compute nothing in loops of their own, but for the yardsticks of `interplay bench`.
+file(GLOB yardsticks CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/bench/peaks.cpp ${PROJECT_SOURCE_DIR}/src/bench/tables.cpp
+     ${PROJECT_SOURCE_DIR}/src/bench/embedding.cpp)
+list(APPEND tensor_sources ${yardsticks})
+file(GLOB train_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/train/*.cpp)
+file(GLOB search_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/search/*.cpp)
+file(GLOB bench_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/bench/*.cpp)
+list(REMOVE_ITEM bench_sources ${yardsticks})
 file(GLOB lm_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/lm/*.cpp)
 file(GLOB tensor_lm_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/lm/tensor/*.cpp
      ${PROJECT_SOURCE_DIR}/src/systems/*.cpp)
@@ -14,7 +20,7 @@ file(GLOB model_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.cpp)
 
 add_library(interplay_flags INTERFACE)
 target_compile_options(interplay_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-restrict -Wno-psabi
-                       -fno-math-errno)
+                       -fno-math-errno $<$<BOOL:${INTERPLAY_WERROR}>:-Werror>)
 target_compile_definitions(interplay_flags INTERFACE INTERPLAY_IN_TREE)
 target_include_directories(interplay_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                            $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>)
@@ -40,8 +46,24 @@ target_include_directories(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(interplay_tensor PUBLIC interplay_flags interplay_torch interplay_arrow fmt::fmt spdlog::spdlog
                       yaml-cpp nlohmann_json::nlohmann_json Eigen3::Eigen Threads::Threads)
 target_precompile_headers(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
+# Of the folders above, compiled quickly rather than for speed; where files take longer to begin with (what LibTorch's
+# headers instantiate, in each anew) than to compile, those of a folder are one unit. Neither is for files that compute
+# with numbers: their last bits stay.
+option(INTERPLAY_UNITY "Compile the files of some folders as one unit each" ON)
+add_library(interplay_runs OBJECT ${train_sources} ${search_sources} ${bench_sources})
+target_include_directories(interplay_runs PRIVATE ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(interplay_runs PUBLIC interplay_flags interplay_torch interplay_arrow fmt::fmt spdlog::spdlog
+                      yaml-cpp nlohmann_json::nlohmann_json Eigen3::Eigen Threads::Threads)
+target_compile_options(interplay_runs PRIVATE $<$<CONFIG:Release>:-O1>)
+target_precompile_headers(interplay_runs REUSE_FROM interplay_tensor)
+set_target_properties(interplay_runs PROPERTIES UNITY_BUILD ${INTERPLAY_UNITY} UNITY_BUILD_MODE GROUP)
+set_source_files_properties(${search_sources} PROPERTIES UNITY_GROUP search)
+set_source_files_properties(${bench_sources} PROPERTIES UNITY_GROUP bench)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/systems/rella.cpp ${PROJECT_SOURCE_DIR}/src/systems/prompt_data.cpp
+                            PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
 
-add_library(interplay SHARED $<TARGET_OBJECTS:interplay_data> $<TARGET_OBJECTS:interplay_tensor>)
+add_library(interplay SHARED $<TARGET_OBJECTS:interplay_data> $<TARGET_OBJECTS:interplay_tensor>
+            $<TARGET_OBJECTS:interplay_runs>)
 add_library(Interplay::interplay ALIAS interplay)
 target_compile_features(interplay PUBLIC cxx_std_20)
 target_include_directories(interplay PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
@@ -68,5 +90,6 @@ target_link_libraries(interplay_lm PUBLIC interplay PRIVATE $<BUILD_INTERFACE:in
                       nlohmann_json::nlohmann_json Eigen3::Eigen ICU::i18n ICU::uc)
 # ICU's libraries do not look beside themselves for one another: in the package, ours finds all three.
 target_link_libraries(interplay_lm PRIVATE -Wl,--push-state,--no-as-needed ICU::data -Wl,--pop-state)
-target_precompile_headers(interplay_lm PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
+# The headers of interplay_tensor, precompiled with the same flags and definitions: one takes half a minute.
+target_precompile_headers(interplay_lm REUSE_FROM interplay_tensor)
 set_target_properties(interplay_lm PROPERTIES EXPORT_NAME lm INSTALL_RPATH "$ORIGIN")

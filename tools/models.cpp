@@ -1,50 +1,35 @@
 // interplay models [NAME]: what can be trained, and with which options.
 #include <nlohmann/json.hpp>
 
-#include <interplay/core/loss.h>
-#include <interplay/core/metric.h>
 #include <interplay/core/model.h>
-#include <interplay/optim/optimizer.h>
-#include <interplay/optim/schedule.h>
-#include <interplay/search/search.h>
 
 #include "command.h"
+#include "options.h"
 
 namespace interplay::tool {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-template <class R>
-void list(const R& registry, bool json) {
+void list(const AnyRegistry& registry, bool json) {
   std::vector<std::vector<std::string>> rows{{registry.kind(), "what it is"}};
   Json out = Json::array();
   for (const auto& name : registry.names()) {
-    const auto& entry = registry.find(Config::scalar(name, true));
-    rows.push_back({name, entry.doc});
-    out.push_back({{"name", name}, {"doc", entry.doc}, {"from", entry.origin}});
+    const auto about = registry.about(name);
+    rows.push_back({name, about.doc});
+    out.push_back({{"name", name}, {"doc", about.doc}, {"from", about.origin}});
   }
   fmt::print("{}", json ? out.dump(1) + "\n" : table(rows));
 }
 
-template <class R>
-void describe(const R& registry, const std::string& name, bool json) {
-  const auto& entry = registry.find(Config::scalar(name, true));
-  auto lines = entry.options();
-  if (registry.kind() == "optimizer") {  // what every group of parameters takes beside its optimizer's own
-    const auto common = describe_options<GroupOptions>();
-    lines.insert(lines.begin(), common.begin(), common.end());
-  }
-  std::vector<std::vector<std::string>> rows{{"option", "type", "default", "what it is"}};
-  Json options = Json::array();
-  for (const auto& o : lines) {
-    rows.push_back({o.name, o.type, o.value, o.limits.empty() ? o.doc : fmt::format("{} ({})", o.doc, o.limits)});
-    options.push_back({{"name", o.name}, {"type", o.type}, {"default", o.value}, {"doc", o.doc}, {"limits", o.limits}});
-  }
+void describe(const AnyRegistry& registry, const std::string& name, bool json) {
+  const auto about = registry.about(name);
+  const auto options = options_of(registry, name);
   if (json) {
-    fmt::print("{}\n", Json{{"name", name}, {"doc", entry.doc}, {"from", entry.origin}, {"options", options}}.dump(1));
+    const Json out{{"name", name}, {"doc", about.doc}, {"from", about.origin}, {"options", option_json(options)}};
+    fmt::print("{}\n", out.dump(1));
   } else {
-    fmt::print("{}: {}\nfrom {}\n\n{}", name, entry.doc, entry.origin, rows.size() > 1 ? table(rows) : "no options\n");
+    fmt::print("{}: {}\nfrom {}\n\n{}", name, about.doc, about.origin, option_table(options));
   }
 }
 
@@ -54,21 +39,15 @@ std::function<void()> add(CLI::App& app) {
     bool json = false;
   };
   auto a = std::make_shared<Arguments>();
+  std::vector<std::string> kinds;
+  for (const AnyRegistry* registry : all_registries()) kinds.push_back(plural(registry->kind()));
+  std::sort(kinds.begin(), kinds.end());
   app.add_option("NAME", a->name, "print its options");
-  app.add_option("--of", a->of, "what to list")
-      ->check(CLI::IsMember({"models", "optimizers", "losses", "metrics", "schedules", "searches"}))
-      ->capture_default_str();
+  app.add_option("--of", a->of, "what to list")->check(CLI::IsMember(kinds))->capture_default_str();
   app.add_flag("--json", a->json, "for machines");
   return [a] {
-    const auto show = [&](const auto& registry) {
-      a->name.empty() ? list(registry, a->json) : describe(registry, a->name, a->json);
-    };
-    if (a->of == "optimizers") return show(optimizers());
-    if (a->of == "losses") return show(losses());
-    if (a->of == "metrics") return show(metrics());
-    if (a->of == "schedules") return show(schedules());
-    if (a->of == "searches") return show(searches());
-    show(models());
+    const AnyRegistry& registry = *find_registry(a->of);
+    a->name.empty() ? list(registry, a->json) : describe(registry, a->name, a->json);
   };
 }
 

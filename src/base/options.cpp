@@ -1,5 +1,6 @@
 #include <interplay/base/options.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -34,6 +35,71 @@ void unknown_key(const Config& config, const std::string& key, const std::vector
   config[key].fail(fmt::format("unknown key{}{} (keys: {})", owner.empty() ? "" : " of " + owner,
                                close.empty() ? "" : fmt::format("; did you mean {}{}?", prefix, close),
                                fmt::join(known, ", ")));
+}
+
+namespace {
+
+/// `line` as one of several that stand under different values of `key`.
+struct Variant {
+  OptionLine line;
+  std::vector<std::string> values;
+};
+
+void merge(std::vector<Variant>& variants, std::vector<OptionLine> lines, const std::string& value) {
+  for (auto& line : lines) {
+    const auto same = std::find_if(variants.begin(), variants.end(), [&](const Variant& v) {
+      return v.line.name == line.name && v.line.doc == line.doc && v.line.when == line.when;
+    });
+    if (same == variants.end()) {
+      variants.push_back({std::move(line), {value}});
+    } else {
+      same->values.push_back(value);
+    }
+  }
+}
+
+bool same_names(const std::vector<OptionLine>& a, const std::vector<OptionLine>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const OptionLine& x, const OptionLine& y) { return x.name == y.name && x.doc == y.doc; });
+}
+
+}  // namespace
+
+std::vector<OptionLine> describe(const std::function<std::vector<OptionLine>(const Choices&)>& declared,
+                                 const Choices& chosen) {
+  std::vector<OptionLine> lines = declared(chosen);
+  for (const OptionLine& line : lines) {
+    const auto is_it = [&](const auto& choice) { return choice.first == line.name; };
+    const bool nested = line.name.find('.') != std::string::npos;
+    if (line.names.empty() || nested || std::any_of(chosen.begin(), chosen.end(), is_it)) continue;
+    const auto under = [&](const std::string& value) {
+      Choices further = chosen;
+      further.emplace_back(line.name, value);
+      return further;
+    };
+    const auto changes = [&](const std::string& value) { return !same_names(declared(under(value)), lines); };
+    if (std::none_of(line.names.begin(), line.names.end(), changes)) continue;
+    std::vector<Variant> variants;
+    for (const auto& value : line.names) merge(variants, describe(declared, under(value)), value);
+    std::vector<OptionLine> out;
+    for (auto& [option, values] : variants) {
+      if (option.name == line.name) option.value = line.value;  // the default, whatever was tried
+      if (values.size() < line.names.size()) {
+        option.when = fmt::format("{}: {}{}{}", line.name, fmt::join(values, " | "), option.when.empty() ? "" : ", ",
+                                  option.when);
+      }
+      out.push_back(std::move(option));
+    }
+    return out;
+  }
+  return lines;
+}
+
+void append_below(std::vector<OptionLine>& lines, const std::string& name, std::vector<OptionLine> inner) {
+  for (auto& line : inner) {
+    line.name = name + "." + line.name;
+    lines.push_back(std::move(line));
+  }
 }
 
 Config to_config(bool value) { return Config::scalar(value ? "true" : "false"); }

@@ -6,6 +6,7 @@
 
 #include <interplay/base/files.h>
 #include <interplay/base/options.h>
+#include <interplay/base/section.h>
 #include <interplay/data/loader.h>
 #include <interplay/nn/embedding.h>
 #include <interplay/nn/safetensors.h>
@@ -47,6 +48,8 @@ struct FieldChoice {
     field("widths", widths, "numbers in a row of a table, by its name, where fewer than the model's embedding_dim");
   }
 };
+
+INTERPLAY_SECTION("fields", FieldChoice, "`fields:` of an experiment");
 
 Schema with_widths(const Schema& schema, const Config& config) {
   if (!config.is_map()) config.fail("expected a map from table to width");

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::string_view kAbiPrefix = "interplay_abi_";
 
-// interplay_abi_0_1_0_torch_2_15_0_1a2b3c4d -> Interplay 0.1.0, LibTorch 2.15.0, headers 1a2b3c4d
+// interplay_abi_0_2_0_torch_2_15_0_1a2b3c4d -> Interplay 0.2.0, LibTorch 2.15.0, headers 1a2b3c4d
 std::string version_text(std::string_view symbol) {
   const auto torch = symbol.find("_torch_");
   const auto hash = symbol.rfind('_');

@@ -4,12 +4,18 @@
 #include <charconv>
 #include <set>
 
+#include <interplay/base/section.h>
 #include <interplay/data/reader.h>
 
 #include "data/field_encoding.h"
 
 namespace interplay {
 namespace {
+
+INTERPLAY_SECTION("data", DataOptions, "data.yaml");
+INTERPLAY_SECTION("fields", FieldOptions, "an entry of `fields:` in data.yaml");
+INTERPLAY_SECTION("label", LabelOptions, "`label:` in data.yaml, where it is a map or a list of maps");
+INTERPLAY_SECTION("split", SplitOptions, "`split:` in data.yaml");
 
 size_t digits_at_end(std::string_view text) {
   size_t n = 0;

@@ -1,6 +1,11 @@
 #include <interplay/optim/optimizer.h>
 
+#include <interplay/base/section.h>
+
 namespace interplay {
+namespace {
+INTERPLAY_SECTION("optimizer", GroupOptions, "a group of `optimizer:` in an experiment, whatever its rule");
+}
 
 Optimizer::~Optimizer() = default;
 Optimizer::Rest::~Rest() = default;

@@ -16,7 +16,7 @@ namespace interplay {
 namespace {
 
 constexpr int64_t kProbeRows = 5, kCheckedRows = 37;  // neither a usual width nor a multiple of a vector
-constexpr double kTolerance = 1e-6;                   // of p, as design.md 7 has it
+constexpr double kTolerance = 1e-6;                   // of p, as docs/design.md has it
 
 std::vector<float> probabilities(std::vector<float> logits) {
   for (float& v : logits) v = to_probability(v);

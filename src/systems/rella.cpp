@@ -14,6 +14,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
+#include <interplay/base/section.h>
 #include <interplay/lm/prompt_template.h>
 #include <interplay/nn/safetensors.h>
 
@@ -24,6 +25,8 @@ namespace fs = std::filesystem;
 
 namespace interplay {
 namespace {
+
+INTERPLAY_SECTION("prompts", RellaOptions, "the prompts of model `rella`, as configs/ml-1m/prompts.yaml");
 
 /// A template and the columns of the log that fill its places.
 struct Filled {

@@ -13,6 +13,7 @@
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
+#include <interplay/base/section.h>
 #include <interplay/core/bundle.h>
 #include <interplay/core/objective.h>
 #include <interplay/core/ranking_metric.h>
@@ -31,16 +32,27 @@ namespace interplay {
 namespace {
 
 constexpr const char* kManifest = "manifest.json";
-const std::vector<std::string> kKeys{"data", "model", "fields", "train", "optimizer", "search", "seed", "threads"};
+
+/// The keys of an experiment file; what they hold is read elsewhere.
+struct ExperimentOptions {
+  Config data = Config::parse("~"), model = data, fields = data, train = data, optimizer = data, search = data,
+         seed = Config::scalar("1"), threads = Config::scalar("0");
+  void visit(auto&& field) {
+    field("data", data, "prepared data, where --data does not say");
+    field("model", model, "a model's name, or a map with its name and options");
+    field("fields", fields, "which fields and labels of the data it sees");
+    field("train", train, "the training loop");
+    field("optimizer", optimizer, "by group of parameters (dense, embedding, ...), a rule's name and options");
+    field("search", search, "for `interplay search`: a search's name and options");
+    field("seed", seed, "of weights, order of rows, dropout");
+    field("threads", threads, "0 = one a core");
+  }
+};
+INTERPLAY_SECTION("experiment", ExperimentOptions, "an experiment file");
 
 void check_keys(const Config& experiment) {
-  for (const auto& key : experiment.keys()) {
-    if (std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end()) continue;
-    const std::string close = nearest(key, kKeys);
-    experiment[key].fail(fmt::format("unknown key of an experiment{} (keys: {})",
-                                     close.empty() ? "" : fmt::format("; did you mean {}?", close),
-                                     fmt::join(kKeys, ", ")));
-  }
+  ExperimentOptions options;
+  read_options(options, experiment, "an experiment");
   if (!experiment.has("model")) experiment["model"].fail("missing; expected a model, as in `model: {name: deepfm}`");
 }
 

@@ -12,6 +12,7 @@
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
+#include <interplay/base/section.h>
 #include <interplay/core/bundle.h>
 #include <interplay/core/objective.h>
 #include <interplay/core/ranking_metric.h>
@@ -28,6 +29,8 @@ using Json = nlohmann::ordered_json;
 
 namespace interplay {
 namespace {
+
+INTERPLAY_SECTION("train", TrainOptions, "`train:` of an experiment");
 
 constexpr double kImprovement = 1e-6;  // a gain below this is none (FuxiCTR's protocol)
 constexpr const char* kMetricsFile = "metrics.jsonl";

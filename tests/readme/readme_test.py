@@ -1,19 +1,24 @@
-"""Runs README.md: its files are written, its commands run, in order, in a scratch folder.
+"""Runs README.md and docs/*.md: their files are written, their commands run, in order, in one scratch folder.
 
-    readme_test.py README SCRATCH PACKAGE      PACKAGE: where Interplay is installed
+    readme_test.py ROOT SCRATCH PACKAGE      PACKAGE: where Interplay is installed
+
+Pages come in the order in which README.md links them, each after what the pages before it have made; a page that it does
+not link is an error, as is a link to a file that is not there.
 
 A fenced block whose info string has a second word, as in "```cpp main.cpp", is the file of that name. Blocks of
-language `sh` are run by bash, one shell a block; lines that begin with `bash tools/` are left out, since they are what
-runs this test. Before the first block SCRATCH gets configs/ and, under the names that the README uses, made-up data of
-MovieLens' shape: figures differ from those printed in the README, nothing else may. A block of language `text` shows
-what the block of `sh` before it prints: every word of its lines but numbers has to be there.
+language `sh` are run by bash, one shell a block; lines that begin with `bash tools/` or `python3 tools/` are left out:
+they want a clone. Before the first block SCRATCH gets configs/ and, under the names that the pages use, made-up data of
+MovieLens' shape and a log of clicks: figures differ from those printed in the pages, nothing else may. A block of
+language `text` shows what the block of `sh` before it prints: every word of its lines but numbers has to be there.
 """
 import os
 import pathlib
+import random
 import re
 import shutil
 import subprocess
 import sys
+import time
 
 NUMBER = re.compile(r'[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?[kMG%]?')
 
@@ -27,37 +32,87 @@ def words(line):
     return {word for word in re.split(r'[\s=:,()\[\]/]+', NUMBER.sub(' ', line)) if len(word) > 2 and word.isalpha()}
 
 
-def main(readme, scratch, package):
+def links(page):
+    """Local files that a page links, as paths."""
+    text = re.sub(r'^```.*?^```$', '', page.read_text(), flags=re.M | re.S)
+    for target in re.findall(r'\]\(([^)#\s]+)(?:#[^)]*)?\)', text):
+        if '://' not in target and not target.startswith('mailto:'):
+            yield (page.parent / target).resolve()
+
+
+def pages(root):
+    readme = root / 'README.md'
+    docs = sorted((root / 'docs').glob('*.md'))
+    for page in [*sorted(root.glob('*.md')), *docs]:
+        for target in links(page):
+            if not target.exists():
+                sys.exit(f'{page.relative_to(root)}: links {target}, which is not there')
+    linked = list(dict.fromkeys(target for target in links(readme) if target in docs))
+    for page in docs:
+        if page not in linked:
+            sys.exit(f'README.md: does not link docs/{page.name}')
+    return [readme, *linked]
+
+
+def write_clicks(file, rows, first_day=0):
+    """A log that any model can learn something from: each user likes a third of the items."""
+    draw = random.Random(rows + first_day)
+    lines = ['time,user,item,city,price,tags,click']
+    for i in range(rows):
+        user, item = draw.randrange(60), draw.randrange(90)
+        click = int(draw.random() < ((user + item) % 3 + 1) / 5)
+        lines.append(f'{first_day * 100000 + i},u{user},i{item},c{user % 4},{draw.random() * 90:.2f},'
+                     f't{item % 5}|t{item % 7},{click}')
+    file.write_text('\n'.join(lines) + '\n')
+
+
+def set_up(root, scratch, run):
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    found = list(blocks(readme.read_text()))
+    shutil.copytree(root / 'configs', scratch / 'configs')
+    write_clicks(scratch / 'clicks.csv', 3000)
+    for day, name in enumerate(['day-1', 'day-2', 'valid', 'test']):
+        write_clicks(scratch / f'{name}.csv', 600, day)
+    made = run('interplay synth movielens --rows 6000 --out data/ml-100k')
+    assert made.returncode == 0, made.stdout
+
+
+def follow(page, scratch, run):
+    """Writes the files of a page, runs its commands; how many ran and how many outputs were compared."""
+    found = list(blocks(page.read_text()))
     for language, name, body in found:
         if name:
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             (scratch / name).write_text(body)
-    shutil.copytree(readme.parent / 'configs', scratch / 'configs')
-    environment = dict(os.environ, PATH=f'{package}/bin:{os.environ["PATH"]}', PACKAGE=str(package))
-    run = lambda script: subprocess.run(['bash', '-euo', 'pipefail', '-c', script], cwd=scratch, env=environment,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    setup = run('interplay synth movielens --rows 6000 --out data/ml-100k')
-    assert setup.returncode == 0, setup.stdout
     printed, ran, compared = '', 0, 0
     for language, name, body in found:
         if language == 'sh':
-            script = '\n'.join(line for line in body.splitlines() if not line.startswith('bash tools/'))
+            script = '\n'.join(l for l in body.splitlines() if not re.match(r'(bash|python3) tools/', l))
+            begun = time.monotonic()
             result = run(script)
-            print(f'--- {script}\n{result.stdout}')
+            print(f'--- {page.name}, {time.monotonic() - begun:.1f} s\n{script}\n{result.stdout}', flush=True)
             if result.returncode:
-                sys.exit(f'README: status {result.returncode} of\n{script}')
+                sys.exit(f'{page.name}: status {result.returncode} of\n{script}')
             printed, ran = result.stdout, ran + 1
         elif language == 'text':
             for line in body.splitlines():
                 missing = words(line) - words(printed)
                 if missing:
-                    sys.exit(f'README: prints no {sorted(missing)}, though it says\n{line}')
+                    sys.exit(f'{page.name}: prints no {sorted(missing)}, though it says\n{line}')
             compared += 1
-    if not ran or not compared:
-        sys.exit('README: no command was run, or no output compared')
+    return ran, compared
+
+
+def main(root, scratch, package):
+    root = root.resolve()
+    environment = dict(os.environ, PATH=f'{package}/bin:{os.environ["PATH"]}', PACKAGE=str(package))
+    run = lambda script: subprocess.run(['bash', '-euo', 'pipefail', '-c', script], cwd=scratch, env=environment,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    order = pages(root)
+    set_up(root, scratch, run)
+    counts = [follow(page, scratch, run) for page in order]
+    if not sum(ran for ran, _ in counts) or not sum(compared for _, compared in counts):
+        sys.exit('no command was run, or no output compared')
     shutil.rmtree(scratch)
 
 

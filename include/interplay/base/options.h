@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <ostream>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <interplay/base/config.h>
@@ -169,16 +171,41 @@ std::string type_name() {
     return type_name<typename T::value_type>() + " or nothing";
   else if constexpr (OwnOption<T>)
     return T::option_type();
+  else if constexpr (std::same_as<T, Config>)
+    return "any";
   else
     return "map";
 }
 
 }  // namespace detail
 
-/// One declared option, as text.
+/// One declared option, as text. A member of an option struct within another is `outer.inner`.
 struct OptionLine {
   std::string name, type, value, doc, limits;
+  std::string when = {};                ///< which other options make it one: `kind: numeric`; empty: it always is
+  std::vector<std::string> names = {};  ///< those of OneOf
 };
+
+namespace detail {
+
+/// Values of options that decide which others there are, in the order in which they are set.
+using Choices = std::vector<std::pair<std::string, std::string>>;
+
+/// Joins what is declared under every value of every OneOf; a line says where it belongs to some of them alone.
+INTERPLAY_API std::vector<OptionLine> describe(const std::function<std::vector<OptionLine>(const Choices&)>& declared,
+                                               const Choices& chosen = {});
+INTERPLAY_API void append_below(std::vector<OptionLine>& lines, const std::string& name, std::vector<OptionLine> inner);
+
+template <class T>
+struct StructIn {  ///< the option struct that a member is, may be, or holds many of; void: none
+  using Type = std::conditional_t<OptionStruct<T>, T, void>;
+};
+template <class T>
+struct StructIn<std::vector<T>> : StructIn<T> {};
+template <class T>
+struct StructIn<std::optional<T>> : StructIn<T> {};
+
+}  // namespace detail
 
 /// Fills `options` from a map. Absent keys keep their defaults; an unknown key is an Error that names the nearest
 /// known one. `name` is left to the registries. `owner` is for the message, as in "model 'deepfm'".
@@ -211,25 +238,44 @@ Config write_options(const T& options) {
   return detail::write(options);
 }
 
-/// One line per option with type, default and documentation: what `interplay models NAME` prints.
+/// One line per option with type, default and documentation: what `interplay models NAME` and `interplay help` print.
+/// Which options there are may depend on the value of a OneOf among them: each says then under which.
 template <OptionStruct T>
-std::vector<OptionLine> describe_options(T options = {}) {
-  std::vector<OptionLine> lines;
-  options.visit([&](const std::string& name, auto& member, const std::string& doc, auto&&... limits) {
-    OptionLine line{name, detail::type_name<std::remove_cvref_t<decltype(member)>>(), "", doc, ""};
-    line.value = detail::write(member).yaml();
-    [[maybe_unused]] const auto add_limit = [&](auto&& limit) {
-      using Limit = std::remove_cvref_t<decltype(limit)>;
-      if constexpr (std::same_as<Limit, Range>) {
-        line.limits = detail::range_text(limit);
-      } else if constexpr (std::same_as<Limit, OneOf>) {
-        line.limits = fmt::format("{}", fmt::join(limit.names, " | "));
+std::vector<OptionLine> describe_options(const T& options = {}) {
+  return detail::describe([&](const detail::Choices& choices) {
+    T chosen = options;
+    for (const auto& choice : choices) {  // no structured binding: not every compiler lets a lambda take one along
+      chosen.visit([&](const std::string& name, auto& member, auto&&...) {
+        if constexpr (std::same_as<std::remove_cvref_t<decltype(member)>, std::string>) {
+          if (name == choice.first) member = choice.second;
+        }
+      });
+    }
+    std::vector<OptionLine> lines;
+    chosen.visit([&](const std::string& name, auto& member, const std::string& doc, auto&&... limits) {
+      using Member = std::remove_cvref_t<decltype(member)>;
+      using Inner = typename detail::StructIn<Member>::Type;
+      OptionLine line{name, detail::type_name<Member>(), "", doc, ""};
+      if constexpr (!OptionStruct<Member>) line.value = detail::write(member).yaml();
+      [[maybe_unused]] const auto add_limit = [&](auto&& limit) {
+        using Limit = std::remove_cvref_t<decltype(limit)>;
+        if constexpr (std::same_as<Limit, Range>) {
+          line.limits = detail::range_text(limit);
+        } else if constexpr (std::same_as<Limit, OneOf>) {
+          line.names = limit.names;
+          line.limits = fmt::format("{}", fmt::join(limit.names, " | "));
+        }
+      };
+      (add_limit(limits), ...);
+      lines.push_back(std::move(line));
+      if constexpr (OptionStruct<Member>) {
+        detail::append_below(lines, name, describe_options(member));
+      } else if constexpr (!std::is_void_v<Inner>) {
+        detail::append_below(lines, name, describe_options<Inner>());
       }
-    };
-    (add_limit(limits), ...);
-    lines.push_back(std::move(line));
+    });
+    return lines;
   });
-  return lines;
 }
 
 }  // namespace interplay

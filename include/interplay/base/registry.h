@@ -34,6 +34,15 @@ class INTERPLAY_API AnyRegistry {
   virtual const std::string& kind() const = 0;           ///< what it makes: `model`, `reader`
   virtual std::vector<std::string> names() const = 0;    ///< sorted
   virtual std::vector<std::string> clashes() const = 0;  ///< names registered twice, as messages
+
+  /// What is known of an entry before anything is made of it.
+  struct About {
+    std::string doc;                       ///< one line
+    std::string origin;                    ///< file the code came from
+    std::vector<OptionLine> (*options)();  ///< declared options with their defaults
+  };
+  /// Throws Error naming the nearest where there is no such entry.
+  virtual About about(const std::string& name) const = 0;
 };
 
 /// Every registry that exists, in the order of first use.
@@ -47,12 +56,9 @@ template <class Base, class... Args>
 class Registry final : public AnyRegistry {
  public:
   using Make = std::shared_ptr<Base> (*)(Args..., const Config&);
-  struct Entry {
+  struct Entry : About {
     Make make;
-    Config (*resolve)(const Config&);      ///< the options a config means, defaults filled in
-    std::vector<OptionLine> (*options)();  ///< declared options with their defaults
-    std::string doc;                       ///< one line
-    std::string origin;                    ///< file the code came from
+    Config (*resolve)(const Config&);  ///< the options a config means, defaults filled in
   };
 
   explicit Registry(std::string kind) : kind_(std::move(kind)) {}
@@ -102,6 +108,7 @@ class Registry final : public AnyRegistry {
     return names_unlocked();
   }
 
+  About about(const std::string& name) const override { return find(Config::scalar(name, true)); }
   const std::string& kind() const override { return kind_; }
   std::vector<std::string> clashes() const override {
     const std::lock_guard lock(mutex_);
@@ -134,7 +141,7 @@ class Registration {
  public:
   Registration(Registry<Base, Args...>& registry, const char* name, const char* doc) noexcept {
     abi_ = INTERPLAY_ABI_ADDRESS;
-    registry.add(name, {&make, &resolve, &options, doc, detail::origin_of(reinterpret_cast<const void*>(&make))});
+    registry.add(name, {{doc, detail::origin_of(reinterpret_cast<const void*>(&make)), &options}, &make, &resolve});
   }
 
  private:
