@@ -54,7 +54,7 @@ class Generator {
     const double r = agreement_[task];
     const double clicks = random_normal(seed_, stream, cell);
     if (r == 1) return clicks;
-    return r * clicks + std::sqrt(1 - r * r) * random_normal(seed_, stream + kOfTask * task, cell);
+    return r * clicks + std::sqrt(1 - r * r) * random_normal(seed_, stream + kOfTask * uint64_t(task), cell);
   }
 
   double score(Task task, const std::vector<int64_t>& values) const {
@@ -66,7 +66,7 @@ class Generator {
   }
 
   double noisy(Task task, int64_t index, const std::vector<int64_t>& values) const {
-    return score(task, values) + options_.noise * random_normal(seed_, kNoise + task, uint64_t(index));
+    return score(task, values) + options_.noise * random_normal(seed_, kNoise + uint64_t(task), uint64_t(index));
   }
 
   void draw_values(int64_t index, Row& row) const {
