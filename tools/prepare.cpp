@@ -1,6 +1,7 @@
 // interplay prepare DATA.yaml --out DIR: raw files to prepared data.
 #include <charconv>
 #include <filesystem>
+#include <tuple>
 
 #include <nlohmann/json.hpp>
 
@@ -104,9 +105,13 @@ std::function<void()> add(CLI::App& app) {
     fmt::print("{}: {} train, {} valid, {} test rows; {} fields, {} ids in {} tables; {} rows/s, {}\n", a->out,
                r.train_rows, r.valid_rows, r.test_rows, r.fields, r.ids, r.tables,
                human_count(double(rows) / r.seconds), human_seconds(r.seconds));
-    if (r.train_unseen + r.valid_unseen + r.test_unseen > 0)
-      fmt::print("unseen ids: {:.1f}% of train, {:.1f}% of valid, {:.1f}% of test\n", 100 * r.train_unseen,
-                 100 * r.valid_unseen, 100 * r.test_unseen);
+    std::vector<std::string> unseen;
+    for (const auto& [name, split_rows, share] : {std::tuple("train", r.train_rows, r.train_unseen),
+                                                  {"valid", r.valid_rows, r.valid_unseen},
+                                                  {"test", r.test_rows, r.test_unseen}}) {
+      if (split_rows > 0) unseen.push_back(fmt::format("{:.1f}% of {}", 100 * share, name));
+    }
+    if (r.train_unseen + r.valid_unseen + r.test_unseen > 0) fmt::print("unseen ids: {}\n", fmt::join(unseen, ", "));
     if (r.left_out_rows > 0) fmt::print("{} rows left out by `filter` and `min_length`\n", r.left_out_rows);
     if (r.rejected_rows > 0) fmt::print("{} rows rejected, see {}/rejected.tsv\n", r.rejected_rows, a->out);
   };

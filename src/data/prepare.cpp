@@ -219,7 +219,8 @@ class Preparation {
       for (size_t f = 0; f < unseen_[s].size(); ++f) {
         const auto [present, unseen] = unseen_[s][f];
         all.present += present, all.unseen += unseen;
-        if (s == 0 || double(unseen) <= kMost * double(present)) continue;
+        const auto most = [](const EncoderBuilder::Unseen& n) { return double(n.unseen) > kMost * double(n.present); };
+        if (present < 2 || !most(unseen_[s][f]) || most(unseen_[0][f])) continue;
         log::warning(
             "{} of {} ids of field '{}' in the {} rows are unseen in training; are they written as there? 12 "
             "and 12.0 are two ids",
