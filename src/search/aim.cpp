@@ -165,7 +165,7 @@ class Aim final : public Search {
       };
     }
     if (by_valid_) {
-      model = ready_to_rank(model, run.experiment()["model"]);
+      model = ready_to_rank(model);
       if (before) {  // what earlier orders tell is told, so that no set of this one stands in for it
         stage.started = [from = run.directory(*before)](Trainer& trainer) {
           continue_from(trainer.model(), *Bundle::open(from).model());

@@ -125,7 +125,7 @@ class Autofis final : public Search {
 
   SearchStage search_stage(const SearchRun& run, const Config& gated) const {
     Config experiment = gated;
-    if (by_valid_) experiment.set("model", ready_to_rank(gated["model"], run.experiment()["model"]));
+    if (by_valid_) experiment.set("model", ready_to_rank(gated["model"]));
     SearchStage stage{.name = "search",
                       .experiment = with_grda(experiment, {{"gates", grda()}}, length(run)),
                       .read_gates = read_grda_gates};

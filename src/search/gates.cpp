@@ -166,10 +166,9 @@ std::string grda_text(const GrdaSummary& grda) {
                      grda.threshold);
 }
 
-Config ready_to_rank(Config model, const Config& given) {
-  const auto is_given = [&](const char* key) { return given.is_map() && given.has(key); };
-  if (!is_given("gate_centre")) model.set("gate_centre", Config::scalar("true"));
-  if (!is_given("gate_norm_momentum")) model.set("gate_norm_momentum", Config::scalar("0.1"));
+Config ready_to_rank(Config model) {
+  model.set("gate_centre", Config::scalar("true"));
+  model.set("gate_norm_momentum", Config::scalar("0.1"));
   return model;
 }
 

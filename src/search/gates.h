@@ -116,8 +116,8 @@ INTERPLAY_API std::string grda_text(
 
 /// A searched model whose gates are to be ranked: products are of centred vectors, so that no interaction stands in for
 /// what single fields say or for another one, and norms follow within tens of steps, for valid has a say from the first
-/// epoch on. What `given`, the model as the experiment has it, says of these stays.
-Config ready_to_rank(Config model, const Config& given);
+/// epoch on. Whatever the experiment says of these is for re-training.
+Config ready_to_rank(Config model);
 
 /// The experiment without optimizers of gates.
 Config without_gate_rules(Config experiment);

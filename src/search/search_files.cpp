@@ -116,7 +116,7 @@ Json search_json(const std::string& search, const std::string& data, const Searc
 
 namespace {
 
-constexpr size_t kCurves = 400;  // gates a chart can show; the page stays within some hundred kilobytes
+constexpr size_t kCurves = 400, kPoints = 150;  // gates a chart can show, and readings of each: the page stays small
 
 /// Which gates are drawn: where there are more than can be shown, half of them the largest at the end, half spread
 /// evenly over the others.
@@ -132,23 +132,33 @@ std::vector<size_t> shown(const std::vector<double>& last) {
   return out;
 }
 
+/// Every so many, and the last.
+std::vector<size_t> drawn_readings(size_t readings) {
+  std::vector<size_t> out;
+  const size_t every = (readings + kPoints - 1) / kPoints;
+  for (size_t r = 0; r < readings; r += every) out.push_back(r);
+  if (readings > 0 && out.back() + 1 < readings) out.push_back(readings - 1);
+  return out;
+}
+
 Json to_json(const StageCourse& s) {
   const auto& course = s.course;
   const auto gates = course.values.empty() ? std::vector<size_t>() : shown(course.values.back());
-  Json names = Json::array(), thresholds = Json::array(), values = Json::array();
+  Json names = Json::array(), steps = Json::array(), thresholds = Json::array(), values = Json::array();
   for (const size_t g : gates) names.push_back(course.names[g]);
-  for (const double t : course.thresholds) thresholds.push_back(short_number(t));
-  for (const auto& reading : course.values) {
+  for (const size_t r : drawn_readings(course.steps.size())) {
     Json line = Json::array();
-    for (const size_t g : gates) line.push_back(short_number(reading[g]));
+    for (const size_t g : gates) line.push_back(short_number(course.values[r][g]));
     values.push_back(std::move(line));
+    steps.push_back(course.steps[r]);
+    thresholds.push_back(short_number(course.thresholds[r]));
   }
   Json json{{"stage", s.stage},
             {"of", s.gates},
             {"gates", course.names.size()},
             {"threshold", short_number(s.threshold)},
             {"names", std::move(names)},
-            {"steps", course.steps},
+            {"steps", std::move(steps)},
             {"thresholds", std::move(thresholds)},
             {"values", std::move(values)}};
   if (s.kept) {

@@ -122,8 +122,7 @@ function course(c, stage) {
   const order = last.map((_, k) => k).sort((a, b) => Math.abs(last[b]) - Math.abs(last[a]));
   const colors = ['#1f6feb', '#c2570c', '#14804a', '#6f42c1', '#b8860b', '#d1337f', '#0e8a8a', '#7a5230'];
   const strongest = order.filter(isOpen).slice(0, colors.length);
-  const whole = stage.values.flat().concat(thresholds);
-  const high = Math.max(...whole), low = Math.min(0, ...stage.values.flat());
+  const high = stage.values.flat().concat(thresholds).reduce((a, b) => Math.max(a, b)), low = stage.values.flat().reduce((a, b) => Math.min(a, b), 0);
   const pad = (high - low) * .05 || 1;
   const f = frame(c, {x0: stage.steps[0], x1: stage.steps[stage.steps.length - 1] || 1, y0: low - (low < 0 ? pad : 0), y1: high + pad,
                       x: 'step', y: 'accumulated by the gate', height: 420, w: 1100});

@@ -94,6 +94,18 @@ TEST(SearchPage, OfASearchBeforeThereWereCurvesHasNone) {
   EXPECT_FALSE(data["courses"][0].contains("kept"));
 }
 
+TEST(SearchPage, DrawsSomeOfManyReadingsAndTheLast) {
+  GateCourse course{.names = {"a x b"}};
+  for (int i = 0; i < 1000; ++i)
+    course.steps.push_back(i), course.thresholds.push_back(0), course.values.push_back({.5});
+  const Json drawn = data_of(search_html(search_json("autofis", "x", findings(), {}), kConfig,
+                                         {{"search", "interactions", course, 0}}))["courses"][0];
+  EXPECT_LE(drawn["steps"].size(), 151u);
+  EXPECT_EQ(drawn["steps"].size(), drawn["values"].size());
+  EXPECT_EQ(drawn["steps"][1], 7);
+  EXPECT_EQ(drawn["steps"].back(), 999);
+}
+
 TEST(SearchPage, LetsNoTextBecomeMarkupAndLoadsNothing) {
   std::string text = page();
   EXPECT_EQ(data_of(text)["interactions"][0]["fields"][1], "</script>");
