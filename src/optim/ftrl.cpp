@@ -10,8 +10,8 @@ namespace {
 /// FTRL-proximal (McMahan et al. 2013, algorithm 1), lr being its alpha: per weight z += g - (sqrt(n + g^2) - sqrt(n))
 /// w / lr, n += g^2, then w = 0 if |z| <= lambda1, else -(z - sign(z) lambda1) / ((beta + sqrt(n)) / lr + lambda2). z
 /// starts so that the first weights are what the model drew. Where lr differs from that of the row's step before, z
-/// also takes what keeps w in its place, -(beta + sqrt(n)) (1 / lr - 1 / lr before) w: the rate scales steps, not
-/// weights. At a rate of 0 a row rests.
+/// starts likewise from the weight there is (at 0, z stays): the rate scales steps, not weights. At a rate of 0 a row
+/// rests.
 class Ftrl final : public RowRule<Ftrl> {
  public:
   struct Options {
@@ -44,8 +44,8 @@ class Ftrl final : public RowRule<Ftrl> {
     const bool begun = before != 0, moved = begun && before != c.inverse_lr;
     s[2 * width] = c.inverse_lr;
     for (int64_t k = 0; k < width; ++k) {
-      if (!begun) z[k] = first_z(w[k], c);
-      if (moved) z[k] -= (c.beta + std::sqrt(n[k])) * (c.inverse_lr - before) * w[k];
+      if (!begun) z[k] = z_of(w[k], 0, c);
+      if (moved && w[k] != 0) z[k] = z_of(w[k], std::sqrt(n[k]), c);
       const float grown = n[k] + g[k] * g[k];
       z[k] += g[k] - (std::sqrt(grown) - std::sqrt(n[k])) * c.inverse_lr * w[k];
       n[k] = grown;
@@ -61,8 +61,8 @@ class Ftrl final : public RowRule<Ftrl> {
     const int64_t width = w.size(1);
     auto z = s.narrow(1, 0, width), n = s.narrow(1, width, width), before = s.narrow(1, 2 * width, 1);
     const auto fresh = -w * (c.beta * c.inverse_lr + c.lambda2) - w.sign() * c.lambda1;
-    const auto kept = z - (n.sqrt() + c.beta) * (-before + c.inverse_lr) * w;
-    z.copy_(at::where(before != 0, kept, fresh));
+    const auto fitted = -w * ((n.sqrt() + c.beta) * c.inverse_lr + c.lambda2) - w.sign() * c.lambda1;
+    z.copy_(at::where(before == 0, fresh, at::where((before != c.inverse_lr).logical_and(w != 0), fitted, z)));
     before.fill_(c.inverse_lr);
     const auto grown = n + g * g;
     z.add_(g - (grown.sqrt() - n.sqrt()) * c.inverse_lr * w);
@@ -72,9 +72,10 @@ class Ftrl final : public RowRule<Ftrl> {
   }
 
  private:
-  static float first_z(float w, const Constants& c) {
+  /// The z whose weight is w, where w is not 0.
+  static float z_of(float w, float root_n, const Constants& c) {
     const float sign = float((w > 0) - (w < 0));
-    return -w * (c.beta * c.inverse_lr + c.lambda2) - sign * c.lambda1;
+    return -w * ((c.beta + root_n) * c.inverse_lr + c.lambda2) - sign * c.lambda1;
   }
   Options options_;
 };
