@@ -26,7 +26,7 @@ def planted(lab, arguments):
     report = Report(lab, 'planted')
     seeds = arguments.seeds or range(1, 11)
     say(f'{len(arguments.searches) * len(SIZES) * len(COUNTS) * len(seeds)} searches, about '
-        f'{len(seeds) * sum({"autofis": 0.2, "aim": 0.3}[s] for s in arguments.searches):.1f} hours of one core')
+        f'{len(seeds) * sum({"autofis": 0.1, "aim": 0.3}[s] for s in arguments.searches):.1f} hours of one core')
     rows = [['search', 'rows', 'pairs', 'planted', 'all kept', 'others kept, mean', 'most', 'passed', 'steps, mean']]
     for name in arguments.searches:
         for size, fields in SIZES:
