@@ -45,6 +45,7 @@ std::vector<float> row_losses(const Predicted& rows) {
   for (size_t i = 0; i < out.size(); ++i) {
     double sum = 0;
     for (size_t t = i * size_t(rows.labels); t < (i + 1) * size_t(rows.labels); ++t) {
+      if (std::isnan(rows.label[t])) continue;  // the row lacks the label
       const double z = rows.logit[t];
       sum += std::max(z, 0.0) - z * rows.label[t] + std::log1p(std::exp(-std::abs(z)));
     }
@@ -59,6 +60,7 @@ void recalibrate(Predicted& rows) {
     for (int step = 0; step < kNewtonSteps; ++step) {
       double g0 = 0, g1 = 0, h00 = 0, h01 = 0, h11 = 0;
       for (size_t i = t; i < rows.logit.size(); i += size_t(rows.labels)) {
+        if (std::isnan(rows.label[i])) continue;
         const double weight = rows.weight.empty() ? 1 : rows.weight[i / size_t(rows.labels)];
         const double z = rows.logit[i], p = 1 / (1 + std::exp(-slope * z - shift));
         const double off = weight * (p - rows.label[i]), curvature = weight * p * (1 - p);
@@ -169,10 +171,10 @@ void ValidChoice::refit_norms(const Dataset& train) {
 
 std::vector<float> ValidChoice::losses(const std::string& progress) {
   const TrainOptions& t = trainer_.options();
-  const double offset = t.negative_rate < 1 ? negative_rate_offset(t.negative_rate) : 0;
+  const auto offsets = negative_offsets(t.negative_rate, t.negative_label, valid_.schema().labels());
   Predicted rows = predict(trainer_.model(), valid_,
-                           {t.eval_batch_size, at::Device(t.device), offset, nn::parse_precision(t.precision), progress,
-                            [this] { check_stop(); }});
+                           {t.eval_batch_size, at::Device(t.device), offsets, nn::parse_precision(t.precision),
+                            progress, [this] { check_stop(); }});
   weight_ = rows.weight;
   recalibrate(rows);
   return row_losses(rows);

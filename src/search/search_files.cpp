@@ -116,19 +116,19 @@ Json search_json(const std::string& search, const std::string& data, const Searc
 
 namespace {
 
-constexpr size_t kCurves = 400, kPoints = 150;  // gates a chart can show, and readings of each: the page stays small
+constexpr size_t kDrawn = 400, kPoints = 150;  // gates a chart can show, and readings of each: the page stays small
 
 /// Which gates are drawn: where there are more than can be shown, half of them the largest at the end, half spread
 /// evenly over the others.
 std::vector<size_t> shown(const std::vector<double>& last) {
   std::vector<size_t> order(last.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  if (order.size() <= kCurves) return order;
+  if (order.size() <= kDrawn) return order;
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return std::abs(last[a]) > std::abs(last[b]); });
-  std::vector<size_t> out(order.begin(), order.begin() + kCurves / 2);
-  const size_t others = order.size() - kCurves / 2;
-  for (size_t i = 0; i < kCurves / 2; ++i) out.push_back(order[kCurves / 2 + i * others / (kCurves / 2)]);
+  std::vector<size_t> out(order.begin(), order.begin() + kDrawn / 2);
+  const size_t others = order.size() - kDrawn / 2;
+  for (size_t i = 0; i < kDrawn / 2; ++i) out.push_back(order[kDrawn / 2 + i * others / (kDrawn / 2)]);
   return out;
 }
 
