@@ -91,7 +91,8 @@ KeptCurve curve_of(const std::vector<int64_t>& kept, const std::vector<std::vect
   const size_t rows = losses.front().size();
   double total = 0;
   for (size_t i = 0; i < rows; ++i) total += weight_of(i);
-  KeptCurve curve{.rows = int64_t(rows)};
+  KeptCurve curve;
+  curve.rows = int64_t(rows);
   size_t best = 0;
   for (size_t n = 0; n < kept.size(); ++n) {
     double sum = 0;
