@@ -43,7 +43,7 @@ std::string table(int first, int count) {
   std::string text = "click,like,w,user,item,price,past,image\n";
   for (int r = first; r < first + count; ++r) {
     std::string past;
-    for (int i = 0; i < r % 4; ++i) past += (i > 0 ? "|" : "") + cell(r, i + 1);
+    for (int i = 0; i < r % 4; ++i) past += fmt::format("{}{}", i > 0 ? "|" : "", cell(r, i + 1));
     text += fmt::format("{},{},{},u{},{},{},{},{}|{}\n", (r * r / 3) % 2,
                         r % 3 == 0   ? ""
                         : r % 5 == 0 ? "1"

@@ -95,7 +95,8 @@ TEST(SearchPage, OfASearchBeforeThereWereCurvesHasNone) {
 }
 
 TEST(SearchPage, DrawsSomeOfManyReadingsAndTheLast) {
-  GateCourse course{.names = {"a x b"}};
+  GateCourse course;
+  course.names = {"a x b"};
   for (int i = 0; i < 1000; ++i)
     course.steps.push_back(i), course.thresholds.push_back(0), course.values.push_back({.5});
   const Json drawn = data_of(search_html(search_json("autofis", "x", findings(), {}), kConfig,
