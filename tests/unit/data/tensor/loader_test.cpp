@@ -297,9 +297,9 @@ TEST(NegativeSampling, CountsTheRowsThatAreLeft) {
   EXPECT_LT(rows, 300);
 }
 
-TEST(NegativeSampling, GoesByTheFirstLabel) {
+TEST(NegativeSampling, GoesByTheLabelThatIsNamed) {
   const Dataset data = Dataset::from(testing::toy_schema(), {testing::toy_rows(0, 60)});  // click r % 3, like r % 5
-  Loader loader(data, {.batch_size = 60, .negative_rate = 1e-9});
+  Loader loader(data, {.batch_size = 60, .negative_rate = 1e-9, .negative_label = "click"});
   loader.start(0, 0);
   Batch batch;
   ASSERT_TRUE(loader.next(batch));
