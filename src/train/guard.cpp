@@ -94,8 +94,11 @@ void explain_not_finite(Model& model, const Batch& batch, const Schema& schema, 
   }
   if (const int64_t at = first_bad(batch.weight); at >= 0)
     fail(step, loss, fmt::format("the weight of row {} of the batch is not finite", at), fix_data);
-  if (const int64_t at = first_bad(batch.labels); at >= 0)
-    fail(step, loss, fmt::format("the label of row {} of the batch is not finite", at), fix_data);
+  if (batch.labels.defined()) {  // NaN is a label that the row lacks
+    const auto labels = at::where(batch.labels.isnan(), at::zeros_like(batch.labels), batch.labels);
+    if (const int64_t at = first_bad(labels); at >= 0)
+      fail(step, loss, fmt::format("the label of row {} of the batch is not finite", at / labels.size(1)), fix_data);
+  }
   if (const std::string bad = bad_weight(model); !bad.empty()) fail(step, loss, bad, lower);
   const auto logit = model.forward(x).logit;
   if (const int64_t at = first_bad(logit); at >= 0) {

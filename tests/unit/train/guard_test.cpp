@@ -91,7 +91,7 @@ TEST_F(NotFinite, NamesTheVectorFieldAndItsRow) {
 
 TEST_F(NotFinite, NamesTheRowOfAWeightOrLabel) {
   EXPECT_THAT(fit([](EncodedBatch& b) { b.weight[1] = kNan; }), HasSubstr("the weight of row 1"));
-  EXPECT_THAT(fit([](EncodedBatch& b) { b.labels[2] = kNan; }), HasSubstr("the label of row 2"));
+  EXPECT_THAT(fit([](EncodedBatch& b) { b.labels[2] = INFINITY; }), HasSubstr("the label of row 2"));
 }
 
 TEST_F(NotFinite, NamesTheEmbeddingAndItsRow) {
