@@ -35,6 +35,7 @@ class Ipnn final : public interplay::Model {
   interplay::nn::Mlp mlp_;
 };
 
-INTERPLAY_REGISTER_SEARCHABLE_MODEL("ipnn", Ipnn, "MLP over field vectors and their inner products (product-based network)");
+INTERPLAY_REGISTER_SEARCHABLE_MODEL("ipnn", Ipnn,
+                                    "MLP over field vectors and their inner products (product-based network)");
 
 }  // namespace
