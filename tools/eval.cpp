@@ -307,16 +307,13 @@ Json compare(const Result& a, const std::string& label, const std::string& name,
   return json;
 }
 
-/// Scores from elsewhere, one a row of the first run.
-std::vector<std::vector<float>> scores_of(const Arguments& a, const Result& first) {
-  std::vector<std::vector<float>> scores;
-  for (const auto& file : a.against) {
+/// Refuses scores from elsewhere that are not one a row of the first run.
+void check_scores(const Arguments& a, const Result& first, const std::vector<std::vector<float>>& scores) {
+  for (size_t i = 0; i < scores.size(); ++i) {
     scored_label(a, first, "--against");
-    scores.push_back(read_scores(file));
-    INTERPLAY_CHECK_DATA(int64_t(scores.back().size()) == first.rows, "--against {}: {} scores for {} rows", file,
-                         scores.back().size(), first.rows);
+    INTERPLAY_CHECK_DATA(int64_t(scores[i].size()) == first.rows, "--against {}: {} scores for {} rows", a.against[i],
+                         scores[i].size(), first.rows);
   }
-  return scores;
 }
 
 void write_scores(const Arguments& a, const Result& r) {
@@ -392,11 +389,12 @@ void check_results(const std::vector<Result>& results, const Arguments& a) {
 void evaluate_all(const Arguments& a) {
   INTERPLAY_CHECK(!a.compare || a.runs.size() > 1, "--compare: there is one run; name two or more");
   INTERPLAY_CHECK(a.scores.empty() || a.runs.size() == 1, "--scores: there are {} runs; name one", a.runs.size());
-  for (const auto& file : a.against) read_scores(file);  // before the long part
+  std::vector<std::vector<float>> scores;
+  for (const auto& file : a.against) scores.push_back(read_scores(file));  // before the long part
   std::vector<Result> results;
   for (const auto& run : a.runs) results.push_back(evaluate_run(run, a));
   check_results(results, a);
-  const auto scores = scores_of(a, results[0]);
+  check_scores(a, results[0], scores);
   if (!a.scores.empty()) write_scores(a, results[0]);
   Json json = Json::array();
   for (auto& r : results) {
