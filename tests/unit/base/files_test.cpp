@@ -231,7 +231,9 @@ TEST(NewDirectory, AppearsWholeAndReplacesInOneStep) {
     NewDirectory made(dir / "out/");
     fs::create_directories(made.path() / "sub");
     write_file(made.path() / "sub/f", bytes);
-    if (bytes == std::string("two")) EXPECT_EQ(read_file(dir / "out/sub/f"), "one");
+    if (bytes == std::string("two")) {
+      EXPECT_EQ(read_file(dir / "out/sub/f"), "one");
+    }
     made.commit();
     EXPECT_EQ(read_file(dir / "out/sub/f"), bytes);
   }
