@@ -19,7 +19,7 @@ file(GLOB tensor_lm_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/lm/tenso
 file(GLOB model_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.cpp)
 
 add_library(interplay_flags INTERFACE)
-target_compile_options(interplay_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-restrict -Wno-psabi
+target_compile_options(interplay_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-restrict -Wno-stringop-overflow -Wno-psabi
                        -fno-math-errno $<$<BOOL:${INTERPLAY_WERROR}>:-Werror>)
 target_compile_definitions(interplay_flags INTERFACE INTERPLAY_IN_TREE)
 target_include_directories(interplay_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>

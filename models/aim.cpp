@@ -75,7 +75,7 @@ struct AimOptions {
           Range{0, 4});
     field("gate_norm", gate.norm, "batch norm, without affine, of the interactions before their gates");
     field("gate_centre", gate_centre, "vectors less their means over rows: products that say nothing of single fields");
-    field("gate_norm_eps", gate.norm_eps, "added to the variance (AIM's code: 1e-10 for order 4)", Range{0, 1});
+    field("gate_norm_eps", gate.norm_eps, "added to the variance (AIM's code: 1e-10 for order 4)", Range{1e-30, 1});
     field("gate_norm_momentum", gate.norm_momentum, "of a batch in the running statistics", Range{0, 1});
     field("gate_start", gate.start, "gates start from U(start - spread, start + spread)", Range{-1e6, 1e6});
     field("gate_spread", gate.spread, "half the width of the interval that gates start in", Range{0, 1e6});

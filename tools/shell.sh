@@ -44,8 +44,7 @@ build_jobs() {
   echo $((gigabytes < 1 ? 1 : gigabytes < cores ? gigabytes : cores))
 }
 
-# build_targets TARGET...: the Release build in build/. INTERPLAY_WERROR=ON in the environment: warnings are errors (what was
-# compiled without comes out of the compiler cache, which does not tell the two apart).
+# build_targets TARGET...: the Release build in build/. INTERPLAY_WERROR=ON in the environment: warnings are errors.
 build_targets() {
   cmake -G Ninja -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DINTERPLAY_SANITIZE=OFF \
     -DINTERPLAY_WERROR="${INTERPLAY_WERROR:-OFF}" --log-level=WARNING >/dev/null

@@ -32,7 +32,7 @@ struct InteractionOptions {
     field("gate_norm", gate_norm, "batch norm, without affine, of the products before their gates");
     field("gate_centre", gate_centre,
           "behind gates, vectors less their means over rows: products that say nothing of single fields");
-    field("gate_norm_eps", gate_norm_eps, "added to the variance", Range{0, 1});
+    field("gate_norm_eps", gate_norm_eps, "added to the variance", Range{1e-30, 1});
     field("gate_norm_momentum", gate_norm_momentum, "of a batch in the running statistics", Range{0, 1});
     field("gate_start", gate_start, "gates start from U(start - spread, start + spread)", Range{-1e6, 1e6});
     field("gate_spread", gate_spread, "half the width of the interval that gates start in", Range{0, 1e6});
