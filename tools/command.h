@@ -65,11 +65,4 @@ struct ExperimentArguments {
   std::filesystem::path out_of() const;
 };
 
-/// Calls `stop` on the first Ctrl-C or SIGTERM, from a thread that may do anything; a second Ctrl-C ends the process.
-class OnInterrupt {
- public:
-  explicit OnInterrupt(std::function<void()> stop);
-  ~OnInterrupt();
-};
-
 }  // namespace interplay::tool

@@ -1,11 +1,9 @@
 // interplay: prepare, train, evaluate, predict. One subcommand a file; results to stdout, all else to stderr.
-#include <csignal>
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <system_error>
-#include <thread>
 
 #include <ATen/Parallel.h>
 #include <unistd.h>
@@ -23,14 +21,6 @@
 
 namespace interplay::tool {
 namespace {
-
-int wake_pipe[2];
-
-void on_signal(int signal) {
-  std::signal(signal, SIG_DFL);  // the next one ends the process
-  const char byte = 0;
-  [[maybe_unused]] const auto written = ::write(wake_pipe[1], &byte, 1);
-}
 
 /// Some libraries read their settings before main(): so the program starts itself once more, before any library runs,
 /// with settings that suit it. What the environment says already is left alone.
@@ -179,25 +169,6 @@ std::filesystem::path ExperimentArguments::data_of(const Config& config) const {
 std::filesystem::path ExperimentArguments::out_of() const {
   INTERPLAY_CHECK(!out.empty(), "--out RUN is required: the directory in which the run is kept");
   return out;
-}
-
-OnInterrupt::OnInterrupt(std::function<void()> stop) {
-  if (::pipe(wake_pipe) != 0) return;
-  std::thread([stop = std::move(stop)] {
-    char byte;
-    if (::read(wake_pipe[0], &byte, 1) == 1) {
-      log::info("stopping after this step; a checkpoint will be written (Ctrl-C again ends at once)");
-      stop();
-    }
-  }).detach();
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-}
-
-OnInterrupt::~OnInterrupt() {
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
-  ::close(wake_pipe[1]);  // the reader ends
 }
 
 /// What is wrong with the command line. CLI11 knows what it could not use, but neither names the nearest nor finds

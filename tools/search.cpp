@@ -6,6 +6,7 @@
 #include <interplay/search/search.h>
 
 #include "command.h"
+#include "on_interrupt.h"
 
 namespace interplay::tool {
 namespace {
@@ -72,7 +73,7 @@ std::function<void()> add(CLI::App& app) {
     SearchOptions options{.data = a->data_of(experiment), .out = a->out_of(), .resume = a->resume, .test = !a->no_test};
     std::unique_ptr<OnInterrupt> interrupt;
     options.started = [&](Trainer& trainer) {
-      interrupt = std::make_unique<OnInterrupt>([&trainer] { trainer.stop(); });
+      interrupt = std::make_unique<OnInterrupt>(trainer.stopper());
     };
     options.finished = [&](Trainer&) { interrupt.reset(); };
     search_run(experiment, options);

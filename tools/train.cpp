@@ -13,6 +13,7 @@
 #include <interplay/train/run.h>
 
 #include "command.h"
+#include "on_interrupt.h"
 
 namespace fs = std::filesystem;
 
@@ -22,11 +23,13 @@ namespace {
 /// The run that --force replaces: set aside until the new one begins, and put back where that is refused.
 class ReplacedRun {
  public:
-  ReplacedRun(const fs::path& out, bool force, const std::string& init) : out_(out) {
+  ReplacedRun(const fs::path& out, bool force, const Config& init) : out_(out) {
     if (!force || !fs::exists(out / Bundle::kConfig)) return;
     std::error_code ignored;
-    INTERPLAY_CHECK(init.empty() || !fs::equivalent(init, out, ignored),
-                    "--init {}: is the run that --force replaces; give another --out", init);
+    for (const auto& run : init.is_map() ? init.keys() : std::vector<std::string>()) {
+      INTERPLAY_CHECK(!fs::equivalent(run, out, ignored),
+                      "--init {}: is the run that --force replaces; give another --out", run);
+    }
     fs::path folder = fs::absolute(out).lexically_normal();
     if (!folder.has_filename()) folder = folder.parent_path();
     aside_ = folder.parent_path() / fmt::format(".{}.replaced.{}", folder.filename().string(), ::getpid());
@@ -46,19 +49,32 @@ class ReplacedRun {
   fs::path out_, aside_;
 };
 
+Config init_of(const std::vector<std::string>& words) {
+  Config out;
+  for (const auto& word : words) {
+    const size_t equals = fs::exists(word) ? word.npos : word.rfind('=');  // a folder may have one in its name
+    out.set_key(word.substr(0, equals), Config::scalar(equals == word.npos ? "" : word.substr(equals + 1), true));
+  }
+  return out;
+}
+
 std::function<void()> add(CLI::App& app) {
   struct Arguments : ExperimentArguments {
-    std::string init;
+    std::vector<std::string> init;
     bool print = false, force = false;
   };
   auto a = std::make_shared<Arguments>();
   a->add(app);
   app.add_flag("--resume", a->resume, "go on with the run in --out from its last checkpoint");
   app.add_flag("--force", a->force, "begin anew in --out: replace the run that is there");
-  app.add_option("--init", a->init, "start from the weights of this run, whose vocabularies the data extend");
+  app.add_option("--init", a->init,
+                 "RUN or RUN=PART: begin with the weights of this run, whose vocabularies the data extend; PART is the "
+                 "part of the model that they are (may be given again)")
+      ->allow_extra_args(false);
   app.add_flag("--print-config", a->print, "print the experiment with every default, and do nothing");
   return [a, &app] {
-    const Config experiment = a->load(app);
+    Config experiment = a->load(app);
+    if (!a->init.empty()) experiment.set_key("init", init_of(a->init));
     if (a->print) {
       fmt::print("{}", resolve_experiment(experiment).yaml());
       return;
@@ -68,13 +84,12 @@ std::function<void()> add(CLI::App& app) {
     options.out = a->out_of();
     options.resume = a->resume;
     options.test = !a->no_test;
-    options.init = a->init;
     INTERPLAY_CHECK(!a->force || !a->resume, "--force begins anew, --resume goes on; leave one away");
-    ReplacedRun replaced(options.out, a->force, a->init);
+    ReplacedRun replaced(options.out, a->force, resolve_experiment(experiment)["init"]);
     std::unique_ptr<OnInterrupt> interrupt;
     options.started = [&](Trainer& trainer) {
       replaced.drop();
-      interrupt = std::make_unique<OnInterrupt>([&trainer] { trainer.stop(); });
+      interrupt = std::make_unique<OnInterrupt>(trainer.stopper());
     };
     const RunSummary s = train_run(experiment, options);
     if (!s.valid.empty()) fmt::print("valid {}\n", metrics_line(s.valid));

@@ -8,7 +8,6 @@
 #include <interplay/base/options.h>
 #include <interplay/base/section.h>
 #include <interplay/data/loader.h>
-#include <interplay/nn/embedding.h>
 #include <interplay/nn/safetensors.h>
 
 #include "core/generators.h"
@@ -178,47 +177,6 @@ void save_bundle(const fs::path& directory, const torch::nn::Module& model, cons
   start_bundle(directory, config, schema, prepared);
   save_weights(directory / Bundle::kWeights, model);
   finish_bundle(directory);
-}
-
-void warm_start(Model& model, const Schema& schema, const fs::path& prepared, const Bundle& from) {
-  const at::NoGradGuard no_grad;
-  const fs::path file = from.directory() / Bundle::kWeights;
-  const nn::Safetensors weights(file);
-  std::map<std::string, at::Tensor> adapted = weights.tensors();
-  const Encoder before = Encoder::load(from.directory()), after = Encoder::load(prepared);
-  for (const auto& old : from.schema().tables()) {
-    for (const auto& table : schema.tables()) {
-      if (table.name != old.name) continue;
-      INTERPLAY_CHECK_DATA(table.rows >= old.rows, "{}: table '{}' has {} rows, {} had {}; it cannot shrink",
-                           prepared.string(), table.name, table.rows, from.directory().string(), old.rows);
-      const bool hashed = !fs::exists(vocabulary_file(from.directory(), old.name));
-      INTERPLAY_CHECK_DATA(!hashed || table.rows == old.rows,
-                           "{}: table '{}' is hashed into {} rows, in {} into {}; another number of hash_buckets gives "
-                           "every id another meaning",
-                           prepared.string(), table.name, table.rows, from.directory().string(), old.rows);
-      for (int64_t id = 1; id + 1 < old.rows; ++id) {
-        INTERPLAY_CHECK_DATA(before.token(old.name, id) == after.token(table.name, id),
-                             "{}: id {} of table '{}' is '{}', but '{}' in {}; prepare with --vocabulary-from {}",
-                             prepared.string(), id, table.name, after.token(table.name, id), before.token(old.name, id),
-                             from.directory().string(), from.directory().string());
-      }
-    }
-  }
-  for (const auto& t : nn::tables_of(model)) {
-    const std::string name = t.name + ".weight";
-    const auto old = adapted.find(name);
-    if (old == adapted.end() || old->second.size(0) == t.table->rows()) continue;
-    const int64_t before_rows = old->second.size(0), rows = t.table->rows();
-    INTERPLAY_CHECK_DATA(rows > before_rows && old->second.size(1) == t.table->width(),
-                         "{}: entry '{}' is {} x {}, the model needs {} x {}", file.string(), name, before_rows,
-                         old->second.size(1), rows, t.table->width());
-    auto bigger = at::empty({rows, t.table->width()});
-    bigger.narrow(0, 0, before_rows - 1).copy_(old->second.narrow(0, 0, before_rows - 1));
-    bigger.narrow(0, before_rows - 1, rows - before_rows + 1)
-        .copy_(old->second.narrow(0, before_rows - 1, 1).expand({rows - before_rows + 1, -1}));
-    old->second = bigger;
-  }
-  load_weights(model, adapted, file.string());
 }
 
 }  // namespace interplay

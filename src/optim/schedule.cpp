@@ -6,6 +6,7 @@
 namespace interplay {
 
 Schedule::~Schedule() = default;
+bool Schedule::needs_end() const { return false; }
 void Schedule::observe(bool) {}
 Config Schedule::state() const { return {}; }
 void Schedule::restore(const Config&) {}
@@ -75,6 +76,7 @@ class Cosine final : public Schedule {
     const double way = std::min(1.0, double(step - 1) / double(std::max<int64_t>(1, total - 1)));
     return options_.minimum + (1 - options_.minimum) * 0.5 * (1 + std::cos(std::numbers::pi * way));
   }
+  bool needs_end() const override { return true; }
 
  private:
   Options options_;
@@ -93,6 +95,7 @@ class Linear final : public Schedule {
     const double way = std::min(1.0, double(step - 1) / double(std::max<int64_t>(1, total)));
     return options_.minimum + (1 - options_.minimum) * (1 - way);
   }
+  bool needs_end() const override { return true; }
 
  private:
   Options options_;

@@ -12,6 +12,7 @@
 
 #include "search/choice.h"
 #include "search/gates.h"
+#include "search/turn_taking.h"
 
 namespace interplay {
 namespace {
@@ -136,7 +137,7 @@ class Autofis final : public Search {
       };
     }
     if (o_.validation) {
-      stage.started = [&run](Trainer& trainer) { trainer.take_turns({"gates"}, open_split(run, "valid")); };
+      stage.started = [&run](Trainer& trainer) { take_turns(trainer, {"gates"}, open_split(run, "valid")); };
     }
     return stage;
   }

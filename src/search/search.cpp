@@ -143,8 +143,8 @@ StageResult SearchRun::stage(const SearchStage& stage) {
     run.started = [&](Trainer& trainer) {
       if (stage.started) stage.started(trainer);
       for (auto& log : logs) log.started(trainer);
-      trainer.on_step([&](int64_t step, double) {
-        for (auto& log : logs) log.stepped(trainer, step);
+      trainer.stepper().after_step([&](const StepReport& s) {
+        for (auto& log : logs) log.stepped(trainer, s.step);
       });
       if (s.options.started) s.options.started(trainer);
     };

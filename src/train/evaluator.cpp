@@ -44,13 +44,7 @@ Predicted predict(Model& model, const Dataset& dataset, const PredictOptions& op
     progress.also(output.tokens, "tokens");
     if (options.each) options.each(output, batch);
     if (output.logit.defined()) append(out.logit, corrected(output.logit, options.logit_offsets));
-    if (batch.labels.defined()) append(out.label, batch.labels);
-    if (batch.weight.defined()) append(out.weight, batch.weight);
-    if (batch.group.defined()) {
-      const auto group = batch.group.contiguous();
-      out.group.insert(out.group.end(), group.const_data_ptr<int64_t>(),
-                       group.const_data_ptr<int64_t>() + group.numel());
-    }
+    out.add(batch);
     if (!options.progress.empty()) progress.add(batch.rows());
   }
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();

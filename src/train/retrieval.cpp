@@ -12,6 +12,7 @@
 #include <interplay/base/error.h>
 #include <interplay/core/ranking_metric.h>
 #include <interplay/core/retriever.h>
+#include <interplay/data/row_facts.h>
 
 #include "train/eval_mode.h"
 
@@ -20,31 +21,19 @@ namespace {
 
 constexpr int64_t kQueriesAtOnce = 256;
 
-/// A row's item, group, and whether it is a positive.
-struct Events {
+/// Rows with the item of each; their one label says which are positive.
+struct Events : RowFacts {
   std::vector<int32_t> item;
-  std::vector<int64_t> group;  // or empty
-  std::vector<float> label, weight;
 };
 
 Events events_of(const Dataset& rows, const Field& item, const std::string& label, int64_t batch_size) {
-  const Dataset few = rows.select(rows.schema().keep({item.name}));
-  const auto& labels = few.schema().labels();
-  const auto t = std::find(labels.begin(), labels.end(), label) - labels.begin();
+  const Dataset few = rows.select(Schema({item}, {label}));
   Events out;
   for (int64_t first = 0; first < few.rows(); first += batch_size) {
     const Batch b = few.slice(first, std::min(batch_size, few.rows() - first));
-    const auto ids = b.features.ids.select(1, 0).contiguous(), y = b.labels.select(1, t).contiguous();
+    const auto ids = b.features.ids.select(1, 0).contiguous();
     out.item.insert(out.item.end(), ids.const_data_ptr<int32_t>(), ids.const_data_ptr<int32_t>() + b.rows());
-    out.label.insert(out.label.end(), y.const_data_ptr<float>(), y.const_data_ptr<float>() + b.rows());
-    if (b.weight.defined()) {
-      const auto w = b.weight.contiguous();
-      out.weight.insert(out.weight.end(), w.const_data_ptr<float>(), w.const_data_ptr<float>() + b.rows());
-    }
-    if (b.group.defined()) {
-      const auto g = b.group.contiguous();
-      out.group.insert(out.group.end(), g.const_data_ptr<int64_t>(), g.const_data_ptr<int64_t>() + b.rows());
-    }
+    out.add(b);
   }
   return out;
 }
@@ -58,8 +47,13 @@ struct Catalogue {
 class Retrieval {
  public:
   Retrieval(Model& model, const Dataset& rows, const Dataset& train, const RetrievalOptions& options,
-            int64_t batch_size)
-      : retriever_(dynamic_cast<Retriever&>(model)), rows_(rows), train_(train), options_(options), batch_(batch_size) {
+            int64_t batch_size, const std::function<void()>& before_batch)
+      : retriever_(dynamic_cast<Retriever&>(model)),
+        rows_(rows),
+        train_(train),
+        options_(options),
+        batch_(batch_size),
+        before_batch_(before_batch) {
     const Schema& schema = rows.schema();
     const auto& labels = schema.labels();
     const std::string label = options.label.empty() && !labels.empty() ? labels.front() : options.label;
@@ -83,6 +77,7 @@ class Retrieval {
   void run(Take&& take) {
     const auto asked = queries();
     for (size_t first = 0; first < asked.size(); first += size_t(kQueriesAtOnce)) {
+      if (before_batch_) before_batch_();
       const size_t count = std::min(size_t(kQueriesAtOnce), asked.size() - first);
       std::vector<int64_t> rows;
       for (size_t q = 0; q < count; ++q) rows.push_back(asked[first + q].row);
@@ -130,6 +125,7 @@ class Retrieval {
         if (catalogue_.places.try_emplace(item, int64_t(catalogue_.places.size())).second) rows.push_back(int64_t(r));
       }
       for (size_t first = 0; first < rows.size(); first += size_t(batch_)) {
+        if (before_batch_) before_batch_();
         const auto some = std::span(rows).subspan(first, std::min(size_t(batch_), rows.size() - first));
         vectors.push_back(retriever_.items(dataset.gather(some).features));
       }
@@ -180,6 +176,7 @@ class Retrieval {
   Dataset rows_, train_;
   RetrievalOptions options_;
   int64_t batch_;
+  const std::function<void()>& before_batch_;
   int32_t unknown_ = 0;
   Events events_, seen_events_;
   Catalogue catalogue_;
@@ -190,7 +187,7 @@ class Retrieval {
 
 std::vector<MetricValue> evaluate_retrieval(Model& model, const Dataset& rows, const Dataset& train,
                                             const std::vector<std::string>& metrics, const RetrievalOptions& options,
-                                            int64_t batch_size) {
+                                            int64_t batch_size, const std::function<void()>& before_batch) {
   std::vector<RankingMetricName> wanted;
   std::vector<std::shared_ptr<RankingMetric>> judges;
   std::vector<MetricValue> values;
@@ -205,7 +202,7 @@ std::vector<MetricValue> evaluate_retrieval(Model& model, const Dataset& rows, c
   const at::NoGradGuard no_grad;
   const EvalMode eval_mode(model);
   double weight = 0;
-  Retrieval(model, rows, train, options, batch_size).run([&](const RankedQuery& query, double w) {
+  Retrieval(model, rows, train, options, batch_size, before_batch).run([&](const RankedQuery& query, double w) {
     weight += w;
     for (size_t m = 0; m < wanted.size(); ++m) values[m].value += w * judges[m]->compute(query, wanted[m].k);
   });

@@ -17,12 +17,14 @@
 #include <interplay/core/bundle.h>
 #include <interplay/core/objective.h>
 #include <interplay/core/ranking_metric.h>
+#include <interplay/core/warm_start.h>
 #include <interplay/data/loader.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/report.h>
 
 #include "core/generators.h"
 #include "train/guard.h"
+#include "train/measured.h"
 #include "train/run_directory.h"
 
 namespace fs = std::filesystem;
@@ -35,14 +37,17 @@ constexpr const char* kManifest = "manifest.json";
 
 /// The keys of an experiment file; what they hold is read elsewhere.
 struct ExperimentOptions {
-  Config data = Config::parse("~"), model = data, fields = data, train = data, optimizer = data, search = data,
-         seed = Config::scalar("1"), threads = Config::scalar("0");
+  Config data = Config::parse("~"), model = data, fields = data, train = data, optimizer = data, init = data,
+         search = data, seed = Config::scalar("1"), threads = Config::scalar("0");
   void visit(auto&& field) {
     field("data", data, "prepared data, where --data does not say");
     field("model", model, "a model's name, or a map with its name and options");
     field("fields", fields, "which fields and labels of the data it sees");
     field("train", train, "the training loop");
     field("optimizer", optimizer, "by group of parameters (dense, embedding, ...), a rule's name and options");
+    field("init", init,
+          "weights to begin with: a run, or a map from run to the part of the model that it is, as in {runs/ctr: "
+          "backbone}");
     field("search", search, "for `interplay search`: a search's name and options");
     field("seed", seed, "of weights, order of rows, dropout");
     field("threads", threads, "0 = one a core");
@@ -83,6 +88,7 @@ DirectoryLock open_directory(const Config& resolved, const Schema& schema, const
   for (Config* c : {&before, &now}) {  // what may change without changing what was learned so far
     c->erase("threads");
     c->erase("data");
+    c->erase("init");
     Config train = (*c)["train"];
     train.erase("epochs");
     c->set("train", train);
@@ -102,12 +108,6 @@ void set_threads(const Config& experiment) {
   const auto threads = experiment["threads"].as<int64_t>();
   if (threads < 0 || threads > 4096) experiment["threads"].fail(fmt::format("{} threads are not possible", threads));
   if (threads > 0) at::set_num_threads(int(threads));
-}
-
-Json to_json(const std::vector<MetricValue>& values) {
-  Json out = Json::object();
-  for (const auto& v : values) out[v.name] = std::isfinite(v.value) ? Json(v.value) : Json(nullptr);
-  return out;
 }
 
 void write_summary(const fs::path& out, const RunSummary& s, const std::map<std::string, std::string>& not_scored) {
@@ -162,14 +162,35 @@ Schema read_schema(const fs::path& data, const Config& fields) {
   return select_fields(Schema::load(data / Bundle::kSchema), fields);
 }
 
+namespace {
+
+/// As a map from run to part.
+Config resolve_init(const Config& init) {
+  Config out;
+  const auto add = [&](const std::string& run, const std::string& part) {
+    out.set_key(run, Config::scalar(part, true));
+  };
+  if (init.is_scalar()) {
+    add(init.as<std::string>(), "");
+  } else if (init.is_map()) {
+    for (const auto& run : init.keys()) add(run, init[run].as<std::string>());
+  } else {
+    init.fail("expected a run, or a map from run to a part of the model ('' for the whole)");
+  }
+  return out;
+}
+
+}  // namespace
+
 Config resolve_experiment(const Config& experiment) {
   check_keys(experiment);
   Config out;
   if (experiment.has("data")) out.set("data", experiment["data"]);
   out.set("model", models().resolve(experiment["model"]));
   if (experiment.has("fields")) out.set("fields", experiment["fields"]);
-  const Config rest = Trainer::resolve(experiment);
+  const Config rest = resolve_training(experiment);
   for (const auto& key : rest.keys()) out.set_key(key, rest[key]);
+  if (experiment.has("init")) out.set("init", resolve_init(experiment["init"]));
   if (experiment.has("threads")) out.set("threads", experiment["threads"]);
   return out;
 }
@@ -198,27 +219,16 @@ Splits open_splits(const fs::path& data, const Schema& schema) {
 /// What is monitored must mean something on the validation rows (gAUC needs groups, AUC both classes): told before
 /// training, not after its first epoch.
 void check_monitor(const Dataset& valid, const TrainOptions& t) {
-  const Dataset labels = valid.select(Schema({}, valid.schema().labels()));
+  std::vector<Config> names;
+  for (const auto& monitored : monitored_names(t.monitor)) {
+    const MonitoredName name = parse_monitored(monitored);
+    if (name.is_term() || is_ranking_metric(name.metric)) return;  // of what the model gives: training will tell
+    names.push_back(Config::scalar(name.metric, true));
+  }
   Predicted rows;
   rows.labels = int64_t(valid.schema().labels().size());
-  for (int64_t first = 0; first < labels.rows(); first += t.eval_batch_size) {
-    const Batch b = labels.slice(first, std::min(t.eval_batch_size, labels.rows() - first));
-    const auto add = [](auto& to, const at::Tensor& from) {
-      using Value = typename std::remove_reference_t<decltype(to)>::value_type;
-      if (!from.defined()) return;
-      const auto flat = from.contiguous();
-      to.insert(to.end(), flat.const_data_ptr<Value>(), flat.const_data_ptr<Value>() + flat.numel());
-    };
-    add(rows.label, b.labels);
-    add(rows.weight, b.weight);
-    add(rows.group, b.group);
-  }
+  static_cast<RowFacts&>(rows) = row_facts(valid);
   rows.logit.assign(rows.label.size(), 0);
-  std::vector<Config> names;
-  for (const auto& name : monitored_names(t.monitor)) {
-    if (name.starts_with("term:") || is_ranking_metric(name)) return;  // of what the model gives: training will tell
-    names.push_back(Config::scalar(name.substr(0, name.find(':')), true));
-  }
   monitor_value(rows.evaluate(Config::sequence(names), valid.schema().labels()), t.monitor);
 }
 
@@ -254,12 +264,10 @@ std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& da
     wanted.push_back(Config::scalar(metric, true));
   if (!p.group.empty()) wanted.insert(wanted.begin() + 2, Config::scalar("gauc", true));
   auto values = p.evaluate(Config::sequence(wanted), labels);
-  std::vector<std::string> of_catalogue;
-  for (const auto& metric : t.metrics) {
-    if (is_ranking_metric(metric)) of_catalogue.push_back(metric);
-  }
+  const auto of_catalogue = WantedMetrics(t).of_catalogue;
   if (!of_catalogue.empty()) {
-    const auto found = evaluate_retrieval(model, dataset, train, of_catalogue, t.retrieval, t.eval_batch_size);
+    const auto found =
+        evaluate_retrieval(model, dataset, train, of_catalogue, t.retrieval, t.eval_batch_size, heed_stop);
     values.insert(values.end(), found.begin(), found.end());
   }
   log::record(fmt::format("{} {}", name, metrics_line(values)));
@@ -308,6 +316,18 @@ void check_labels(Model& model, const Dataset& rows, at::Device device) {
   if (logit.defined()) check_logit_shape(logit, batch.labels);
 }
 
+WarmStart begin_with(const Config& init, Model& model, const Schema& schema, const fs::path& data) {
+  WarmStart start(model, schema, data);
+  for (const auto& run : init.keys()) start.copy(Bundle::open(run), init[run].as<std::string>());
+  return start;
+}
+
+void log_origins(const WarmStart& start) {
+  const auto& weights = start.weights();
+  const auto copied = std::count_if(weights.begin(), weights.end(), [](const auto& w) { return !w.run.empty(); });
+  log::info("begins with {} of {} weights of earlier runs\n{}", copied, weights.size(), start.table());
+}
+
 /// A layer that is not registered trains and scores here, but is drawn anew wherever the run is loaded.
 void check_reload(Model& model, const fs::path& run, const Dataset& rows, at::Device device) {
   const at::NoGradGuard no_grad;
@@ -340,7 +360,8 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   if (rows(splits.valid) > 0) check_monitor(*splits.valid, t);
   check_labels(*model, splits.train, at::Device(t.device));
   const DirectoryLock lock = open_directory(config, schema, options);
-  if (!options.init.empty() && !options.resume) warm_start(*model, schema, options.data, Bundle::open(options.init));
+  std::optional<WarmStart> init;
+  if (config.has("init") && !options.resume) init.emplace(begin_with(config["init"], *model, schema, options.data));
   start_bundle(options.out, config, schema, options.data);
   const log::File log_file(options.out / "train.log");
   RunSummary summary;
@@ -350,6 +371,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
             splits.train.rows(), rows(splits.valid), rows(splits.test), at::get_num_threads(),
             at::get_num_threads() == 1 ? "" : "s",
             nn::to_string(nn::parse_precision(config["train"]["precision"].as<std::string>())));
+  if (init) log_origins(*init);
   trainer.run_in(options.out, options.resume);
   if (options.started) options.started(trainer);
   summary.fit = rows(splits.valid) > 0 ? trainer.fit(splits.train, *splits.valid) : trainer.fit(splits.train);

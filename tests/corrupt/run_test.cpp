@@ -54,7 +54,8 @@ seed: 1
     options.data = data_, options.out = dir_ / name, options.resume = resume;
     options.started = [&](Trainer& trainer) {
       if (stop_at > 0)
-        trainer.on_step([&trainer, stop_at](int64_t step, double) { step == stop_at ? trainer.stop() : void(); });
+        trainer.stepper().after_step(
+            [&trainer, stop_at](const StepReport& s) { s.step == stop_at ? trainer.stop() : void(); });
     };
     try {
       train_run(experiment(), options);

@@ -57,10 +57,4 @@ INTERPLAY_API void finish_bundle(const std::filesystem::path& directory);
 INTERPLAY_API void save_bundle(const std::filesystem::path& directory, const torch::nn::Module& model,
                                const Config& config, const Schema& schema, const std::filesystem::path& prepared = {});
 
-/// Copies the weights of an earlier run into `model`, whose tables may have grown: rows of old tokens keep their place,
-/// the unseen row moves to the new end, new tokens start as the unseen row was. `prepared` is the new data. Throws
-/// Error(data) unless its vocabularies begin with the earlier run's (prepare with --vocabulary-from).
-INTERPLAY_API void warm_start(Model& model, const Schema& schema, const std::filesystem::path& prepared,
-                              const Bundle& from);
-
 }  // namespace interplay

@@ -67,4 +67,14 @@ INTERPLAY_API std::string metrics_line(const std::vector<MetricValue>& values);
 INTERPLAY_API double monitor_value(const std::vector<MetricValue>& values, const Config& monitor);
 INTERPLAY_API std::vector<std::string> monitored_names(const Config& monitor);  ///< the metrics a monitor reads
 
+/// What a monitor names: a metric (`auc`), a metric of one label (`auc:click`), or the mean of what the model learns
+/// beside the labels (`term:NAME`).
+struct MonitoredName {
+  std::string metric = {};  ///< empty where it is a term
+  std::string of = {};      ///< the label or the term; empty: of no one label
+  bool is_term() const { return metric.empty(); }
+};
+INTERPLAY_API MonitoredName parse_monitored(const std::string& name);
+INTERPLAY_API std::string name_of_term(const std::string& term);  ///< `term:NAME`
+
 }  // namespace interplay

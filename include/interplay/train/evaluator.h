@@ -7,7 +7,7 @@
 
 #include <interplay/core/metric.h>
 #include <interplay/core/model.h>
-#include <interplay/data/dataset.h>
+#include <interplay/data/row_facts.h>
 #include <interplay/nn/precision.h>
 
 namespace interplay {
@@ -23,12 +23,9 @@ struct PredictOptions {
 };
 
 /// What a model says of a whole dataset, in its order, beside what happened.
-struct INTERPLAY_API Predicted {
-  std::vector<float> logit;    ///< [N, T]; empty where the model scores no rows
-  std::vector<float> label;    ///< [N, T]; NaN where a row has no such label
-  std::vector<float> weight;   ///< [N], or empty
-  std::vector<int64_t> group;  ///< [N], or empty
-  int64_t labels = 1;          ///< T
+struct INTERPLAY_API Predicted : RowFacts {
+  std::vector<float> logit;  ///< [N, T]; empty where the model scores no rows
+  int64_t labels = 1;        ///< T
   double seconds = 0;
   int64_t rows() const { return int64_t(logit.size()) / labels; }
   /// The rows that have label t. Views into this where all of them do and T is 1, else into its own arrays.

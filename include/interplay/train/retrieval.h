@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,10 +30,12 @@ struct INTERPLAY_API RetrievalOptions {
 /// (the first of a group). The model is put into eval mode and back.
 ///
 /// Throws Error(config) where the model is no Retriever, where names are no ranking metrics, or where groups are asked
-/// for and the data have none. Without a positive row values are NaN, with the reason.
+/// for and the data have none. `before_batch` is called before each batch of queries or items, and may throw, to end
+/// it. Without a positive row values are NaN, with the reason.
 INTERPLAY_API std::vector<MetricValue> evaluate_retrieval(Model& model, const Dataset& rows, const Dataset& train,
                                                           const std::vector<std::string>& metrics,
                                                           const RetrievalOptions& options = {},
-                                                          int64_t batch_size = 4096);
+                                                          int64_t batch_size = 4096,
+                                                          const std::function<void()>& before_batch = {});
 
 }  // namespace interplay

@@ -15,7 +15,6 @@ struct RunOptions {
   std::filesystem::path data;                ///< prepared data
   std::filesystem::path out;                 ///< the run directory (a Bundle)
   bool resume = false;                       ///< go on from the last checkpoint in `out`
-  std::filesystem::path init{};              ///< start from the weights of this run; empty = fresh
   bool test = true;                          ///< judge the best weights on the test split too, where there is one
   std::function<void(Trainer&)> started{};   ///< called before the first step: a place to keep trainer.stop()
   std::function<void(Trainer&)> finished{};  ///< called after the last step, unless it was stopped

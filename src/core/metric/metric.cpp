@@ -100,6 +100,18 @@ std::vector<std::string> monitored_names(const Config& monitor) {
   return {monitor.as<std::string>()};
 }
 
+constexpr std::string_view kTerm = "term";
+
+MonitoredName parse_monitored(const std::string& name) {
+  const size_t colon = name.find(':');
+  if (colon == name.npos) return {.metric = name};
+  MonitoredName out{.metric = name.substr(0, colon), .of = name.substr(colon + 1)};
+  if (out.metric == kTerm) out.metric.clear();
+  return out;
+}
+
+std::string name_of_term(const std::string& term) { return fmt::format("{}:{}", kTerm, term); }
+
 double monitor_value(const std::vector<MetricValue>& values, const Config& monitor) {
   const auto names = monitored_names(monitor);
   if (monitor.is_scalar()) return find(values, names[0], monitor).merit;

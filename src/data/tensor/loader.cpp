@@ -14,6 +14,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/random.h>
+#include <interplay/data/row_facts.h>
 
 namespace interplay {
 namespace {
@@ -81,33 +82,21 @@ class EpochOrder {
  private:
   /// All rows whose label is positive or missing, and a share of the others.
   void draw(const Dataset& dataset, const LoaderOptions& options, int64_t epoch) {
-    constexpr int64_t kRows = 65536;
     const auto& names = dataset.schema().labels();
     const Dataset labelled = dataset.select(Schema({}, {names[sampled_label(options.negative_label, names)]}));
     const uint64_t seed = random_bits(options.seed, kNegativeStream, uint64_t(epoch));
+    const std::vector<float> labels = row_facts(labelled).label;
     auto& kept = kept_.emplace();
-    for (int64_t first = 0; first < labelled.rows(); first += kRows) {
-      const Batch batch = labelled.slice(first, std::min(kRows, labelled.rows() - first));
-      const float* const labels = batch.labels.const_data_ptr<float>();
-      for (int64_t i = 0; i < batch.rows(); ++i) {
-        const bool negative = labels[i] <= 0.5f;  // NaN is neither
-        if (!negative || random_unit(seed, 0, uint64_t(first + i)) < options.negative_rate) kept.push_back(first + i);
-      }
+    for (int64_t i = 0; i < int64_t(labels.size()); ++i) {
+      const bool negative = labels[size_t(i)] <= 0.5f;  // NaN is neither
+      if (!negative || random_unit(seed, 0, uint64_t(i)) < options.negative_rate) kept.push_back(i);
     }
   }
 
   /// Makes kept_ the order itself: groups by the place that a shuffle of all rows gives to their first row in it, the
   /// rows of a group in the order of that shuffle. (As stored where there is none.) 12 bytes a row.
   void order_groups(const Dataset& dataset, const LoaderOptions& options, int64_t epoch) {
-    constexpr int64_t kRows = 65536;
-    const Dataset alone = dataset.select(Schema({}, {}));
-    std::vector<int64_t> group;
-    group.reserve(size_t(dataset.rows()));
-    for (int64_t first = 0; first < alone.rows(); first += kRows) {
-      const Batch batch = alone.slice(first, std::min(kRows, alone.rows() - first));
-      const auto ids = batch.group.contiguous();
-      group.insert(group.end(), ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + ids.numel());
-    }
+    const std::vector<int64_t> group = row_facts(dataset.select(Schema({}, {}))).group;
     std::optional<Permutation> shuffle;
     if (options.shuffle) shuffle.emplace(uint64_t(rows_), random_bits(options.seed, kOrderStream, uint64_t(epoch)));
     std::unordered_map<int64_t, std::vector<int64_t>> members;

@@ -1,4 +1,5 @@
 #include <interplay/core/bundle.h>
+#include <interplay/core/warm_start.h>
 
 #include <cmath>
 #include <filesystem>
@@ -203,7 +204,7 @@ TEST_F(BundleOfItems, WarmStartKeepsOldRowsAndStartsNewOnesAsTheUnseenRow) {
   ASSERT_EQ(encoder.schema().field("item").rows, 7);
   ASSERT_EQ(encoder.token("item", 1) + encoder.token("item", 3) + encoder.token("item", 4), "acd");
   const auto model = make(grown, 9);
-  warm_start(*model, encoder.schema(), grown, bundle);
+  WarmStart(*model, encoder.schema(), grown).copy(bundle);
   const auto weights = weights_of(*model);
   // padding, a, b, c, d, e, unseen; d and e begin where unseen was, row 4 of old
   EXPECT_TRUE(
@@ -218,7 +219,7 @@ TEST_F(BundleOfItems, WarmStartOnTheSameVocabularyCopiesEveryRow) {
   const auto prepared = prepare_items("data", "aaabbc");
   const auto bundle = save(prepared);
   const auto model = make(prepared, 9);
-  warm_start(*model, bundle.schema(), prepared, bundle);
+  WarmStart(*model, bundle.schema(), prepared).copy(bundle);
   for (const auto& [name, w] : weights_of(*bundle.model()))
     EXPECT_TRUE(at::equal(weights_of(*model).at(name), w)) << name;
 }
@@ -229,7 +230,7 @@ TEST_F(BundleOfItems, WarmStartGoesOnFromAWarmStart) {
   const auto bundle = save(second, "run2");  // rows (r, r / 8) of 6
   const auto third = prepare_items("third", "ef", dir_ / "run2");
   const auto model = make(third);
-  warm_start(*model, Schema::load(third / "schema.yaml"), third, bundle);
+  WarmStart(*model, Schema::load(third / "schema.yaml"), third).copy(bundle);
   EXPECT_TRUE(
       at::equal(weights_of(*model).at(kLinear).flatten(), at::tensor({0.f, 10.f, 20.f, 30.f, 40.f, 50.f, 50.f, 50.f})));
 }
@@ -238,7 +239,8 @@ TEST_F(BundleOfItems, WarmStartRefusesIdsThatMeanSomethingElse) {
   const auto bundle = save(prepare_items("data", "aaabbc"));
   const auto other = prepare_items("other", "bbbaacd");  // b is 1 now
   const auto model = make(other);
-  const std::string said = data_error([&] { warm_start(*model, Schema::load(other / "schema.yaml"), other, bundle); });
+  const std::string said =
+      data_error([&] { WarmStart(*model, Schema::load(other / "schema.yaml"), other).copy(bundle); });
   EXPECT_THAT(said, HasSubstr("id 1 of table 'item' is 'b', but 'a' in"));
   EXPECT_THAT(said, HasSubstr("--vocabulary-from"));
 }
@@ -247,7 +249,7 @@ TEST_F(BundleOfItems, WarmStartRefusesATableThatShrank) {
   const auto bundle = save(prepare_items("data", "aaabbc"));
   const auto smaller = prepare_items("smaller", "aaab");
   const auto model = make(smaller);
-  EXPECT_THAT(data_error([&] { warm_start(*model, Schema::load(smaller / "schema.yaml"), smaller, bundle); }),
+  EXPECT_THAT(data_error([&] { WarmStart(*model, Schema::load(smaller / "schema.yaml"), smaller).copy(bundle); }),
               HasSubstr("table 'item' has 4 rows, "));
 }
 
@@ -256,20 +258,40 @@ TEST_F(BundleOfItems, WarmStartRefusesAnotherNumberOfBuckets) {
   const auto bundle = save(prepare_items("data", "aaabbc", {}, fmt::format(fmt::runtime(hashed), 10)));
   const auto wider = prepare_items("wider", "aaabbc", {}, fmt::format(fmt::runtime(hashed), 20));
   const auto model = make(wider);
-  EXPECT_THAT(data_error([&] { warm_start(*model, Schema::load(wider / "schema.yaml"), wider, bundle); }),
+  EXPECT_THAT(data_error([&] { WarmStart(*model, Schema::load(wider / "schema.yaml"), wider).copy(bundle); }),
               HasSubstr("table 'item' is hashed into 22 rows, in " + (dir_ / "run").string() + " into 12"));
 }
 
-TEST_F(BundleOfItems, WarmStartRefusesAnotherWidthOrModel) {
+TEST_F(BundleOfItems, WarmStartCopiesWhatFitsAndSaysWhatIsFresh) {
   const auto prepared = prepare_items("data", "aaabbc");
   const auto bundle = save(prepared);
   const auto grown = prepare_items("grown", "d", dir_ / "run");
   const Schema schema = Schema::load(grown / "schema.yaml");
   const auto wider = make_model(Config::parse("{name: fm, embedding_dim: 3}"), schema);
-  EXPECT_THAT(data_error([&] { warm_start(*wider, schema, grown, bundle); }), HasSubstr("'fields.item.weight'"));
-  const auto plain = make_model(Config::parse("lr"), schema);
-  EXPECT_THAT(data_error([&] { warm_start(*plain, schema, grown, bundle); }),
-              HasSubstr("entry 'fields.item.weight' is unknown"));
+  const auto fresh = weights_of(*wider).at(kItem).clone();
+  WarmStart start(*wider, schema, grown);
+  start.copy(bundle);
+  EXPECT_TRUE(at::equal(weights_of(*wider).at(kItem), fresh));
+  EXPECT_TRUE(at::equal(weights_of(*wider).at(kLinear).flatten(), at::tensor({0.f, 10.f, 20.f, 30.f, 40.f, 40.f})));
+  const std::string run = (dir_ / "run").string();
+  EXPECT_EQ(start.table(), "  fields.item.weight          6 x 3  fresh: 5 x 2 in " + run + "\n" +
+                               "  linear.bias                     1  from " + run + "\n" +
+                               "  linear.weights.item.weight  6 x 1  from " + run + ": 1 new rows");
+}
+
+TEST_F(BundleOfItems, WarmStartOfAPartCopiesBelowItsName) {
+  const auto prepared = prepare_items("data", "aaabbc");
+  const auto bundle = save(prepared);
+  const auto both = make_model(Config::parse("{name: ensemble, members: [{name: lr}, {name: fm, embedding_dim: 2}]}"),
+                               bundle.schema());
+  const std::string part = "member1";
+  WarmStart start(*both, bundle.schema(), prepared);
+  start.copy(bundle, part);
+  const auto weights = weights_of(*both);
+  for (const auto& [name, w] : weights_of(*bundle.model())) EXPECT_TRUE(at::equal(weights.at(part + "." + name), w));
+  for (const auto& w : start.weights()) EXPECT_EQ(w.run.empty(), !w.name.starts_with(part + ".")) << w.name;
+  EXPECT_THAT(data_error([&] { WarmStart(*both, bundle.schema(), prepared).copy(bundle, "nowhere"); }),
+              HasSubstr("none of its weights fits this model's part 'nowhere'"));
 }
 
 }  // namespace

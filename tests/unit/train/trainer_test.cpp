@@ -2,6 +2,8 @@
 
 #include <cmath>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +18,7 @@
 #include <interplay/core/field_embedding.h>
 #include <interplay/train/evaluator.h>
 
+#include "search/turn_taking.h"
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 #include "support/toy_rows.h"
@@ -225,7 +228,7 @@ TEST_F(TrainerTest, TellsEveryStepWithItsNumberAndLoss) {
   Trainer trainer(model, config("{epochs: 2}"));
   std::vector<int64_t> steps;
   std::vector<double> losses;
-  trainer.on_step([&](int64_t step, double loss) { steps.push_back(step), losses.push_back(loss); });
+  trainer.stepper().after_step([&](const StepReport& s) { steps.push_back(s.step), losses.push_back(s.loss); });
   trainer.fit(signs(8));
   EXPECT_THAT(steps, ElementsAre(1, 2, 3, 4));
   EXPECT_THAT(losses, Pointwise(DoubleNear(1e-6), {kLog2, kLog2 - 1, kLog2 - 2, kLog2 - 3}));
@@ -246,9 +249,7 @@ TEST_F(TrainerTest, WithoutValidationTrainsEveryEpochAndKeepsTheLastWeights) {
 TEST_F(TrainerTest, StopsWhenAskedAndKeepsThePresentWeights) {
   Scripted model({5, 1});
   Trainer trainer(model, config("{epochs: 9, monitor: logloss}"));
-  trainer.on_step([&](int64_t step, double) {
-    if (step == 3) trainer.stop();
-  });
+  trainer.stepper().after_step([&](const StepReport& s) { s.step == 3 ? trainer.stop() : void(); });
   report_ = trainer.fit(signs(8), signs(8));
   EXPECT_TRUE(report_.interrupted);
   EXPECT_EQ(report_.stopped_by, "interrupted");
@@ -261,7 +262,7 @@ TEST_F(TrainerTest, WarmUpMultipliesTheSchedule) {
   Trainer trainer(model, config("{epochs: 1, batch_size: 2, warmup_steps: 4, schedule: {name: step, every: 2, factor: "
                                 "0.5}}"));
   std::vector<double> weights;
-  trainer.on_step([&](int64_t, double) { weights.push_back(model.value()); });
+  trainer.stepper().after_step([&](const StepReport&) { weights.push_back(model.value()); });
   trainer.fit(signs(10));
   // Rates 1/4, 2/4, 3/4 x 1/2, 4/4 x 1/2, 1/4: exact in fp32.
   EXPECT_THAT(weights, ElementsAre(-.25, -.75, -1.125, -1.625, -1.875));
@@ -273,7 +274,7 @@ TEST_F(TrainerTest, AGroupMayHaveAScheduleOfItsOwn) {
   own.set("optimizer.dense.schedule", Config::parse("{name: step, every: 2, factor: 0.5}"));
   Trainer trainer(model, own);
   std::vector<double> weights;
-  trainer.on_step([&](int64_t, double) { weights.push_back(model.value()); });
+  trainer.stepper().after_step([&](const StepReport&) { weights.push_back(model.value()); });
   trainer.fit(signs(10));
   EXPECT_THAT(weights, ElementsAre(-.25, -.75, -1.125, -1.625, -1.875));  // as above: not the cosine
 }
@@ -282,7 +283,7 @@ TEST_F(TrainerTest, CosineEndsWithTheLastEpoch) {
   Scripted model;
   Trainer trainer(model, config("{epochs: 2, schedule: cosine}"));  // four steps
   std::vector<double> weights;
-  trainer.on_step([&](int64_t, double) { weights.push_back(model.value()); });
+  trainer.stepper().after_step([&](const StepReport&) { weights.push_back(model.value()); });
   trainer.fit(signs(8));
   EXPECT_THAT(weights, Pointwise(DoubleNear(1e-6), {-1.0, -1.75, -2.0, -2.0}));  // (1 + cos(0, pi/3, 2 pi/3, pi)) / 2
 }
@@ -421,11 +422,11 @@ TEST_F(TrainerTest, GroupsThatTakeTurnsLearnFromTheHeldOutRowsAlone) {
     return Dataset::from(sign_schema(), {batch});
   };
   Trainer trainer(model, config("{epochs: 3}"));
-  trainer.take_turns({"gates"}, rows(7, 10));  // two batches, as training has, and one of them is short
+  take_turns(trainer, {"gates"}, rows(7, 10));  // two batches, as training has, and one of them is short
   EXPECT_EQ(trainer.fit(rows(8, 1)).steps, 6);
   EXPECT_EQ(model.w.item<double>(), -6);
   EXPECT_EQ(model.gates->w.item<double>(), -60);
-  EXPECT_THAT(testing::data_error([&] { trainer.take_turns({"gates"}, rows(0, 1)); }), HasSubstr("no held-out rows"));
+  EXPECT_THAT(testing::data_error([&] { take_turns(trainer, {"gates"}, rows(0, 1)); }), HasSubstr("no held-out rows"));
 }
 
 TEST_F(TrainerTest, EvaluatesInEvalModeAndTrainsInTrainingMode) {
@@ -461,13 +462,13 @@ TEST_F(TrainerTest, SameSeedGivesTheSameBytesAndAnotherSeedAnotherOrder) {
 }
 
 TEST_F(TrainerTest, ResolvesEveryDefaultAndNamesTheNearestOfAnUnknownKey) {
-  const Config resolved = Trainer::resolve(Config());
+  const Config resolved = resolve_training(Config());
   EXPECT_EQ(resolved["train"]["loss"]["pos_weight"].as<double>(), 1);
   EXPECT_EQ(resolved["train"]["schedule"]["name"].as<std::string>(), "constant");
   EXPECT_EQ(resolved["optimizer"]["dense"]["name"].as<std::string>(), "adam");
   EXPECT_EQ(resolved["seed"].as<int64_t>(), 1);
-  EXPECT_EQ(Trainer::resolve(resolved), resolved);
-  const auto say = [](const char* train) { return config_error([&] { Trainer::resolve(Config::parse(train)); }); };
+  EXPECT_EQ(resolve_training(resolved), resolved);
+  const auto say = [](const char* train) { return config_error([&] { resolve_training(Config::parse(train)); }); };
   EXPECT_THAT(say("{train: {epoch: 3}}"), HasSubstr("did you mean train.epochs?"));
   EXPECT_THAT(say("{train: {loss: bcd}}"), HasSubstr("bce"));
   EXPECT_THAT(say("{train: {monitor: auk}}"), HasSubstr("auc"));
@@ -502,11 +503,9 @@ TEST_F(TrainerTest, WeightsThatAreNotFiniteAreNeverSaved) {
   const testing::TempDir dir;
   Trainer trainer(model, c);
   trainer.run_in(dir.path(), false);
-  trainer.on_step([&](int64_t step, double) {
-    if (step == 1) {
-      const at::NoGradGuard no_grad;
-      model.weight.fill_(-INFINITY);
-    }
+  trainer.stepper().after_step([&](const StepReport& s) {
+    const at::NoGradGuard no_grad;
+    if (s.step == 1) model.weight.fill_(-INFINITY);
   });
   EXPECT_THAT(testing::numeric_error([&] { trainer.fit(signs(8)); }),
               HasSubstr("step 1: parameter 'weight' is not finite at element 0, so nothing of it is saved"));
@@ -520,11 +519,173 @@ TEST_F(TrainerTest, ValidationWithoutRowsIsNone) {
   EXPECT_TRUE(report_.evaluations.empty());
 }
 
-TEST_F(TrainerTest, FitsOnce) {
+TEST_F(TrainerTest, ASecondFitGoesOn) {
   Scripted model;
-  Trainer trainer(model, config("{epochs: 1}"));
-  trainer.fit(signs(8));
-  EXPECT_THAT(config_error([&] { trainer.fit(signs(8)); }), HasSubstr("make another Trainer"));
+  Trainer trainer(model, config("{epochs: 1, schedule: {name: step, every: 3, factor: 0.5}}"));
+  EXPECT_EQ(trainer.fit(signs(8)).steps, 2);
+  EXPECT_EQ(model.value(), -2);
+  EXPECT_EQ(trainer.fit(signs(12)).steps, 5);  // three steps of other rows, the last two at half the rate
+  EXPECT_EQ(model.value(), -4);
+}
+
+TEST_F(TrainerTest, PatienceAndTheBestBeginAnewWithASecondFit) {
+  Scripted model({5, 1, 2, 1});
+  Trainer trainer(model, config("{epochs: 2, patience: 1, monitor: logloss}"));
+  EXPECT_EQ(trainer.fit(signs(8), signs(8)).best, 0);
+  EXPECT_EQ(model.value(), -2);  // the best of the first, from which the second goes on
+  report_ = trainer.fit(signs(8), signs(8));
+  EXPECT_EQ(report_.best, 2);
+  EXPECT_EQ(report_.evaluations.size(), 4u);
+  EXPECT_EQ(model.value(), -4);
+}
+
+TEST_F(TrainerTest, AFitThatWasStoppedIsEndedByTheNext) {
+  Scripted model;
+  Trainer trainer(model, config("{epochs: 3}"));
+  trainer.stepper().after_step([&](const StepReport& s) { s.step == 3 ? trainer.stop() : void(); });
+  EXPECT_TRUE(trainer.fit(signs(8)).interrupted);
+  report_ = trainer.fit(signs(8));
+  EXPECT_FALSE(report_.interrupted);
+  EXPECT_EQ(report_.steps, 6);  // three epochs in all
+}
+
+TEST_F(TrainerTest, StoppingCutsAnEvaluationShortAndWhoGoesOnBeginsItAnew) {
+  struct Asked final : Model {
+    Asked() : w(register_parameter("w", at::zeros({1}))) {}
+    Output forward(const Features& x) override {
+      if (!is_training() && ++batches == 2 && trainer) trainer->stop();
+      return w + x.dense.select(1, 0);
+    }
+    at::Tensor w;
+    Trainer* trainer = nullptr;
+    int batches = 0;
+  };
+  const Config c = config("{epochs: 2, eval_batch_size: 4, monitor: logloss}");
+  const testing::TempDir dir;
+  Asked stopped, straight;
+  {
+    Trainer trainer(stopped, c);
+    trainer.run_in(dir.path(), false);
+    stopped.trainer = &trainer;
+    report_ = trainer.fit(signs(8), signs(16));
+    EXPECT_TRUE(report_.interrupted);
+    EXPECT_TRUE(report_.evaluations.empty());
+    EXPECT_EQ(stopped.batches, 2);  // of four
+    stopped.trainer = nullptr;
+  }
+  Trainer resumed(stopped, c), whole(straight, c);
+  resumed.run_in(dir.path(), true);
+  report_ = resumed.fit(signs(8), signs(16));
+  EXPECT_EQ(stopped.batches, 2 + 4 + 4);
+  const auto expected = whole.fit(signs(8), signs(16));
+  ASSERT_EQ(report_.evaluations.size(), 2u);
+  for (size_t e = 0; e < 2; ++e) {
+    EXPECT_EQ(report_.evaluations[e].step, expected.evaluations[e].step);
+    EXPECT_EQ(report_.evaluations[e].train_loss, expected.evaluations[e].train_loss);
+    EXPECT_EQ(report_.evaluations[e].monitor, expected.evaluations[e].monitor);
+  }
+  EXPECT_EQ(stopped.w.item<float>(), straight.w.item<float>());
+}
+
+TEST_F(TrainerTest, StoppingMayComeWhenTheTrainerIsGone) {
+  Scripted model;
+  auto trainer = std::make_unique<Trainer>(model, config("{}"));
+  const auto stop = trainer->stopper();
+  EXPECT_FALSE(trainer->stop_asked());
+  stop();
+  EXPECT_TRUE(trainer->stop_asked());
+  trainer.reset();
+  stop();
+}
+
+/// Batches of four rows, `count` of them, as a generator gives them.
+BatchStream generated(int64_t count, std::vector<int64_t>* asked = nullptr) {
+  return [=](int64_t taken) -> std::optional<Batch> {
+    if (asked) asked->push_back(taken);
+    if (taken == count) return std::nullopt;
+    return signs(8).slice(4 * (taken % 2), 4);
+  };
+}
+
+TEST_F(TrainerTest, LearnsFromAStreamAsFromTheSameRows) {
+  Bias from_rows, from_stream;
+  Trainer(from_rows, config("{epochs: 3, shuffle: false, loss: {name: bce, pos_weight: 3}}")).fit(signs(8));
+  Trainer trainer(from_stream, config("{loss: {name: bce, pos_weight: 3}}"));
+  report_ = trainer.fit(generated(6), sign_schema());
+  EXPECT_EQ(report_.steps, 6);
+  EXPECT_EQ(report_.stopped_by, "the stream has ended");
+  EXPECT_GT(from_stream.bias.item<float>(), 0);
+  EXPECT_EQ(from_stream.bias.item<float>(), from_rows.bias.item<float>());
+}
+
+TEST_F(TrainerTest, EvaluatesEverySoManyStepsOfAStreamAndOnceAtItsEnd) {
+  for (const int64_t count : {5, 6}) {
+    Scripted model({1, 2, 3, 4});
+    Trainer trainer(model, config("{eval_every: 2, monitor: logloss}"));
+    std::vector<int64_t> steps;
+    trainer.on_epoch([&](const EpochReport& r) { steps.push_back(r.step); });
+    trainer.fit(generated(count), signs(4));
+    EXPECT_THAT(steps, ElementsAre(2, 4, count));
+  }
+}
+
+TEST_F(TrainerTest, AStreamGoesOnWhereItsCheckpointWas) {
+  const testing::TempDir dir;
+  const Config c = config("{checkpoint_every: 2}");
+  Bias stopped, resumed, straight;
+  {
+    Trainer trainer(stopped, c);
+    trainer.run_in(dir.path(), false);
+    trainer.stepper().after_step([&](const StepReport& s) { s.step == 3 ? trainer.stop() : void(); });
+    EXPECT_TRUE(trainer.fit(generated(6), sign_schema()).interrupted);
+  }
+  std::vector<int64_t> asked;
+  Trainer trainer(resumed, c);
+  trainer.run_in(dir.path(), true);
+  trainer.fit(generated(6, &asked), sign_schema());
+  EXPECT_THAT(asked, ElementsAre(3, 4, 5, 6));
+  Trainer(straight, c).fit(generated(6), sign_schema());
+  EXPECT_EQ(resumed.bias.item<float>(), straight.bias.item<float>());
+}
+
+TEST_F(TrainerTest, AStreamHasNoEndThatAScheduleCouldFallTowards) {
+  Scripted model;
+  EXPECT_THAT(config_error([&] { Trainer(model, config("{schedule: cosine}")).fit(generated(2), sign_schema()); }),
+              HasSubstr("train.schedule: falls towards the last step, and a stream of batches has none in sight"));
+}
+
+TEST_F(TrainerTest, WhatHooksRememberIsThereWhenTrainingGoesOn) {
+  const testing::TempDir dir;
+  std::vector<int64_t> seen;
+  const auto train = [&](bool resume, int64_t stop_at) {
+    Scripted model;
+    Trainer trainer(model, config("{epochs: 3}"));
+    trainer.run_in(dir.path(), resume);
+    int64_t count = 0;
+    trainer.stepper().after_step([&](const StepReport& s) { ++count, s.step == stop_at ? trainer.stop() : void(); });
+    trainer.remember(
+        "count", [&] { return Config::scalar(std::to_string(count)); },
+        [&](const Config& saved) { count = saved.as<int64_t>(); });
+    EXPECT_THAT(config_error([&] { trainer.remember("count", {}, {}); }), HasSubstr("'count' is taken"));
+    trainer.fit(signs(8));
+    seen.push_back(count);
+  };
+  train(false, 4);
+  train(true, -1);
+  EXPECT_THAT(seen, ElementsAre(4, 6));
+}
+
+TEST_F(TrainerTest, MetricsMayHaveOptions) {
+  // Groups of 2 and of 6 rows: with gauc's minimum in between, the small one does not count.
+  EXPECT_THAT(config_error([&] { resolve_training(Config::parse("{train: {metrics: [{name: auc, bins: 3}]}}")); }),
+              HasSubstr("bins"));
+  EXPECT_THAT(config_error([&] { resolve_training(Config::parse("{train: {metrics: [auc, {name: auc}]}}")); }),
+              HasSubstr("'auc' is named twice"));
+  Scripted model({1});
+  report_ =
+      Trainer(model, config("{epochs: 1, metrics: [{name: logloss}, auc], monitor: logloss}")).fit(signs(8), signs(8));
+  ASSERT_EQ(report_.evaluations.at(0).metrics.size(), 2u);
+  EXPECT_EQ(report_.evaluations[0].metrics[0].name, "logloss");
 }
 
 TEST_F(TrainerTest, AnEvaluationThatFailsPutsTheModeBack) {
@@ -624,9 +785,9 @@ TEST_F(TrainerTest, AModelMayLearnFromItsOwnTermsAlone) {
 
 TEST_F(TrainerTest, MonitorsAreCheckedBeforeTraining) {
   for (const char* wrong : {"acu", "acu:click", "ndgc@10", "ndcg@0", "{acu: 1}"})
-    EXPECT_THROW(Trainer::resolve(config(fmt::format("{{monitor: '{}'}}", wrong))), Error) << wrong;
+    EXPECT_THROW(resolve_training(config(fmt::format("{{monitor: '{}'}}", wrong))), Error) << wrong;
   for (const char* right : {"auc:click", "ndcg@10", "mrr", "term:anything"})
-    EXPECT_NO_THROW(Trainer::resolve(config(fmt::format("{{monitor: '{}'}}", right)))) << right;
+    EXPECT_NO_THROW(resolve_training(config(fmt::format("{{monitor: '{}'}}", right)))) << right;
 }
 
 }  // namespace

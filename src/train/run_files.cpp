@@ -1,0 +1,59 @@
+#include "train/run_files.h"
+
+#include <ATen/ATen.h>
+
+#include <interplay/base/files.h>
+#include <interplay/core/bundle.h>
+#include <interplay/nn/safetensors.h>
+
+#include "train/checkpoint.h"
+#include "train/guard.h"
+#include "train/measured.h"
+
+namespace interplay {
+namespace {
+
+constexpr const char* kMetrics = "metrics.jsonl";
+
+}  // namespace
+
+void RunFiles::write_metrics(const std::vector<EpochReport>& all) const {
+  if (directory_.empty()) return;
+  std::string lines;
+  for (const auto& report : all) lines += to_json(report).dump() + "\n";
+  write_file(directory_ / kMetrics, lines);
+}
+
+void RunFiles::append_metrics(const EpochReport& report) const {
+  if (directory_.empty()) return;
+  OutputFile out(directory_ / kMetrics, OutputFile::Mode::append);
+  out.write(to_json(report).dump() + "\n");
+  out.close();
+}
+
+void RunFiles::keep_best(const Model& model, int64_t step) {
+  check_weights(model, step);
+  if (!directory_.empty()) return save_weights(directory_ / Bundle::kWeights, model);
+  best_.clear();
+  for (const auto& [name, w] : weights_of(model)) best_[name] = w.clone();
+}
+
+void RunFiles::load_best(Model& model) const {
+  if (directory_.empty()) return load_weights(model, best_, "the best weights");
+  const auto file = directory_ / Bundle::kWeights;
+  load_weights(model, nn::Safetensors(file).tensors(), file.string());
+}
+
+void RunFiles::check_best() const { nn::Safetensors(directory_ / Bundle::kWeights).check(); }
+
+void RunFiles::save(const Model& model, const ParameterGroups& parameters, const nlohmann::ordered_json& state) const {
+  if (directory_.empty()) return;
+  check_weights(model, parameters.steps());
+  save_checkpoint(directory_, model, parameters, state);
+}
+
+nlohmann::ordered_json RunFiles::load(Model& model, ParameterGroups& parameters) const {
+  return load_checkpoint(directory_, model, parameters);
+}
+
+}  // namespace interplay

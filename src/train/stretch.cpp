@@ -1,0 +1,53 @@
+#include "train/stretch.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace interplay {
+
+void Stretch::add(const StepReport& step) {
+  loss_sum_ += step.loss;
+  ++steps_;
+  rows_ += step.rows;
+  for (const auto& [name, value] : step.terms) {
+    auto known = std::find_if(term_sums_.begin(), term_sums_.end(), [&](const auto& t) { return t.first == name; });
+    if (known == term_sums_.end()) known = term_sums_.insert(known, {name, 0});
+    known->second += value;
+  }
+}
+
+void Stretch::add(const StageSeconds& passed) {
+  for (size_t i = 0; i < kStages; ++i) stages_[i] += passed[i];
+}
+
+void Stretch::tell(EpochReport& r) const {
+  r.train_loss = steps_ > 0 ? loss_sum_ / double(steps_) : NAN;
+  for (const auto& [name, sum] : term_sums_) r.terms.emplace_back(name, sum / double(steps_));
+  r.rows = rows_ - rows_before_;
+  for (size_t i = 0; i < kStages; ++i) r.stages[i] = stages_[i] - stages_before_[i];
+  r.seconds = total(r.stages);
+  r.rows_per_s = r.seconds > 0 ? double(r.rows) / r.seconds : 0;
+}
+
+void Stretch::begin() {
+  loss_sum_ = 0, steps_ = 0, rows_before_ = rows_, stages_before_ = stages_;
+  term_sums_.clear();
+}
+
+nlohmann::ordered_json Stretch::state() const {
+  return {{"loss_sum", loss_sum_},
+          {"loss_steps", steps_},
+          {"term_sums", term_sums_},
+          {"rows", rows_},
+          {"rows_before", rows_before_},
+          {"stage_seconds", stages_},
+          {"stage_seconds_before", stages_before_}};
+}
+
+void Stretch::restore(const nlohmann::ordered_json& s) {
+  loss_sum_ = s.at("loss_sum"), steps_ = s.at("loss_steps"), rows_ = s.at("rows"), rows_before_ = s.at("rows_before");
+  term_sums_ = s.at("term_sums").get<decltype(term_sums_)>();
+  stages_ = s.at("stage_seconds"), stages_before_ = s.at("stage_seconds_before");
+}
+
+}  // namespace interplay
