@@ -245,6 +245,21 @@ std::vector<MetricValue> of_label(const std::vector<MetricValue>& values, const 
   return out;
 }
 
+/// By what a finished run is told: the usual metrics, and what `train.metrics` names beside them, with its options.
+Config closing_metrics(const WantedMetrics& asked, bool groups) {
+  const auto name_of = [](const Config& m) { return m.is_map() ? m["name"].as<std::string>() : m.as<std::string>(); };
+  std::vector<Config> out;
+  for (const auto& metric : {"auc", "logloss", "gauc", "ne", "calibration", "pr_auc", "rmse"}) {
+    if (groups || metric != std::string("gauc")) out.push_back(Config::scalar(metric, true));
+  }
+  for (const auto& metric : asked.of_rows.items()) {
+    const auto usual =
+        std::find_if(out.begin(), out.end(), [&](const auto& m) { return name_of(m) == name_of(metric); });
+    usual == out.end() ? out.push_back(metric) : void(*usual = metric);
+  }
+  return Config::sequence(out);
+}
+
 /// The best weights on one split; its part of the report goes to `report`.
 std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& dataset, const Dataset& train,
                                const Trainer& trainer, RunReport& report) {
@@ -259,13 +274,9 @@ std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& da
               {t.eval_batch_size, at::Device(t.device), negative_offsets(t.negative_rate, t.negative_label, labels),
                nn::Precision::fp32, name, heed_stop});
   if (p.logit.empty()) return {};  // pre-trained: nothing to score rows by yet
-  std::vector<Config> wanted;
-  for (const auto& metric : {"auc", "logloss", "ne", "calibration", "pr_auc", "rmse"})
-    wanted.push_back(Config::scalar(metric, true));
-  if (!p.group.empty()) wanted.insert(wanted.begin() + 2, Config::scalar("gauc", true));
-  auto values = p.evaluate(Config::sequence(wanted), labels);
-  const auto of_catalogue = WantedMetrics(t).of_catalogue;
-  if (!of_catalogue.empty()) {
+  const WantedMetrics asked(t);
+  auto values = p.evaluate(closing_metrics(asked, !p.group.empty()), labels);
+  if (const auto& of_catalogue = asked.of_catalogue; !of_catalogue.empty()) {
     const auto found =
         evaluate_retrieval(model, dataset, train, of_catalogue, t.retrieval, t.eval_batch_size, heed_stop);
     values.insert(values.end(), found.begin(), found.end());
