@@ -546,6 +546,6 @@ std::vector<NamedTable> tables_of(const torch::nn::Module& module) {
   return found;
 }
 
-ParameterGroup::~ParameterGroup() = default;
+HasGroup::~HasGroup() = default;
 
 }  // namespace interplay::nn

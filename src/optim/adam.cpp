@@ -69,7 +69,7 @@ class Adam final : public RowRule<Adam> {
   Options options_;
 };
 
-INTERPLAY_REGISTER(optimizers(), "adam", Adam, "Adam; AdamW with decay > 0");
+INTERPLAY_REGISTER(update_rules(), "adam", Adam, "Adam; AdamW with decay > 0");
 
 }  // namespace
 }  // namespace interplay

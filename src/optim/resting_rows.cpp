@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kMostKept = 256;  // steps; a row that is read moves by as many at most
 constexpr int64_t kRowsPerTask = 4096;
 
-Optimizer::Rows rows_of(const nn::TableStorage& t, int64_t first, int64_t count, const int32_t* index = nullptr) {
+UpdateRule::Rows rows_of(const nn::TableStorage& t, int64_t first, int64_t count, const int32_t* index = nullptr) {
   return {t.data() + first * t.stride(),
           nullptr,
           t.state_data() + first * t.stride(),
@@ -24,7 +24,7 @@ Optimizer::Rows rows_of(const nn::TableStorage& t, int64_t first, int64_t count,
 
 }  // namespace
 
-RestingRows::RestingRows(std::vector<nn::TableStorage*> tables, std::unique_ptr<Optimizer::Rest> rest)
+RestingRows::RestingRows(std::vector<nn::TableStorage*> tables, std::unique_ptr<UpdateRule::Rest> rest)
     : mutexes_(tables.size()), rest_(std::move(rest)) {
   for (auto* table : tables) {
     places_[table] = tables_.size();

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <interplay/optim/optimizer.h>
+#include <interplay/optim/update_rule.h>
 
 #include "nn/simd.h"
 
@@ -23,13 +23,13 @@ constexpr double kBelowOne = 0x1.fffffffffffffp-1;
 /// compiled for each kind of processor. A rule that moves each number by itself, with at most two of state, says so by
 /// `static constexpr bool kElementwise = true`.
 template <class Rule>
-class RowRule : public Optimizer {
+class RowRule : public UpdateRule {
  public:
   void update(const Rows& rows, const StepInfo& step) const final {
     const auto& rule = static_cast<const Rule&>(*this);
     run(rule, rows, rule.constants(step));
   }
-  using Optimizer::update;
+  using UpdateRule::update;
   std::unique_ptr<Rest> rest(double l2, double l1) const final {
     return std::make_unique<RestOf>(static_cast<const Rule&>(*this), float(l2), float(l1));
   }

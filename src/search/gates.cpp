@@ -117,7 +117,7 @@ GateReading read_named_gates(Trainer& trainer, const std::string& of_group, std:
   now.names = std::move(names);
   const auto states = trainer.parameters().state();
   for (const auto& module : trainer.model().named_modules()) {
-    const auto* const group = dynamic_cast<const nn::ParameterGroup*>(module.value().get());
+    const auto* const group = dynamic_cast<const nn::HasGroup*>(module.value().get());
     if (!group || group->parameter_group() != of_group) continue;
     for (const auto& gate : module.value()->named_parameters(/*recurse=*/false)) {
       const GrdaState grda = grda_state(states.at(module.key() + "." + gate.key()));

@@ -50,7 +50,7 @@ std::string random_of(const std::string& device) {
 
 }  // namespace
 
-void save_checkpoint(const fs::path& run, const Model& model, const ParameterGroups& parameters,
+void save_checkpoint(const fs::path& run, const Model& model, const Optimizer& parameters,
                      const nlohmann::ordered_json& state) {
   const std::string before = latest_checkpoint(run).filename().string();
   std::string name = fmt::format("checkpoint-{}", parameters.steps());
@@ -76,7 +76,7 @@ void save_checkpoint(const fs::path& run, const Model& model, const ParameterGro
   }
 }
 
-nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, ParameterGroups& parameters) {
+nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, Optimizer& parameters) {
   const fs::path directory = latest_checkpoint(run);
   if (directory.empty()) return nullptr;
   Manifest::load(directory).check(directory, /*contents=*/true);

@@ -105,7 +105,7 @@ struct Trainer::State {
   uint64_t seed;
   at::Device device;
   nn::Precision precision = nn::Precision::fp32;
-  ParameterGroups parameters;
+  Optimizer parameters;
   std::optional<Objective> objective;
   std::shared_ptr<Schedule> schedule;
   std::map<std::string, std::shared_ptr<Schedule>> own_schedules;  // of groups that do not follow it
@@ -568,7 +568,7 @@ Config Trainer::resolve(const Config& config) {
   }
   Config out;
   out.set("train", write_options(options));
-  out.set("optimizer", ParameterGroups::resolve(config["optimizer"]));
+  out.set("optimizer", Optimizer::resolve(config["optimizer"]));
   out.set("seed", detail::to_config(config.get<int64_t>("seed", 1)));
   return out;
 }
@@ -598,7 +598,7 @@ double Trainer::step(const Batch& batch, const std::vector<std::string>& only) {
 void Trainer::stop() noexcept { state_->stop_asked = true; }
 bool Trainer::stop_asked() const noexcept { return state_->stop_asked; }
 Model& Trainer::model() { return state_->model; }
-ParameterGroups& Trainer::parameters() { return state_->parameters; }
+Optimizer& Trainer::parameters() { return state_->parameters; }
 const TrainOptions& Trainer::options() const { return state_->options; }
 
 }  // namespace interplay

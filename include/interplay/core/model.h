@@ -50,7 +50,7 @@ struct INTERPLAY_API Output {
 /// What holds for it:
 /// - Everything that learns is registered: register_parameter(), register_module(), in the constructor. What is not is
 ///   neither saved nor found again; a run whose model scores differently after being loaded is refused at its end.
-/// - A parameter is of group `dense`, or of the group that its module names (nn::ParameterGroup); embedding tables
+/// - A parameter is of group `dense`, or of the group that its module names (nn::HasGroup); embedding tables
 ///   are of `embedding`, first-order weights of `linear`. `optimizer:` gives each group its rule.
 /// - Layers that an option may leave out are members that start as {nullptr} and are registered where wanted.
 /// - Randomness (dropout) comes from torch's default generator, whose state a checkpoint keeps. Tensors that are not

@@ -184,9 +184,9 @@ struct NamedTable {
 INTERPLAY_API std::vector<NamedTable> tables_of(const torch::nn::Module& module);
 
 /// A module whose own parameters belong to a parameter group other than "dense". Embedding tables are "embedding".
-class INTERPLAY_API ParameterGroup {
+class INTERPLAY_API HasGroup {
  public:
-  virtual ~ParameterGroup();
+  virtual ~HasGroup();
   virtual std::string parameter_group() const = 0;
 };
 

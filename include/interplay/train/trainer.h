@@ -12,7 +12,7 @@
 #include <interplay/core/metric.h>
 #include <interplay/core/model.h>
 #include <interplay/data/dataset.h>
-#include <interplay/optim/parameter_groups.h>
+#include <interplay/optim/optimizer.h>
 #include <interplay/train/retrieval.h>
 
 namespace interplay {
@@ -135,7 +135,7 @@ class INTERPLAY_API Trainer {
   bool stop_asked() const noexcept;  ///< whether stop() was called, also where fit() had ended by then
 
   Model& model();
-  ParameterGroups& parameters();
+  Optimizer& parameters();
   const TrainOptions& options() const;
 
  private:

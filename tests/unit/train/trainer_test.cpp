@@ -81,7 +81,7 @@ class Bias final : public Model {
 };
 
 /// One weight of group `gates`.
-struct Grouped : torch::nn::Module, nn::ParameterGroup {
+struct Grouped : torch::nn::Module, nn::HasGroup {
   Grouped() : w(register_parameter("w", at::zeros({1}))) {}
   std::string parameter_group() const override { return "gates"; }
   at::Tensor w;
