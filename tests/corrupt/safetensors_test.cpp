@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <interplay/base/error.h>
@@ -118,11 +119,11 @@ TEST(CorruptSafetensors, HeadersThatCannotBeAreRefused) {
            {"\"F32\"", "[2,2]", "[18446744073709551600,18446744073709551615]"},
            {"\"F32\"", "[2,2]", "{\"a\":0,\"b\":16}"},
        }) {
-    files.push_back(with_header("{" + entry(dtype, shape, offsets) + "}", 16));
+    files.push_back(with_header(fmt::format("{{{}}}", entry(dtype, shape, offsets)), 16));
   }
   std::string many = "[";
   for (int i = 0; i < 100; ++i) many += "1,";
-  files.push_back(with_header("{" + entry("\"F32\"", many + "4]", "[0,16]") + "}", 16));
+  files.push_back(with_header(fmt::format("{{{}}}", entry("\"F32\"", many + "4]", "[0,16]")), 16));
   const std::string other = ",\"v\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":";
   files.push_back(with_header("{" + good + other + "[8,16]}}", 16));   // both claim these bytes
   files.push_back(with_header("{" + good + other + "[20,28]}}", 28));  // nobody claims four
