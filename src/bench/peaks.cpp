@@ -16,9 +16,8 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/random.h>
+#include <interplay/base/simd.h>
 #include <interplay/nn/embedding.h>
-
-#include "nn/simd.h"
 
 namespace interplay::bench {
 namespace {

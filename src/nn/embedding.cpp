@@ -11,13 +11,13 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/random.h>
+#include <interplay/base/simd.h>
 #include <interplay/base/stages.h>
 
 #include "nn/bf16.h"
 #include "nn/bf16_layers.h"
 #include "nn/plain.h"
 #include "nn/row_memory.h"
-#include "nn/simd.h"
 #include "nn/sorted_reads.h"
 #include "nn/table_reader.h"
 #include "nn/tasks.h"

@@ -10,10 +10,10 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <interplay/base/simd.h>
 #include <interplay/base/stages.h>
 #include <interplay/optim/schedule.h>
 
-#include "nn/simd.h"
 #include "nn/tasks.h"
 #include "optim/resting_rows.h"
 

@@ -7,9 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include <interplay/base/simd.h>
 #include <interplay/optim/update_rule.h>
-
-#include "nn/simd.h"
 
 namespace interplay {
 
