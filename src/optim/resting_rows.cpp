@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "nn/sorted_reads.h"
 #include "nn/tasks.h"
 
 namespace interplay {
@@ -55,6 +56,7 @@ void RestingRows::refresh(const nn::TableStorage& storage, const int32_t* ids, i
   constexpr int64_t kAhead = 32;  // reads whose steps are on their way
   for (int64_t i = 0; i < count; ++i) {
     const int32_t row = ids[i * stride];
+    if (uint32_t(row) >= table.taken.size()) nn::check_ids(&row, 1, storage.rows());
     if (i + kAhead < count) __builtin_prefetch(&table.taken[size_t(ids[(i + kAhead) * stride])], 1, 3);
     if (row == 0 || table.taken[size_t(row)] == now) continue;  // 0: padding never moves
     rows.push_back(row);

@@ -1,29 +1,12 @@
 #pragma once
 
 #include <memory>
-#include <string>
+
+#include <ATen/core/Tensor.h>
 
 #include <interplay/base/registry.h>
-#include <interplay/nn/embedding.h>
 
 namespace interplay {
-
-/// What every parameter group's optimizer has, whatever its rule: `optimizer: {embedding: {name: adam, lr: 1e-3,
-/// ...}}`.
-struct INTERPLAY_API GroupOptions {
-  double lr = 1e-3;
-  double l1 = 0, l2 = 0;
-  std::string mode = "lazy";
-  Config schedule = Config::parse("~");
-  void visit(auto&& field) {
-    field("lr", lr, "learning rate", Range{0, 1e9});
-    field("l1", l1, "adds l1 * sign(w) to the gradient", Range{0, 1e9});
-    field("l2", l2, "adds l2 * w to the gradient: the gradient of (l2/2) |w|^2", Range{0, 1e9});
-    field("mode", mode, "embedding rows: lazy = the rows a step touched; dense = every row, every step",
-          OneOf{{"lazy", "dense"}});
-    field("schedule", schedule, "of this group's learning rate; nothing: train.schedule");
-  }
-};
 
 /// One step as a rule sees it.
 struct StepInfo {
@@ -36,13 +19,20 @@ struct StepInfo {
 /// and dense tensors (a dense tensor is a table of size(0) rows, or of one row if it is a vector), on the CPU row by
 /// row and elsewhere as tensor operations.
 ///
-/// A new one is a file in src/optim with an option struct, three functions and INTERPLAY_REGISTER(update_rules(), ...).
+/// A new one has a struct of options, INTERPLAY_REGISTER(update_rules(), "name", Rule, "what it is") and two functions,
+/// state_width() and update(Rows); or, derived from RowRule (optim/row_rule.h), three: state_width(), constants() and
+/// row(), of which the loops over rows are made. Everything else has a default.
+///
+/// Gradients are finite and hold L1, L2 and clipping already. Errors: none; an option that cannot be right is refused
+/// by its declaration or by Options::check(). Thread safety: a rule has no state of its own; update() runs on many
+/// threads at once, each with other rows.
 class INTERPLAY_API UpdateRule {
  public:
   virtual ~UpdateRule();
   /// Floats of state that a row of K weights needs.
   virtual int64_t state_width(int64_t width) const = 0;
-  /// Fills the state of rows that start from weights w: f32 [R, K] -> f32 [R, S], zeroed before.
+  /// Fills the state of rows that start from weights w: f32 [R, K] -> f32 [R, S], zeroed before. By default it stays
+  /// zero.
   virtual void start(const at::Tensor& w, at::Tensor state) const;
   /// Moves `count` rows: w + r * w_stride [K], g + r * K, s + r * s_stride [S].
   struct Rows {
@@ -53,6 +43,10 @@ class INTERPLAY_API UpdateRule {
     const int32_t* index = nullptr;  ///< where given, row r lives at w + index[r] * w_stride, s likewise; g stays r
   };
   virtual void update(const Rows& rows, const StepInfo& step) const = 0;
+  /// The same in tensors, for other devices than the CPU, and the twin that tests hold update(Rows) against: w f32
+  /// [R, K], g [R, K], s [R, S]; w and s are written in place. By default the rows come to the CPU and go back.
+  virtual void update(at::Tensor w, const at::Tensor& g, at::Tensor s, const StepInfo& step) const;
+
   /// Steps that rows without a gradient have taken by the penalty l2 w + l1 sign(w) alone, kept until somebody reads
   /// those rows: moving them then gives what moving them at once would have given. One thread adds, many may move.
   class INTERPLAY_API Rest {
@@ -64,9 +58,9 @@ class INTERPLAY_API UpdateRule {
     /// Rows as in update() without gradients; of the kept steps, row r has taken the first `taken[r]`.
     virtual void move(const Rows& rows, const int32_t* taken) const = 0;
   };
-  virtual std::unique_ptr<Rest> rest(double l2, double l1) const = 0;
-  /// The reference twin of update(), for any device: w f32 [R, K], g [R, K], s [R, S]; w and s are written in place.
-  virtual void update(at::Tensor w, const at::Tensor& g, at::Tensor s, const StepInfo& step) const = 0;
+  /// For `mode: dense`, where every row moves at every step. nullptr, the default: rows are not kept waiting, and each
+  /// step costs a pass over its tables. A RowRule has one.
+  virtual std::unique_ptr<Rest> rest(double l2, double l1) const;
 };
 
 INTERPLAY_API Registry<UpdateRule>& update_rules();

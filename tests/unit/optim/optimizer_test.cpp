@@ -1,6 +1,8 @@
 #include <interplay/optim/optimizer.h>
 
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -561,6 +563,117 @@ TEST(Optimizer, OptionsThatWouldDivideByNothingAreOutOfRange) {
   EXPECT_THAT(say("{name: adam, beta2: 1}"), HasSubstr("out of range"));
   EXPECT_THAT(say("{name: adam, eps: 0}"), HasSubstr("out of range"));
   EXPECT_THAT(say("{name: adagrad, eps: 0}"), HasSubstr("out of range"));
+}
+
+const char* const kRestingSgd = "{dense: sgd, embedding: {name: sgd, lr: 1, l2: 0.5, mode: dense}}";
+
+// In `mode: dense` rows that nobody reads wait for their steps; whoever reads them has to see them moved, by half.
+TEST(Optimizer, AnOlderOneThatGoesLeavesTheTablesOfAYoungerOne) {
+  Toy toy;
+  auto older = std::make_unique<Optimizer>(toy, Config::parse(kRestingSgd));
+  Optimizer younger(toy, Config::parse(kRestingSgd));
+  younger.step({});
+  older.reset();
+  expect(toy.rows(), {0, 0, .5, -.5, 1, -1, 1.5, -1.5});
+  younger.step({});
+  expect(toy.rows(), {0, 0, .25, -.25, .5, -.5, .75, -.75});
+}
+
+TEST(Optimizer, AnOlderOneGoesOnWhereAYoungerOneIsGone) {
+  Toy toy;
+  Optimizer older(toy, Config::parse(kRestingSgd));
+  {
+    Optimizer younger(toy, Config::parse(kRestingSgd));
+    younger.step({});
+    older.step({});  // also while it is there
+    expect(toy.rows(), {0, 0, .25, -.25, .5, -.5, .75, -.75});
+  }
+  older.step({});
+  expect(toy.rows(), {0, 0, .125, -.125, .25, -.25, .375, -.375});
+}
+
+TEST(Optimizer, RefusesToStepTablesThatWereLaidOutForAnother) {
+  Toy toy;
+  Optimizer older(toy, Config::parse("{dense: adam}"));
+  const Optimizer younger(toy, Config::parse("{dense: sgd}"));
+  toy.backward();
+  EXPECT_THAT(config_error([&] { older.step({}); }),
+              HasSubstr("the table 'table' has been laid out for another Optimizer, made later for the same module"));
+}
+
+// A model's own ids. Small and large columns, of small and large tables: each is sorted in another way.
+TEST(Optimizer, IdsOutsideTheirTableAreRefusedBeforeAnythingMoves) {
+  for (const char* mode : {"lazy", "dense"}) {
+    for (const int64_t rows : {40, 4000, 300000}) {
+      for (const int64_t reads : {10, 300, 5000}) {
+        for (const int32_t id : {int32_t(rows), -1, std::numeric_limits<int32_t>::max()}) {
+          struct Table : torch::nn::Module {
+            explicit Table(int64_t rows) : table(register_module("table", nn::Embedding(rows, 2))) {}
+            nn::Embedding table;
+          } module(rows);
+          Optimizer optimizer(module, Config::parse(fmt::format("{{embedding: {{name: sgd, mode: {}}}}}", mode)));
+          const auto before = module.table->table().weight().clone();
+          auto ids = at::ones({reads}, at::kInt);
+          ids[reads / 2] = id;
+          const std::string expected = fmt::format(
+              "an embedding table of {} rows was read at row {}: ids are 0 (padding) to {}", rows, id, rows - 1);
+          EXPECT_THAT(config_error([&] { module.table(ids); }), HasSubstr(expected));
+          module.table->table().record(ids, at::ones({reads, 2}));  // as a backward pass of a plugin's own does
+          EXPECT_THAT(config_error([&] { optimizer.step({}); }), HasSubstr(expected));
+          EXPECT_FALSE(module.table->table().touched());
+          EXPECT_EQ(optimizer.steps(), 0);
+          EXPECT_TRUE(at::equal(module.table->table().weight(), before));
+        }
+      }
+    }
+  }
+}
+
+// A column that two tables read has to lie in both.
+TEST(Optimizer, IdsOutsideTheSmallerOfTwoTablesThatReadThemAreRefused) {
+  struct Tables : torch::nn::Module {
+    nn::Embedding large{register_module("large", nn::Embedding(100, 2))};
+    nn::Embedding small{register_module("small", nn::Embedding(10, 2))};
+  } module;
+  Optimizer optimizer(module, Config::parse("{dense: sgd}"));
+  const auto ids = at::full({4}, 50, at::kInt), gradients = at::ones({4, 2});
+  module.large->table().record(ids, gradients);
+  module.small->table().record(ids, gradients);
+  EXPECT_THAT(config_error([&] { optimizer.step({}); }), HasSubstr("an embedding table of 10 rows was read at row 50"));
+}
+
+struct Experts : torch::nn::Module {
+  struct Expert : torch::nn::Module, nn::HasGroup {
+    std::string parameter_group() const override { return "experts.0"; }
+    at::Tensor weight = register_parameter("weight", at::tensor({1.f}));
+  };
+  std::shared_ptr<Expert> first = register_module("first", std::make_shared<Expert>());
+};
+
+TEST(Optimizer, AGroupMayHaveADotInItsName) {
+  const Config config = Config::parse("{dense: {name: adam}, experts.0: {name: sgd, lr: 0.5}}");
+  const Config resolved = Optimizer::resolve(config);
+  EXPECT_EQ(resolved["experts.0"]["lr"].as<double>(), 0.5);
+  EXPECT_EQ(Optimizer::resolve(resolved), resolved);
+  Experts module;
+  Optimizer optimizer(module, config);
+  EXPECT_EQ(optimizer.lr("experts.0"), 0.5);
+  (module.first->weight * 4).sum().backward();
+  optimizer.step({.only = {"experts.0"}});
+  expect(module.first->weight, {1 - 2});
+}
+
+TEST(Optimizer, GradientsThatAreNotFiniteAreNamedWithTableRowAndField) {
+  struct Module : torch::nn::Module {
+    Module() { fields->register_module("item_id", table); }
+    std::shared_ptr<torch::nn::Module> fields = register_module("fields", std::make_shared<torch::nn::Module>());
+    nn::Embedding table{4, 2};
+  } module;
+  Optimizer optimizer(module, Config());
+  (module.table(at::tensor({2}, at::kInt)) * NAN).sum().backward();
+  EXPECT_THAT(testing::numeric_error([&] { optimizer.step({}); }),
+              HasSubstr("step 1: the gradient of embedding 'fields.item_id' is not finite in its row 2 (an id of field "
+                        "'item_id')"));
 }
 
 }  // namespace
