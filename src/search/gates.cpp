@@ -214,7 +214,9 @@ Config with_grda(const Config& experiment, const std::map<std::string, GrdaOptio
     grda.set("c", number(options.c));
     grda.set("mu", number(options.mu));
     grda.set("schedule", options.schedule);
-    out.set("optimizer." + group, grda);
+    Config optimizer = out["optimizer"];
+    optimizer.set_key(group, grda);
+    out.set("optimizer", optimizer);
   }
   return out;
 }
