@@ -65,6 +65,9 @@ struct ExperimentArguments {
   std::filesystem::path out_of() const;
 };
 
+/// Takes as many threads as `threads:` says; 0, or nothing, leaves them as they are.
+void use_threads(const Config& experiment);
+
 /// Calls `stop` on the first Ctrl-C or SIGTERM, from a thread that may do anything; a second Ctrl-C ends the process.
 class OnInterrupt {
  public:

@@ -69,7 +69,8 @@ class INTERPLAY_API Model : public torch::nn::Module {
 
 INTERPLAY_API Registry<Model, const Schema&>& models();
 
-/// Makes the model that `config["name"]` names, its first weights drawn by `seed`.
+/// Makes the model that `config["name"]` names, its first weights drawn by `seed`. Torch's default generators are
+/// afterwards as they were: a model can be made beside one that trains.
 INTERPLAY_API std::shared_ptr<Model> make_model(const Config& config, const Schema& schema, uint64_t seed = 1);
 
 /// A model as another model's option: `backbone: {name: dcnv2, cross_layers: 2}`. It is resolved, checked and printed
