@@ -65,4 +65,7 @@ struct ExperimentArguments {
   std::filesystem::path out_of() const;
 };
 
+/// Takes as many threads as `threads:` says; 0, or nothing, leaves them as they are.
+void use_threads(const Config& experiment);
+
 }  // namespace interplay::tool

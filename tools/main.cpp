@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <system_error>
 
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <interplay/base/abi.h>
+#include <interplay/base/environment.h>
 #include <interplay/base/error.h>
 #include <interplay/base/log.h>
 #include <interplay/base/printable.h>
@@ -22,42 +24,38 @@
 namespace interplay::tool {
 namespace {
 
+bool has_entry(char* const* environment, std::string_view name) {
+  for (; *environment; ++environment) {
+    const std::string_view entry = *environment;
+    if (entry.starts_with(name) && entry.substr(name.size()).starts_with('=')) return true;
+  }
+  return false;
+}
+
+bool is_said(char* const* environment, const EnvironmentSetting& setting) {
+  return has_entry(environment, setting.name) || (setting.unless && has_entry(environment, setting.unless));
+}
+
 /// Some libraries read their settings before main(): so the program starts itself once more, before any library runs,
-/// with settings that suit it. What the environment says already is left alone.
-///
-/// GNU OpenMP's threads spin, by default, while they wait for one another: on a machine that others use too, whoever is
-/// waited for does not get a core, and training becomes tens of times slower. glibc's malloc gives large blocks back to
-/// the system at once: a training step would spend a tenth of its time on having the same pages mapped again, and its
-/// tables and activations do better on huge pages. `prepare`, which has promised to keep within --memory, keeps
-/// malloc's own ways.
-///
-/// oneDNN keeps what it compiled for the last 1,024 shapes. Where batches differ in shape, as histories do, that is
-/// gigabytes which no later batch uses.
+/// with recommended_environment(). What the environment says already is left alone. `prepare`, which has promised to
+/// keep within --memory, does not trade memory for time.
 void suit_environment(int count, char** arguments, char** environment) {
-  constexpr std::string_view kSpinning = "GOMP_SPINCOUNT=20000";  // some tens of microseconds
-  constexpr std::string_view kMalloc =
-      "GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824:"
-      "glibc.malloc.trim_threshold=4294967296";
-  constexpr std::string_view kCompiled[] = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY=64", "LRU_CACHE_CAPACITY=64"};
-  constexpr size_t kMost = 4000;
-  static char* extended[kMost + 5];
-  size_t n = 0;
-  bool spinning = true, malloc = true, compiled = true;
+  constexpr size_t kMost = 4000, kLongest = 256, kSettings = 8;
+  static char* extended[kMost + kSettings + 1];
+  static char added[kSettings][kLongest];
+  const auto settings = recommended_environment();
+  if (is_said(environment, settings.front())) return;  // set by hand, or this is the second start
+  size_t n = 0, own = 0;
   for (; environment[n]; ++n) {
-    const std::string_view entry = environment[n];
     if (n == kMost) return;
-    spinning = spinning && !entry.starts_with("OMP_WAIT_POLICY=") && !entry.starts_with("GOMP_SPINCOUNT=");
-    malloc = malloc && !entry.starts_with("GLIBC_TUNABLES=");
-    compiled =
-        compiled && !entry.starts_with("ONEDNN_PRIMITIVE_CACHE_CAPACITY=") && !entry.starts_with("LRU_CACHE_CAPACITY=");
     extended[n] = environment[n];
   }
-  for (int i = 1; i < count; ++i) malloc = malloc && std::string_view(arguments[i]) != "prepare";
-  if (!spinning) return;  // set by hand, or this is the second start
-  extended[n++] = const_cast<char*>(kSpinning.data());
-  if (malloc) extended[n++] = const_cast<char*>(kMalloc.data());
-  for (const auto& setting : kCompiled) {
-    if (compiled) extended[n++] = const_cast<char*>(setting.data());
+  bool keeps_memory = true;
+  for (int i = 1; i < count; ++i) keeps_memory = keeps_memory && std::string_view(arguments[i]) != "prepare";
+  for (const auto& setting : settings) {
+    if (is_said(environment, setting) || (setting.keeps_memory && !keeps_memory)) continue;
+    if (own == kSettings || std::strlen(setting.name) + std::strlen(setting.value) + 2 > kLongest) return;
+    extended[n++] = std::strcat(std::strcat(std::strcpy(added[own++], setting.name), "="), setting.value);
   }
   ::execve("/proc/self/exe", arguments, extended);  // where it fails, things go on as they are
 }
@@ -158,6 +156,13 @@ Config ExperimentArguments::load(const CLI::App& app) const {
   const auto* const threads = program_of(app).get_option("--threads");
   if (threads->count() > 0 && threads->as<int>() > 0) config.set("threads", Config::scalar(threads->as<std::string>()));
   return config;
+}
+
+void use_threads(const Config& experiment) {
+  if (!experiment.has("threads")) return;
+  const auto threads = experiment["threads"].as<int64_t>();
+  if (threads < 0 || threads > 4096) experiment["threads"].fail(fmt::format("{} threads are not possible", threads));
+  if (threads > 0) at::set_num_threads(int(threads));
 }
 
 std::filesystem::path ExperimentArguments::data_of(const Config& config) const {

@@ -70,6 +70,7 @@ std::function<void()> add(CLI::App& app) {
   return [a, &app] {
     Config experiment = a->load(app);
     if (!a->keep.empty()) experiment.set("search.keep", Config::scalar(a->keep));
+    use_threads(experiment);
     SearchOptions options{.data = a->data_of(experiment), .out = a->out_of(), .resume = a->resume, .test = !a->no_test};
     std::unique_ptr<OnInterrupt> interrupt;
     options.started = [&](Trainer& trainer) {

@@ -79,6 +79,7 @@ std::function<void()> add(CLI::App& app) {
       fmt::print("{}", resolve_experiment(experiment).yaml());
       return;
     }
+    use_threads(experiment);
     RunOptions options;
     options.data = a->data_of(experiment);
     options.out = a->out_of();

@@ -5,7 +5,7 @@
 #include <interplay/base/stages.h>
 #include <interplay/bench/workload.h>
 #include <interplay/nn/embedding.h>
-#include <interplay/optim/parameter_groups.h>
+#include <interplay/optim/optimizer.h>
 
 #include "bench/ids.h"
 
@@ -44,9 +44,8 @@ class EmbeddingStep final : public Workload {
   Findings run(const Setting& setting) override {
     const auto& o = options_;
     Tables tables(o);
-    ParameterGroups parameters(
-        tables,
-        Config::parse(fmt::format("embedding: {{name: {}, lr: 1e-3}}\ndense: {{name: sgd, lr: 1e-3}}", o.rule)));
+    Optimizer parameters(tables, Config::parse(fmt::format(
+                                     "embedding: {{name: {}, lr: 1e-3}}\ndense: {{name: sgd, lr: 1e-3}}", o.rule)));
     constexpr int64_t kBatches = 8;
     std::vector<at::Tensor> ids;
     for (int64_t b = 0; b < kBatches; ++b) ids.push_back(draw(uint64_t(b)));

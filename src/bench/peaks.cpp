@@ -16,9 +16,8 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/random.h>
+#include <interplay/base/simd.h>
 #include <interplay/nn/embedding.h>
-
-#include "nn/simd.h"
 
 namespace interplay::bench {
 namespace {
@@ -30,7 +29,7 @@ volatile float sink;       // what is computed has to be used
 volatile float one = 1.f;  // what is written has to look as if it could differ
 
 void add_matrices(const torch::nn::Module& module, std::vector<MatrixProducts::Shape>& found) {
-  const auto* const grouped = dynamic_cast<const nn::ParameterGroup*>(&module);
+  const auto* const grouped = dynamic_cast<const nn::HasGroup*>(&module);
   if (!grouped || grouped->parameter_group() == "dense") {
     for (const auto& p : module.named_parameters(false)) {
       const auto& w = p.value();

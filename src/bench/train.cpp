@@ -69,7 +69,7 @@ class Train final : public Workload {
       out.figure("train", "rows/s", fit.rows_per_s);
       for (size_t s = 0; s < kStages; ++s)
         out.figure(fmt::format("profile: {}", kStageNames[s]), "%", 100 * fit.stages[s] / fit.seconds);
-      const double needed = bytes_of(weights_of(*model)) + bytes_of(trainer.parameters().state());
+      const double needed = bytes_of(weights_of(*model)) + bytes_of(trainer.optimizer().state());
       out.figure("weights and optimizer state", "MB", needed / 1e6);
       out.figure("peak RssAnon", "MB", peak / 1e6);
       out.figure("peak RssAnon above them", "MB", (peak - needed) / 1e6);

@@ -118,7 +118,6 @@ Bundle Bundle::open(const fs::path& directory) {
 }
 
 std::shared_ptr<Model> Bundle::model() const {
-  const KeptGenerators kept;  // who trains in this process goes on drawing what it would have drawn
   auto model = make_model(config_["model"], schema_, 1);
   const nn::Safetensors weights(directory_ / kWeights);
   load_weights(*model, weights.tensors(), (directory_ / kWeights).string());

@@ -4,6 +4,8 @@
 
 #include <interplay/nn/embedding.h>
 
+#include "core/generators.h"
+
 namespace interplay {
 
 Model::~Model() = default;
@@ -14,6 +16,7 @@ Registry<Model, const Schema&>& models() {
 }
 
 std::shared_ptr<Model> make_model(const Config& config, const Schema& schema, uint64_t seed) {
+  const KeptGenerators kept;  // who trains in this process goes on drawing what it would have drawn
   at::manual_seed(seed);
   return models().make(schema, config);
 }

@@ -85,7 +85,7 @@ Config Objective::resolve(const Config& loss) {
   for (const auto& label : loss.keys()) {
     Config one = losses().resolve(without_weight(loss[label]));
     one.set("weight", detail::to_config(weight_of(loss[label])));
-    out.set(label, one);
+    out.set_key(label, one);
   }
   return out;
 }

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "nn/simd.h"
+#include <interplay/base/simd.h>
 
 /// bf16 numbers as their bits, sixteen at a time.
 namespace interplay::simd {

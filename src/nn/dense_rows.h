@@ -7,8 +7,9 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <interplay/base/simd.h>
+
 #include "nn/bf16.h"
-#include "nn/simd.h"
 #include "nn/tasks.h"
 
 /// What dense layers do to the rows of a batch beside their matrix products, for numbers of f32 (float) and bf16

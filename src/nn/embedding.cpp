@@ -11,13 +11,13 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/random.h>
+#include <interplay/base/simd.h>
 #include <interplay/base/stages.h>
 
 #include "nn/bf16.h"
 #include "nn/bf16_layers.h"
 #include "nn/plain.h"
 #include "nn/row_memory.h"
-#include "nn/simd.h"
 #include "nn/sorted_reads.h"
 #include "nn/table_reader.h"
 #include "nn/tasks.h"
@@ -253,6 +253,11 @@ void TableStorage::place(at::Tensor storage, int64_t weight_at, int64_t state_at
   data_ = storage_.device().is_cpu() ? storage_.mutable_data_ptr<float>() + weight_at_ : nullptr;
 }
 
+void TableStorage::set_stale(std::shared_ptr<StaleRows> stale) {
+  if (stale_ && stale_ != stale) stale_->refresh_all(*this);
+  stale_ = std::move(stale);
+}
+
 at::Tensor TableStorage::weight() const {
   if (stale_) stale_->refresh_all(*this);
   return storage_.narrow(1, weight_at_, width_);
@@ -404,9 +409,9 @@ void TableStorage::sort(const std::vector<TableStorage*>& tables) {
   for (auto* table : tables) {
     for (auto& entry : table->tape_) {
       const auto [it, fresh] = known.try_emplace(Key(entry.data, entry.stride, entry.count), columns.size());
-      if (fresh) columns.push_back({&entry, 0, 0});
+      if (fresh) columns.push_back({&entry, table->rows(), 0});
       auto& column = columns[it->second];
-      column.table_rows = std::max(column.table_rows, table->rows());
+      column.table_rows = std::min(column.table_rows, table->rows());  // its ids have to be in all that read them
       entries.emplace_back(&entry, it->second);
     }
   }
@@ -530,7 +535,10 @@ EmbeddingImpl::~EmbeddingImpl() = default;
 at::Tensor EmbeddingImpl::forward(const at::Tensor& ids) {
   auto shape = ids.sizes().vec();
   shape.push_back(width());
-  return gather_node(ids.reshape({-1, 1}), {table_}, width()).view(shape);
+  const auto column = ids.reshape({-1, 1});
+  if (column.device().is_cpu() && column.scalar_type() == at::kInt)
+    check_ids(column.const_data_ptr<int32_t>(), column.size(0), rows());
+  return gather_node(column, {table_}, width()).view(shape);
 }
 
 at::Tensor gather_fields(const at::Tensor& ids, const std::vector<Embedding>& tables, int64_t width) {
@@ -546,6 +554,6 @@ std::vector<NamedTable> tables_of(const torch::nn::Module& module) {
   return found;
 }
 
-ParameterGroup::~ParameterGroup() = default;
+HasGroup::~HasGroup() = default;
 
 }  // namespace interplay::nn

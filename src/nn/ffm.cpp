@@ -12,11 +12,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <interplay/base/error.h>
+#include <interplay/base/simd.h>
 #include <interplay/base/stages.h>
 #include <interplay/nn/fm.h>
 
 #include "nn/plain.h"
-#include "nn/simd.h"
 #include "nn/sorted_reads.h"
 #include "nn/table_reader.h"
 #include "nn/tasks.h"

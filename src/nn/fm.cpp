@@ -5,11 +5,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <interplay/base/error.h>
+#include <interplay/base/simd.h>
 #include <interplay/base/stages.h>
 #include <interplay/nn/interactions.h>
 
 #include "nn/plain.h"
-#include "nn/simd.h"
 #include "nn/table_reader.h"
 
 namespace interplay::nn {

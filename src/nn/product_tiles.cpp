@@ -7,7 +7,8 @@
 
 #include <ATen/ATen.h>
 
-#include "nn/simd.h"
+#include <interplay/base/simd.h>
+
 #include "nn/tasks.h"
 
 namespace interplay::nn {

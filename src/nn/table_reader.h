@@ -7,9 +7,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <interplay/base/simd.h>
 #include <interplay/nn/embedding.h>
-
-#include "nn/simd.h"
 
 namespace interplay::nn {
 

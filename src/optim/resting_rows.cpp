@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "nn/sorted_reads.h"
 #include "nn/tasks.h"
 
 namespace interplay {
@@ -11,7 +12,7 @@ namespace {
 constexpr int64_t kMostKept = 256;  // steps; a row that is read moves by as many at most
 constexpr int64_t kRowsPerTask = 4096;
 
-Optimizer::Rows rows_of(const nn::TableStorage& t, int64_t first, int64_t count, const int32_t* index = nullptr) {
+UpdateRule::Rows rows_of(const nn::TableStorage& t, int64_t first, int64_t count, const int32_t* index = nullptr) {
   return {t.data() + first * t.stride(),
           nullptr,
           t.state_data() + first * t.stride(),
@@ -24,7 +25,7 @@ Optimizer::Rows rows_of(const nn::TableStorage& t, int64_t first, int64_t count,
 
 }  // namespace
 
-RestingRows::RestingRows(std::vector<nn::TableStorage*> tables, std::unique_ptr<Optimizer::Rest> rest)
+RestingRows::RestingRows(std::vector<nn::TableStorage*> tables, std::unique_ptr<UpdateRule::Rest> rest)
     : mutexes_(tables.size()), rest_(std::move(rest)) {
   for (auto* table : tables) {
     places_[table] = tables_.size();
@@ -55,6 +56,7 @@ void RestingRows::refresh(const nn::TableStorage& storage, const int32_t* ids, i
   constexpr int64_t kAhead = 32;  // reads whose steps are on their way
   for (int64_t i = 0; i < count; ++i) {
     const int32_t row = ids[i * stride];
+    if (uint32_t(row) >= table.taken.size()) nn::check_ids(&row, 1, storage.rows());
     if (i + kAhead < count) __builtin_prefetch(&table.taken[size_t(ids[(i + kAhead) * stride])], 1, 3);
     if (row == 0 || table.taken[size_t(row)] == now) continue;  // 0: padding never moves
     rows.push_back(row);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <interplay/nn/embedding.h>
-#include <interplay/optim/optimizer.h>
+#include <interplay/optim/update_rule.h>
 
 namespace interplay {
 
@@ -15,7 +15,7 @@ namespace interplay {
 /// all tables each. What is read is the same as if they had not waited.
 class RestingRows final : public nn::StaleRows {
  public:
-  RestingRows(std::vector<nn::TableStorage*> tables, std::unique_ptr<Optimizer::Rest> rest);
+  RestingRows(std::vector<nn::TableStorage*> tables, std::unique_ptr<UpdateRule::Rest> rest);
 
   /// The present step has moved the touched rows of these tables; all others are to take it later.
   void stepped(const StepInfo& step, const std::vector<nn::TableStorage*>& touched);
@@ -36,7 +36,7 @@ class RestingRows final : public nn::StaleRows {
   std::vector<Table> tables_;
   std::vector<std::mutex> mutexes_;  // one a table
   std::map<const nn::TableStorage*, size_t> places_;
-  std::unique_ptr<Optimizer::Rest> rest_;
+  std::unique_ptr<UpdateRule::Rest> rest_;
 };
 
 }  // namespace interplay

@@ -121,7 +121,7 @@ class Aim final : public Search {
     for (const auto& key : resolved.keys()) {
       const bool shared = key == "embedding_dim" || key == "hidden" || key == "dropout" || key == "norm" ||
                           key == "activation" || (given.is_map() && given.has(key) && key.starts_with("gate_"));
-      if (is_aim ? key != "name" && key != "interactions" : shared) model.set(key, resolved[key]);
+      if (is_aim ? key != "name" && key != "interactions" : shared) model.set_key(key, resolved[key]);
     }
     return model;
   }

@@ -78,7 +78,7 @@ void GateLog::stepped(Trainer& trainer, int64_t step) {
 }
 
 void GateLog::finished(Trainer& trainer) {
-  const int64_t step = trainer.parameters().steps();
+  const int64_t step = trainer.optimizer().steps();
   cut_ = false;
   cut(step);
   append(trainer, step);
@@ -115,9 +115,9 @@ GateReading read_grda_gates(Trainer& trainer) {
 GateReading read_named_gates(Trainer& trainer, const std::string& of_group, std::vector<std::string> names) {
   GateReading now;
   now.names = std::move(names);
-  const auto states = trainer.parameters().state();
+  const auto states = trainer.optimizer().state();
   for (const auto& module : trainer.model().named_modules()) {
-    const auto* const group = dynamic_cast<const nn::ParameterGroup*>(module.value().get());
+    const auto* const group = dynamic_cast<const nn::HasGroup*>(module.value().get());
     if (!group || group->parameter_group() != of_group) continue;
     for (const auto& gate : module.value()->named_parameters(/*recurse=*/false)) {
       const GrdaState grda = grda_state(states.at(module.key() + "." + gate.key()));
@@ -214,7 +214,9 @@ Config with_grda(const Config& experiment, const std::map<std::string, GrdaOptio
     grda.set("c", number(options.c));
     grda.set("mu", number(options.mu));
     grda.set("schedule", options.schedule);
-    out.set("optimizer." + group, grda);
+    Config optimizer = out["optimizer"];
+    optimizer.set_key(group, grda);
+    out.set("optimizer", optimizer);
   }
   return out;
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nn/simd.h"
+#include <interplay/base/simd.h>
 
 namespace interplay {
 namespace {

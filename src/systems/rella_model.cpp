@@ -28,7 +28,7 @@ namespace {
 ///
 /// Parameters are the adapters alone (group: adapters). The language model stays outside of the run, which remembers
 /// its checksum, and is found by name.
-class Rella final : public Model, public nn::ParameterGroup, public AdaptedModel {
+class Rella final : public Model, public nn::HasGroup, public AdaptedModel {
  public:
   struct Options {
     std::string lm = "smollm2-135m", scored = "prompt_retrieved", weights = "auto";

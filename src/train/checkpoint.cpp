@@ -50,19 +50,19 @@ std::string random_of(const std::string& device) {
 
 }  // namespace
 
-void save_checkpoint(const fs::path& run, const Model& model, const ParameterGroups& parameters,
+void save_checkpoint(const fs::path& run, const Model& model, const Optimizer& optimizer,
                      const nlohmann::ordered_json& state) {
   const std::string before = latest_checkpoint(run).filename().string();
-  std::string name = fmt::format("checkpoint-{}", parameters.steps());
+  std::string name = fmt::format("checkpoint-{}", optimizer.steps());
   for (int again = 1; fs::exists(run / name); ++again) {  // the one LATEST names is never touched
-    name = fmt::format("checkpoint-{}.{}", parameters.steps(), again);
+    name = fmt::format("checkpoint-{}.{}", optimizer.steps(), again);
   }
   NewDirectory made(run / name);
   const fs::path& temporary = made.path();
   nn::save_safetensors(temporary / "model.safetensors", weights_of(model));
-  auto optimizer = parameters.state();
-  for (const auto& [device, state_of_it] : generator_states()) optimizer[random_of(device)] = state_of_it;
-  nn::save_safetensors(temporary / "optimizer.safetensors", optimizer);
+  auto state_of_it = optimizer.state();
+  for (const auto& [device, drawn] : generator_states()) state_of_it[random_of(device)] = drawn;
+  nn::save_safetensors(temporary / "optimizer.safetensors", state_of_it);
   write_file(temporary / "state.json", state.dump(1) + "\n");
   Manifest::describe(temporary).save(temporary);
   made.commit();
@@ -76,14 +76,14 @@ void save_checkpoint(const fs::path& run, const Model& model, const ParameterGro
   }
 }
 
-nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, ParameterGroups& parameters) {
+nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, Optimizer& optimizer) {
   const fs::path directory = latest_checkpoint(run);
   if (directory.empty()) return nullptr;
   Manifest::load(directory).check(directory, /*contents=*/true);
-  const nn::Safetensors weights(directory / "model.safetensors"), optimizer(directory / "optimizer.safetensors");
+  const nn::Safetensors weights(directory / "model.safetensors"), saved_state(directory / "optimizer.safetensors");
   load_weights(model, weights.tensors(), (directory / "model.safetensors").string());
-  for (auto& [key, state] : parameters.state()) {
-    const at::Tensor& saved = optimizer.at(key);
+  for (auto& [key, state] : optimizer.state()) {
+    const at::Tensor& saved = saved_state.at(key);
     INTERPLAY_CHECK_DATA(saved.sizes() == state.sizes(),
                          "{}: state of '{}' has another shape; it belongs to another optimizer",
                          (directory / "optimizer.safetensors").string(), key);
@@ -92,12 +92,12 @@ nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, Parame
   }
   for (const auto& [device, now] : generator_states()) {
     const std::string key = random_of(device);
-    if (optimizer.has(key)) restore_generator(device, optimizer.at(key));
+    if (saved_state.has(key)) restore_generator(device, saved_state.at(key));
   }
   const fs::path file = directory / "state.json";
   try {
     auto state = nlohmann::ordered_json::parse(read_file(file));
-    parameters.restore(state.at("step").get<int64_t>());
+    optimizer.restore(state.at("step").get<int64_t>());
     return state;
   } catch (const nlohmann::json::exception& problem) {
     throw Error(fmt::format("{}: not the state of a run ({})", file.string(), problem.what()), ErrorKind::data);

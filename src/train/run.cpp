@@ -103,13 +103,6 @@ DirectoryLock open_directory(const Config& resolved, const Schema& schema, const
   return lock;
 }
 
-void set_threads(const Config& experiment) {
-  if (!experiment.has("threads")) return;
-  const auto threads = experiment["threads"].as<int64_t>();
-  if (threads < 0 || threads > 4096) experiment["threads"].fail(fmt::format("{} threads are not possible", threads));
-  if (threads > 0) at::set_num_threads(int(threads));
-}
-
 void write_summary(const fs::path& out, const RunSummary& s, const std::map<std::string, std::string>& not_scored) {
   Json json{{"parameters", s.parameters},
             {"steps", s.fit.steps},
@@ -360,12 +353,13 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   const auto begun = std::chrono::steady_clock::now();
   Config config = resolve_experiment(experiment);
   config.set("data", Config::scalar(options.data.string(), true));
-  set_threads(config);
   const Schema schema = read_schema(options.data, config["fields"]);
   const Splits splits = open_splits(options.data, schema);
   const auto rows = [](const std::optional<Dataset>& d) { return d ? d->rows() : 0; };
 
-  auto model = make_model(config["model"], schema, uint64_t(config["seed"].as<int64_t>()));
+  const KeptGenerators kept;  // the run draws its first weights and, after them, all else from a generator of its own
+  at::manual_seed(uint64_t(config["seed"].as<int64_t>()));
+  const auto model = models().make(schema, config["model"]);
   Trainer trainer(*model, config);
   const TrainOptions& t = trainer.options();
   if (rows(splits.valid) > 0) check_monitor(*splits.valid, t);

@@ -46,14 +46,14 @@ void RunFiles::load_best(Model& model) const {
 
 void RunFiles::check_best() const { nn::Safetensors(directory_ / Bundle::kWeights).check(); }
 
-void RunFiles::save(const Model& model, const ParameterGroups& parameters, const nlohmann::ordered_json& state) const {
+void RunFiles::save(const Model& model, const Optimizer& optimizer, const nlohmann::ordered_json& state) const {
   if (directory_.empty()) return;
-  check_weights(model, parameters.steps());
-  save_checkpoint(directory_, model, parameters, state);
+  check_weights(model, optimizer.steps());
+  save_checkpoint(directory_, model, optimizer, state);
 }
 
-nlohmann::ordered_json RunFiles::load(Model& model, ParameterGroups& parameters) const {
-  return load_checkpoint(directory_, model, parameters);
+nlohmann::ordered_json RunFiles::load(Model& model, Optimizer& optimizer) const {
+  return load_checkpoint(directory_, model, optimizer);
 }
 
 }  // namespace interplay

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <interplay/core/model.h>
-#include <interplay/optim/parameter_groups.h>
+#include <interplay/optim/optimizer.h>
 #include <interplay/train/fit_report.h>
 
 namespace interplay {
@@ -28,9 +28,9 @@ class RunFiles {
   void check_best() const;  ///< throws Error(data) where the file of the best weights is damaged
 
   /// Does nothing without a directory. `state`: what the loop has to remember.
-  void save(const Model& model, const ParameterGroups& parameters, const nlohmann::ordered_json& state) const;
+  void save(const Model& model, const Optimizer& optimizer, const nlohmann::ordered_json& state) const;
   /// Weights, optimizer and random state of the last checkpoint. Returns `state`, or null where there is none.
-  nlohmann::ordered_json load(Model& model, ParameterGroups& parameters) const;
+  nlohmann::ordered_json load(Model& model, Optimizer& optimizer) const;
 
   const std::filesystem::path& directory() const { return directory_; }
 

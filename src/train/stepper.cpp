@@ -35,7 +35,7 @@ struct Stepper::State {
   uint64_t seed;
   at::Device device;
   nn::Precision precision = nn::Precision::fp32;
-  ParameterGroups parameters;
+  Optimizer optimizer;
   std::optional<Objective> objective;
   std::shared_ptr<Schedule> schedule;
   std::map<std::string, std::shared_ptr<Schedule>> own_schedules;  // of groups that do not follow it
@@ -51,13 +51,13 @@ struct Stepper::State {
         config(resolve_training(c)),
         seed(uint64_t(config["seed"].as<int64_t>())),
         device(parse_device(config["train"]["device"].as<std::string>())),
-        parameters((move_model(m, device), m), config["optimizer"]) {
+        optimizer((move_model(m, device), m), config["optimizer"]) {
     read_options(options, config["train"]);
     precision = nn::parse_precision(options.precision);
     aim_at(labels);
     schedule = schedules().make(options.schedule);
-    for (const auto& group : parameters.groups()) {
-      if (const Config own = parameters.schedule(group); !own.is_null()) own_schedules[group] = schedules().make(own);
+    for (const auto& group : optimizer.groups()) {
+      if (const Config own = optimizer.schedule(group); !own.is_null()) own_schedules[group] = schedules().make(own);
     }
   }
 
@@ -72,9 +72,9 @@ struct Stepper::State {
     return warm * by.factor(step, total_steps);
   }
 
-  ParameterGroups::Step next_move() const {
-    const int64_t step = parameters.steps() + 1;
-    ParameterGroups::Step move{.lr_factor = lr_factor(step, *schedule), .clip_norm = options.clip_norm};
+  Optimizer::Step next_move() const {
+    const int64_t step = optimizer.steps() + 1;
+    Optimizer::Step move{.lr_factor = lr_factor(step, *schedule), .clip_norm = options.clip_norm};
     for (const auto& [group, own] : own_schedules) move.own_lr_factors[group] = lr_factor(step, *own);
     return move;
   }
@@ -94,10 +94,10 @@ struct Stepper::State {
       for (const auto& call : before) call(given);
     }
     const Batch b = device.is_cpu() ? given : given.to(device);
-    StepReport report{.step = parameters.steps() + (own_number ? 1 : 0), .rows = b.rows()};
+    StepReport report{.step = optimizer.steps() + (own_number ? 1 : 0), .rows = b.rows()};
     const auto loss = loss_of(b, report.tokens);
     report.loss = loss.total.item<double>();
-    if (!std::isfinite(report.loss)) explain_not_finite(model, b, schema, parameters.steps() + 1, report.loss);
+    if (!std::isfinite(report.loss)) explain_not_finite(model, b, schema, optimizer.steps() + 1, report.loss);
     {
       const StageScope stage(Stage::backward);
       loss.total.backward();
@@ -106,10 +106,10 @@ struct Stepper::State {
     if (own_number) {
       for (const auto& call : between) call(b, report);
     }
-    ParameterGroups::Step move = next_move();
+    Optimizer::Step move = next_move();
     move.only = only;
     move.same_number = !own_number;
-    report.gradient_norm = parameters.step(move);
+    report.gradient_norm = optimizer.step(move);
     if (own_number) {
       for (const auto& call : after) call(report);
     }
@@ -130,7 +130,7 @@ StepReport Stepper::turn(const Batch& batch, const std::vector<std::string>& gro
 }
 
 void Stepper::leave(const std::vector<std::string>& groups) {
-  const std::vector<std::string> all = state_->groups.empty() ? parameters().groups() : state_->groups;
+  const std::vector<std::string> all = state_->groups.empty() ? optimizer().groups() : state_->groups;
   state_->groups.clear();
   for (const auto& name : all) {
     if (std::find(groups.begin(), groups.end(), name) == groups.end()) state_->groups.push_back(name);
@@ -149,7 +149,7 @@ Objective::Value Stepper::loss(const Batch& batch) {
   int64_t tokens = 0;
   return state_->loss_of(batch.to(state_->device), tokens);
 }
-ParameterGroups::Step Stepper::next_move() const { return state_->next_move(); }
+Optimizer::Step Stepper::next_move() const { return state_->next_move(); }
 
 void Stepper::reads(const Schema& schema) {
   state_->schema = schema;
@@ -178,11 +178,11 @@ double Stepper::lr() const {
   const State& s = *state_;
   const auto own = s.own_schedules.find("dense");
   const Schedule& by = own == s.own_schedules.end() ? *s.schedule : *own->second;
-  return s.parameters.lr("dense") * s.lr_factor(std::max<int64_t>(1, s.parameters.steps()), by);
+  return s.optimizer.lr("dense") * s.lr_factor(std::max<int64_t>(1, s.optimizer.steps()), by);
 }
 
 Model& Stepper::model() { return state_->model; }
-ParameterGroups& Stepper::parameters() { return state_->parameters; }
+Optimizer& Stepper::optimizer() { return state_->optimizer; }
 const Objective& Stepper::objective() const { return *state_->objective; }
 const TrainOptions& Stepper::options() const { return state_->options; }
 at::Device Stepper::device() const { return state_->device; }

@@ -67,7 +67,7 @@ struct Trainer::State {
   State(Model& model, const Config& config, const std::vector<std::string>& labels)
       : stepper(model, config, labels), options(stepper.options()), judge(options) {}
 
-  int64_t steps() { return stepper.parameters().steps(); }
+  int64_t steps() { return stepper.optimizer().steps(); }
 
   Json checkpoint_state() {
     Json remembered = Json::object();
@@ -90,12 +90,12 @@ struct Trainer::State {
 
   void save() {
     if (!changed) return;
-    files.save(stepper.model(), stepper.parameters(), checkpoint_state());
+    files.save(stepper.model(), stepper.optimizer(), checkpoint_state());
     changed = false;
   }
 
   void restore() {
-    const Json s = files.load(stepper.model(), stepper.parameters());
+    const Json s = files.load(stepper.model(), stepper.optimizer());
     if (s.is_null()) return log::info("there is no checkpoint yet; training begins anew");
     const std::string run = files.directory().string();
     try {
@@ -276,7 +276,7 @@ Config resolve_training(const Config& config) {
   check_metrics(options);  // now, not after an epoch
   Config out;
   out.set("train", write_options(options));
-  out.set("optimizer", ParameterGroups::resolve(config["optimizer"]));
+  out.set("optimizer", Optimizer::resolve(config["optimizer"]));
   out.set("seed", detail::to_config(config.get<int64_t>("seed", 1)));
   return out;
 }
@@ -310,7 +310,7 @@ std::function<void()> Trainer::stopper() const {
 bool Trainer::stop_asked() const noexcept { return *state_->stop_asked; }
 Stepper& Trainer::stepper() { return state_->stepper; }
 Model& Trainer::model() { return stepper().model(); }
-ParameterGroups& Trainer::parameters() { return stepper().parameters(); }
+Optimizer& Trainer::optimizer() { return stepper().optimizer(); }
 const TrainOptions& Trainer::options() const { return state_->options; }
 uint64_t Trainer::seed() const { return state_->stepper.seed(); }
 

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/nn/embedding.h>
-#include <interplay/optim/parameter_groups.h>
+#include <interplay/optim/optimizer.h>
 #include <interplay/optim/schedule.h>
 
 #include "support/stored.h"
@@ -107,7 +107,7 @@ TEST_P(StoredRun, EqualsOursAfterEveryStep) {
   const Config config = optimizer_of(options_, GetParam().path);
   if (GetParam().path == "tensor") {
     DenseModule module({start()});
-    ParameterGroups parameters(module, config);
+    Optimizer parameters(module, config);
     for (int64_t s = 0; s < kSteps; ++s) {
       module.weights[0].mutable_grad() = stored_.at("summed")[s].clone();
       parameters.step({.lr_factor = factor(s)});
@@ -117,7 +117,7 @@ TEST_P(StoredRun, EqualsOursAfterEveryStep) {
   }
   TableModule module(7, 5);
   module.table->table().weight().copy_(start());
-  ParameterGroups parameters(module, config);
+  Optimizer parameters(module, config);
   for (int64_t s = 0; s < kSteps; ++s) {
     const auto read = module.table(stored_.at("ids")[s]);  // [6, 5]
     (read * stored_.at("gradients")[s]).sum().backward();
@@ -134,7 +134,7 @@ TEST_P(StoredClipping, ScalesEveryGradientByTheGlobalNorm) {
   const nn::Safetensors stored(reference_file("optimizers.safetensors"));
   const double limit = reference_json("optimizers.json").at("clip").at(GetParam()).get<double>();
   DenseModule module({at::zeros({3, 4}), at::zeros({5}), at::zeros({2, 2, 2})});
-  ParameterGroups parameters(module, Config::parse("dense: {name: sgd, lr: 1}"));
+  Optimizer parameters(module, Config::parse("dense: {name: sgd, lr: 1}"));
   const char* const names[] = {"clip.a", "clip.b", "clip.c"};
   for (size_t i = 0; i < 3; ++i) module.weights[i].mutable_grad() = stored.at(names[i]).clone();
   const double norm = parameters.step({.clip_norm = limit});
@@ -188,12 +188,12 @@ INSTANTIATE_TEST_SUITE_P(Every, TwinRule,
                                            Twin{"grda", false}, Twin{"{name: grda, c: 0.05, mu: 0.6}", false}));
 
 TEST(Optimizers, AllHaveTheirTwinCompared) {
-  EXPECT_EQ(optimizers().names(),
+  EXPECT_EQ(update_rules().names(),
             (std::vector<std::string>{"adagrad", "adam", "ftrl", "grda", "rowwise_adagrad", "sgd"}));
 }
 
 TEST_P(TwinRule, AsTensorOperationsEqualsRowByRow) {
-  const auto rule = optimizers().make(Config::parse(GetParam().rule));
+  const auto rule = update_rules().make(Config::parse(GetParam().rule));
   at::manual_seed(7);
   for (const auto& [rows, width] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 9}, {3, 16}, {17, 5}}) {
     const auto start = at::randn({rows, width});

@@ -160,7 +160,7 @@ TEST_P(Trajectory, LossesOf200StepsAreThoseOfPyTorch) {
   Trainer trainer(*model_, experiment());
   const auto bce = stored_.values.at("loss_bce"), total = stored_.values.at("loss");
   for (int64_t step = 0; step < kSteps; ++step) {
-    const double penalty = trainer.parameters().penalty();
+    const double penalty = trainer.optimizer().penalty();
     const double loss = trainer.step(stored_.batch(step, GetParam().history));
     const double expected = bce[step].item<double>();
     ASSERT_NEAR(loss, expected, 1e-5 * expected) << "step " << step;

@@ -42,7 +42,7 @@ struct OnlyFields {
 /// A text field has no vector of its own: Error, unless it is left out by fields.drop.
 /// Parameter group: embedding, unless named otherwise. Thread safety: concurrent forward() under NoGradGuard is
 /// allowed.
-class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::ParameterGroup {
+class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::HasGroup {
  public:
   /// Rows start from N(0, init_std^2). `leave_out` names fields that forward() skips, because the model reads them its
   /// own way. `widths` names tables that are narrower than K, as a search for embedding dimensions finds them, beside
@@ -96,7 +96,7 @@ TORCH_MODULE(FieldEmbedding);
 
 /// First-order twin of FieldEmbedding: sum of one weight a value, plus a bias. Features -> f32 [B]
 /// Parameter groups: linear (which follows `embedding` where the optimizer does not name it); the bias is dense.
-class INTERPLAY_API FieldLinearImpl : public torch::nn::Module, public nn::ParameterGroup {
+class INTERPLAY_API FieldLinearImpl : public torch::nn::Module, public nn::HasGroup {
  public:
   explicit FieldLinearImpl(const Schema& schema, bool bias = true, double init_std = 1e-4);
   at::Tensor forward(const Features& x);

@@ -50,7 +50,7 @@ struct INTERPLAY_API Output {
 /// What holds for it:
 /// - Everything that learns is registered: register_parameter(), register_module(), in the constructor. What is not is
 ///   neither saved nor found again; a run whose model scores differently after being loaded is refused at its end.
-/// - A parameter is of group `dense`, or of the group that its module names (nn::ParameterGroup); embedding tables
+/// - A parameter is of group `dense`, or of the group that its module names (nn::HasGroup); embedding tables
 ///   are of `embedding`, first-order weights of `linear`. `optimizer:` gives each group its rule.
 /// - Layers that an option may leave out are members that start as {nullptr} and are registered where wanted.
 /// - Randomness (dropout) comes from torch's default generator, whose state a checkpoint keeps. Tensors that are not
@@ -69,7 +69,8 @@ class INTERPLAY_API Model : public torch::nn::Module {
 
 INTERPLAY_API Registry<Model, const Schema&>& models();
 
-/// Makes the model that `config["name"]` names, its first weights drawn by `seed`.
+/// Makes the model that `config["name"]` names, its first weights drawn by `seed`. Torch's default generators are
+/// afterwards as they were: a model can be made beside one that trains.
 INTERPLAY_API std::shared_ptr<Model> make_model(const Config& config, const Schema& schema, uint64_t seed = 1);
 
 /// A model as another model's option: `backbone: {name: dcnv2, cross_layers: 2}`. It is resolved, checked and printed

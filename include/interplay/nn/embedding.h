@@ -68,6 +68,7 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
   int64_t rows() const { return rows_; }
   int64_t width() const { return width_; }  ///< K
   int64_t stride() const { return stride_; }
+  int64_t state_width() const { return state_width_; }  ///< S; 0 until there is room for state
   at::Tensor weight() const;  ///< f32 [rows, K], a view into the storage; brings stale rows up to date
   at::Tensor state() const;   ///< f32 [rows, S], a view likewise; S = 0 until reserve_state()
   /// Weights and state of row r on the CPU: data() + r * stride() and state_data() + r * stride(). Stale rows have to
@@ -84,8 +85,9 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
   void to(at::Device device);
   at::Device device() const { return storage_.device(); }
 
-  /// From now on rows may be stale; nullptr: none is.
-  void set_stale(std::shared_ptr<StaleRows> stale) { stale_ = std::move(stale); }
+  /// From now on rows may be stale; nullptr: none is. Rows that another was to bring up to date are, before.
+  void set_stale(std::shared_ptr<StaleRows> stale);
+  const StaleRows* stale() const { return stale_.get(); }
   /// Brings the rows up to date that column f of ids reads of table f: i32 [n, F], F tables.
   static void refresh(const at::Tensor& ids, std::span<const TableStorage* const> tables);
 
@@ -107,7 +109,8 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
   void clear();
 
   /// Finds the distinct rows of the tapes of many tables at once; columns of ids that several tables read are sorted
-  /// once. CPU only. Called by take() where it was not called before.
+  /// once. CPU only. Called by take() where it was not called before. Throws Error on an id that lies outside its
+  /// table.
   static void sort(const std::vector<TableStorage*>& tables);
   /// After sort(): the rows on the tape, ascending.
   std::span<const int32_t> touched_rows() const;
@@ -149,7 +152,7 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
 ///     Embedding items(/*rows=*/1683, /*width=*/16);
 ///     at::Tensor e = items(ids);   // i32 [...] -> f32 [..., 16], differentiable
 ///
-/// Errors: ids are not checked here; the data layer has checked them. Thread safety: concurrent forward() under
+/// Errors: forward() throws Error on an id outside 0 .. rows() - 1. Thread safety: concurrent forward() under
 /// NoGradGuard is allowed.
 class INTERPLAY_API EmbeddingImpl : public torch::nn::Module {
  public:
@@ -173,7 +176,8 @@ TORCH_MODULE(Embedding);
 INTERPLAY_API at::Tensor gradient_anchor();
 
 /// Column f of `ids` through table f, all in one node of the graph: i32 [B, F] -> f32 [B, F, K]. Tables may repeat.
-/// K is `width`, by default that of the first table; rows of narrower tables are followed by zeros.
+/// K is `width`, by default that of the first table; rows of narrower tables are followed by zeros. For ids of the
+/// data, which are checked where they come from: here only a step that trains refuses those outside their table.
 INTERPLAY_API at::Tensor gather_fields(const at::Tensor& ids, const std::vector<Embedding>& tables, int64_t width = 0);
 
 /// Every embedding table below `module`, with its dotted name.
@@ -183,10 +187,11 @@ struct NamedTable {
 };
 INTERPLAY_API std::vector<NamedTable> tables_of(const torch::nn::Module& module);
 
-/// A module whose own parameters belong to a parameter group other than "dense". Embedding tables are "embedding".
-class INTERPLAY_API ParameterGroup {
+/// A module whose own parameters, and those of its modules that name none, belong to a parameter group other than
+/// "dense": `optimizer: {NAME: {...}}` gives it a rule. Embedding tables are of "embedding" where none is named.
+class INTERPLAY_API HasGroup {
  public:
-  virtual ~ParameterGroup();
+  virtual ~HasGroup();
   virtual std::string parameter_group() const = 0;
 };
 

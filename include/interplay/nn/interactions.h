@@ -76,7 +76,7 @@ TORCH_MODULE(Centre);
 
 /// Batch norm without affine, then a trainable gate each: f32 [B, P] -> f32 [B, P]. A batch of one row is normalised by
 /// the running statistics. Parameter group: `group`.
-class INTERPLAY_API GatesImpl : public torch::nn::Module, public ParameterGroup, public RunningStatistics {
+class INTERPLAY_API GatesImpl : public torch::nn::Module, public HasGroup, public RunningStatistics {
  public:
   GatesImpl(int64_t count, const GateOptions& options, std::string group = "gates");
   at::Tensor forward(const at::Tensor& z);

@@ -6,7 +6,7 @@
 
 namespace interplay {
 
-/// What `grda` remembers of a row of K weights, read from its state (ParameterGroups::state()).
+/// What `grda` remembers of a row of K weights, read from its state (Optimizer::state()).
 struct GrdaState {
   at::Tensor v;          ///< f32 [K]: a weight is sign(v) max(|v| - threshold, 0)
   double threshold = 0;  ///< A

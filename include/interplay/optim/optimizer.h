@@ -1,15 +1,20 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
-#include <interplay/base/registry.h>
+#include <torch/nn/module.h>
+
 #include <interplay/nn/embedding.h>
+#include <interplay/optim/update_rule.h>
 
 namespace interplay {
 
-/// What every parameter group's optimizer has, whatever its rule: `optimizer: {embedding: {name: adam, lr: 1e-3,
-/// ...}}`.
+class Exchange;
+
+/// What every parameter group has, whatever its rule: `optimizer: {embedding: {name: adam, lr: 1e-3, ...}}`.
 struct INTERPLAY_API GroupOptions {
   double lr = 1e-3;
   double l1 = 0, l2 = 0;
@@ -25,50 +30,62 @@ struct INTERPLAY_API GroupOptions {
   }
 };
 
-/// One step as a rule sees it.
-struct StepInfo {
-  int64_t step = 1;   ///< from 1
-  double lr = 0;      ///< after schedules
-  bool lazy = false;  ///< rows of a table that only some steps touch
-};
-
-/// An update rule: how weights move, given a gradient and what the rule remembers. The same rule serves embedding rows
-/// and dense tensors (a dense tensor is a table of size(0) rows, or of one row if it is a vector), on the CPU row by
-/// row and elsewhere as tensor operations.
+/// Moves the weights of a module, group by group ("embedding", "dense", and what its modules name themselves, see
+/// nn::HasGroup), each group by its rule. A step has five phases:
 ///
-/// A new one is a file in src/optim with an option struct, three functions and INTERPLAY_REGISTER(optimizers(), ...).
+///   collect   which groups move; the gradients of the others are dropped
+///   sort      the distinct rows that each table was read at
+///   exchange  the gradients of other processes join (optim/exchange.h); alone, nothing happens
+///   norm      L1 and L2 join the gradients; where clipping is on, the global norm
+///   move      rows and dense weights, by their rules
+///
+/// A table or parameter that is registered in several places is one, and moves once. Keeps references to the module's
+/// parameters and tables, whose rows it lays out anew with room for state: one Optimizer at a time steps a module.
+///
+///     Optimizer optimizer(model, Config::parse("{dense: {name: adam, lr: 1e-3}, embedding: {name: adagrad}}"));
+///     loss.backward();
+///     optimizer.step({.clip_norm = 10});
+///
+/// Thread safety: used by one thread, while nobody else reads the module.
 class INTERPLAY_API Optimizer {
  public:
-  virtual ~Optimizer();
-  /// Floats of state that a row of K weights needs.
-  virtual int64_t state_width(int64_t width) const = 0;
-  /// Fills the state of rows that start from weights w: f32 [R, K] -> f32 [R, S], zeroed before.
-  virtual void start(const at::Tensor& w, at::Tensor state) const;
-  /// Moves `count` rows: w + r * w_stride [K], g + r * K, s + r * s_stride [S].
-  struct Rows {
-    float* w;
-    const float* g;
-    float* s;
-    int64_t count, width, w_stride, s_stride;
-    const int32_t* index = nullptr;  ///< where given, row r lives at w + index[r] * w_stride, s likewise; g stays r
-  };
-  virtual void update(const Rows& rows, const StepInfo& step) const = 0;
-  /// Steps that rows without a gradient have taken by the penalty l2 w + l1 sign(w) alone, kept until somebody reads
-  /// those rows: moving them then gives what moving them at once would have given. One thread adds, many may move.
-  class INTERPLAY_API Rest {
-   public:
-    virtual ~Rest();
-    virtual void add(const StepInfo& step) = 0;
-    virtual void clear() = 0;
-    virtual int64_t steps() const = 0;  ///< kept
-    /// Rows as in update() without gradients; of the kept steps, row r has taken the first `taken[r]`.
-    virtual void move(const Rows& rows, const int32_t* taken) const = 0;
-  };
-  virtual std::unique_ptr<Rest> rest(double l2, double l1) const = 0;
-  /// The reference twin of update(), for any device: w f32 [R, K], g [R, K], s [R, S]; w and s are written in place.
-  virtual void update(at::Tensor w, const at::Tensor& g, at::Tensor s, const StepInfo& step) const = 0;
-};
+  /// `config` is the `optimizer:` part: a map from group to {name, lr, l1, l2, mode, ...rule options}. A group that it
+  /// leaves out has the options of `dense` (`linear`: of `embedding`). Throws Error on a group that the module does not
+  /// have, as step() and lr() do, and on a parameter that is not contiguous f32.
+  Optimizer(const torch::nn::Module& module, const Config& config);
+  ~Optimizer();
 
-INTERPLAY_API Registry<Optimizer>& optimizers();
+  static Config resolve(const Config& config);  ///< every default written out
+
+  struct Step {
+    double lr_factor = 1;
+    std::map<std::string, double> own_lr_factors = {};  ///< of groups that have another one
+    double clip_norm = 0;                               ///< 0 = no clipping
+    std::vector<std::string> only = {};  ///< groups that move; empty = all. Gradients of the others are dropped
+    bool same_number = false;            ///< has the number of the step before: for groups that take turns
+  };
+  /// Returns the global gradient norm before clipping (0 where clipping is off). Gradients are gone afterwards.
+  ///
+  /// Throws Error(numeric) on a gradient that is not finite, naming its parameter, or its table, row and field: those
+  /// weights stay, the others may have moved. Throws Error on ids that lie outside their table, before anything moves.
+  double step(const Step& step);
+  void clear_gradients();
+  /// From the next step on, gradients of other processes join by it; nullptr, as at first: this process is alone.
+  void set_exchange(std::shared_ptr<Exchange> exchange);
+
+  int64_t steps() const;  ///< taken so far
+  double lr(const std::string& group) const;
+  Config schedule(const std::string& group) const;  ///< null: that of all groups
+  std::vector<std::string> groups() const;
+  double penalty() const;  ///< sum of (l2/2)|w|^2 + l1|w| over groups that are not lazy
+
+  /// State of the rules by parameter name ("fields.item_id.weight"): views, which load into or save from.
+  std::map<std::string, at::Tensor> state() const;
+  void restore(int64_t steps);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace interplay

@@ -32,6 +32,9 @@ struct RunSummary {
 /// One experiment: the tree of an experiment file (model, fields, train, optimizer, seed) and prepared data to a bundle
 /// with weights, metrics, log and report. Throws Error on a key that nobody reads, on an `out` that holds another run,
 /// and Error(interrupted) after a stop that left a checkpoint.
+///
+/// Threads are the program's: `threads:` is kept in config.yaml, and at::set_num_threads() is for who calls this (as
+/// `interplay train` does). Torch's default generators are afterwards as they were.
 INTERPLAY_API RunSummary train_run(const Config& experiment, const RunOptions& options);
 
 /// The experiment with every default written out: what config.yaml in the bundle holds.

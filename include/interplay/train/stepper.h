@@ -10,7 +10,7 @@
 #include <interplay/core/model.h>
 #include <interplay/core/objective.h>
 #include <interplay/nn/precision.h>
-#include <interplay/optim/parameter_groups.h>
+#include <interplay/optim/optimizer.h>
 #include <interplay/train/train_options.h>
 
 namespace interplay {
@@ -56,9 +56,9 @@ class INTERPLAY_API Stepper {
   void after_step(std::function<void(const StepReport&)> call);
 
   /// For steps of another kind (two passes, gradients that are weighed against each other): what a batch costs, in
-  /// training mode, with its graph; and how parameters().step() is to move the weights next.
+  /// training mode, with its graph; and how optimizer().step() is to move the weights next.
   Objective::Value loss(const Batch& batch);
-  ParameterGroups::Step next_move() const;
+  Optimizer::Step next_move() const;
 
   /// What batches hold: names for messages, and the labels that losses are for.
   void reads(const Schema& schema);
@@ -68,14 +68,14 @@ class INTERPLAY_API Stepper {
   double lr() const;            ///< of the group "dense" in the last step
 
   Model& model();
-  ParameterGroups& parameters();
+  Optimizer& optimizer();
   const Objective& objective() const;
   const TrainOptions& options() const;
   at::Device device() const;
   nn::Precision precision() const;
   uint64_t seed() const;
 
-  Config state() const;  ///< of the schedules; the optimizer's is parameters().state()
+  Config state() const;  ///< of the schedules; the optimizer's is optimizer().state()
   void restore(const Config& state);
 
  private:

@@ -64,7 +64,7 @@ class INTERPLAY_API Trainer {
 
   Stepper& stepper();
   Model& model();
-  ParameterGroups& parameters();
+  Optimizer& optimizer();
   const TrainOptions& options() const;
   uint64_t seed() const;
 

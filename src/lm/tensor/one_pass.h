@@ -5,10 +5,11 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <interplay/base/simd.h>
+
 #include "nn/bf16.h"
 #include "nn/dense_rows.h"
 #include "nn/plain.h"
-#include "nn/simd.h"
 
 /// What the passes over rows of a decoder's layers share. Private to their sources.
 namespace interplay::lm {

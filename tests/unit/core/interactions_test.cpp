@@ -7,7 +7,7 @@
 #include <interplay/core/field_embedding.h>
 #include <interplay/core/model.h>
 #include <interplay/nn/fm.h>
-#include <interplay/optim/parameter_groups.h>
+#include <interplay/optim/optimizer.h>
 
 #include "support/error_of.h"
 #include "support/toy_rows.h"
@@ -181,8 +181,8 @@ TEST(Aim, OrdersThatAreNotSearchedKeepTheirNormAndMoveWithAllElse) {
   const auto gates = dimension_gates_of(*model);
   ASSERT_EQ(gates.size(), 1u);
   EXPECT_EQ(gates[0].order, 3);
-  ParameterGroups parameters(*model, Config::parse("{gates: {name: grda, lr: 1, c: 1e6, mu: 0.8}, "
-                                                   "dimension_gates: {name: grda, lr: 1, c: 1e6, mu: 0.8}}"));
+  Optimizer parameters(*model, Config::parse("{gates: {name: grda, lr: 1, c: 1e6, mu: 0.8}, "
+                                             "dimension_gates: {name: grda, lr: 1, c: 1e6, mu: 0.8}}"));
   model->forward(rows()).logit.square().sum().backward();
   parameters.step({});  // a threshold that closes every gate of the two groups
   const auto list = interactions_of(*model);
@@ -199,7 +199,7 @@ TEST_P(Searchable, GatesAreAGroupOfTheirOwn) {
   if (GetParam() != "fm") config.set("hidden", Config::parse("[4]"));
   const auto model = make_model(config, schema());
   EXPECT_EQ(interactions_of(*model).size(), 6 + 4);
-  ParameterGroups parameters(*model, Config::parse("{gates: {name: grda, lr: 1, c: 1e6, mu: 0.8}, dense: {lr: 0}}"));
+  Optimizer parameters(*model, Config::parse("{gates: {name: grda, lr: 1, c: 1e6, mu: 0.8}, dense: {lr: 0}}"));
   model->forward(rows()).logit.square().sum().backward();
   parameters.step({});  // a threshold that closes every gate
   for (const auto& i : interactions_of(*model)) EXPECT_FALSE(i.kept);

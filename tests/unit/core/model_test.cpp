@@ -39,6 +39,14 @@ TEST(Model, FirstWeightsAreDrawnByTheSeed) {
   EXPECT_FALSE(at::equal(a.at("fields.item_id.weight"), c.at("fields.item_id.weight")));
 }
 
+TEST(Model, MakingOneLeavesTheGeneratorsAsTheyWere) {
+  at::manual_seed(9);
+  const auto expected = at::rand({4});
+  at::manual_seed(9);
+  make("deepfm", 3);
+  EXPECT_TRUE(at::equal(at::rand({4}), expected));
+}
+
 TEST(Model, UnknownNameIsAnErrorThatNamesTheNearest) {
   EXPECT_THAT(config_error([] { make("deepfn"); }), HasSubstr("deepfm"));
   EXPECT_THAT(config_error([] { make("{name: fm, embeding_dim: 4}"); }), HasSubstr("embedding_dim"));

@@ -142,10 +142,16 @@ TEST(Objective, SaysWhatDoesNotFit) {
 }
 
 TEST(Objective, ResolvedItMeansTheSame) {
-  for (const char* loss : {"bce", "{name: focal, gamma: 1}", "{click: bce, buy: {name: focal, weight: 0.5}}"}) {
+  for (const char* loss : {"bce", "{name: focal, gamma: 1}", "{click: bce, buy: {name: focal, weight: 0.5}}",
+                           "{click: bce, buy.30d: {name: focal, weight: 0.5}}"}) {
     const Config once = Objective::resolve(Config::parse(loss));
     EXPECT_EQ(Objective::resolve(Config::parse(once.yaml())), once) << loss;
   }
+}
+
+TEST(Objective, ALabelMayHaveADotInItsName) {
+  const Config resolved = Objective::resolve(Config::parse("{click: bce, buy.30d: {name: focal, weight: 0.5}}"));
+  EXPECT_EQ(resolved["buy.30d"]["weight"].as<double>(), 0.5);
 }
 
 TEST(Output, TakesOverTheTermsOfAModelWithin) {

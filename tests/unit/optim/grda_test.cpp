@@ -5,7 +5,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <interplay/optim/parameter_groups.h>
+#include <interplay/optim/optimizer.h>
 
 namespace interplay {
 namespace {
@@ -19,7 +19,7 @@ Config rule(double lr, double c, double mu) {
   return Config::parse(fmt::format("{{dense: {{name: grda, lr: {}, c: {}, mu: {}}}}}", lr, c, mu));
 }
 
-void step(Gates& gates, ParameterGroups& parameters, const std::vector<float>& gradient, double lr_factor = 1) {
+void step(Gates& gates, Optimizer& parameters, const std::vector<float>& gradient, double lr_factor = 1) {
   gates.alpha.mutable_grad() = at::tensor(gradient);
   parameters.step({.lr_factor = lr_factor});
 }
@@ -27,7 +27,7 @@ void step(Gates& gates, ParameterGroups& parameters, const std::vector<float>& g
 /// The step, from 1, in which a gate that starts at 0.6 closes without any gradient.
 int64_t closing_step(double c, double mu) {
   Gates gates({0.6f});
-  ParameterGroups parameters(gates, rule(1, c, mu));
+  Optimizer parameters(gates, rule(1, c, mu));
   for (int64_t t = 1; t < 20000; ++t) {
     step(gates, parameters, {0});
     if (gates.alpha.item<float>() == 0) return t;
@@ -46,7 +46,7 @@ TEST(Grda, FollowsTheTableOfFourGradients) {
   const std::vector<float> gradients{0.1f, -0.2f, 0.3f, 0.5f};
   const auto follows = [&](double lr, double c, double mu, const std::vector<double>& expected) {
     Gates gates({0.6f});
-    ParameterGroups parameters(gates, rule(lr, c, mu));
+    Optimizer parameters(gates, rule(lr, c, mu));
     for (size_t t = 0; t < gradients.size(); ++t) {
       step(gates, parameters, {gradients[t]});
       EXPECT_NEAR(gates.alpha.item<double>(), expected[t], 1e-7) << "step " << t + 1;  // fp32 near 0.6
@@ -60,7 +60,7 @@ TEST(Grda, FollowsTheTableOfFourGradients) {
 // 0.01 * (8 + 1 + 1/8).
 TEST(Grda, RaisesTheThresholdWithTheRateOfTheStep) {
   Gates gates({0.6f, -0.6f});
-  ParameterGroups parameters(gates, rule(4, 0.01, 1));
+  Optimizer parameters(gates, rule(4, 0.01, 1));
   for (const double factor : {1.0, 0.25, 0.0625}) step(gates, parameters, {0, 0}, factor);
   const GrdaState state = grda_state(parameters.state().at("alpha"));
   EXPECT_NEAR(state.threshold, 0.01 * 9.125, 1e-9);
@@ -72,7 +72,7 @@ TEST(Grda, RaisesTheThresholdWithTheRateOfTheStep) {
 
 TEST(Grda, OpensAClosedGateAgain) {
   Gates gates({0.25f});
-  ParameterGroups parameters(gates, rule(1, 0.5, 1));
+  Optimizer parameters(gates, rule(1, 0.5, 1));
   step(gates, parameters, {0});  // A = 0.5
   EXPECT_EQ(gates.alpha.item<float>(), 0);
   step(gates, parameters, {2});  // v = 0.25 - 2, A = 1
@@ -82,7 +82,7 @@ TEST(Grda, OpensAClosedGateAgain) {
 TEST(Grda, ItsStateIsAllThatItRemembers) {
   const std::vector<float> start{0.6f, 0.61f, -0.3f};
   Gates one(start), other(start);
-  ParameterGroups first(one, rule(0.3, 0.01, 0.7)), second(other, rule(0.3, 0.01, 0.7));
+  Optimizer first(one, rule(0.3, 0.01, 0.7)), second(other, rule(0.3, 0.01, 0.7));
   for (int t = 0; t < 40; ++t) step(one, first, {0.1f * float(t % 3), -0.01f, 0.02f});
   {
     const at::NoGradGuard no_grad;
@@ -99,7 +99,7 @@ TEST(Grda, ItsStateIsAllThatItRemembers) {
 
 TEST(Grda, EqualsItsTwin) {
   at::manual_seed(4);
-  const auto rule = optimizers().make(Config::parse("{name: grda, c: 0.05, mu: 0.7}"));
+  const auto rule = update_rules().make(Config::parse("{name: grda, c: 0.05, mu: 0.7}"));
   auto w = at::randn({3, 5}), w2 = w.clone();
   auto s = at::zeros({3, rule->state_width(5)}), s2 = s.clone();
   for (int64_t t = 1; t <= 30; ++t) {

@@ -38,9 +38,9 @@ class TwoStages final : public Search {
   void run(SearchRun& run) override {
     SearchStage first{.name = "first", .experiment = run.experiment()};
     first.read_gates = [](Trainer& trainer) {
-      return GateReading{{"a x b", "a x c"}, {0.1 * double(trainer.parameters().steps()), 0.25}, 0.5};
+      return GateReading{{"a x b", "a x c"}, {0.1 * double(trainer.optimizer().steps()), 0.25}, 0.5};
     };
-    first.finished = [](Trainer& trainer) { steps_taken += int(trainer.parameters().steps()); };
+    first.finished = [](Trainer& trainer) { steps_taken += int(trainer.optimizer().steps()); };
     run.stage(first);
     SearchFindings findings;
     findings.interactions = {{.fields = {"a", "b"}, .gate = 0.1, .kept = true},

@@ -8,7 +8,7 @@
 
 #include <interplay/core/model.h>
 #include <interplay/lm/decoder.h>
-#include <interplay/optim/parameter_groups.h>
+#include <interplay/optim/optimizer.h>
 
 namespace interplay {
 namespace {

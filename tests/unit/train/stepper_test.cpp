@@ -22,7 +22,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 /// One weight of group `gates`.
-struct Gate : torch::nn::Module, nn::ParameterGroup {
+struct Gate : torch::nn::Module, nn::HasGroup {
   Gate() : w(register_parameter("w", at::zeros({1}))) {}
   std::string parameter_group() const override { return "gates"; }
   at::Tensor w;
@@ -115,7 +115,7 @@ TEST(Stepper, GroupsThatAreLeftMoveInTheirTurnAlone) {
   EXPECT_EQ(model.gate->w.item<float>(), 0);
   const StepReport turn = stepper.turn(clicks(2), {"gates"});
   EXPECT_EQ(turn.step, 1);
-  EXPECT_EQ(stepper.parameters().steps(), 1);
+  EXPECT_EQ(stepper.optimizer().steps(), 1);
   EXPECT_EQ(hooks, 1);
   EXPECT_THAT(model.w.item<double>(), DoubleNear(0.5, 1e-6));
   EXPECT_THAT(model.gate->w.item<double>(), DoubleNear(1 / (1 + std::exp(0.5)), 1e-6));
@@ -134,16 +134,16 @@ TEST(Stepper, OtherStepsAreMadeOfItsPieces) {
   {
     const at::NoGradGuard no_grad;
     model.w.add_(up);
-    stepper.parameters().clear_gradients();
+    stepper.optimizer().clear_gradients();
   }
   stepper.loss(batch).total.backward();
   {
     const at::NoGradGuard no_grad;
     model.w.sub_(up);
   }
-  stepper.parameters().step(stepper.next_move());
+  stepper.optimizer().step(stepper.next_move());
   EXPECT_THAT(model.w.item<double>(), DoubleNear(1 / (1 + std::exp(-kRho)), 1e-6));
-  EXPECT_EQ(stepper.parameters().steps(), 1);
+  EXPECT_EQ(stepper.optimizer().steps(), 1);
 }
 
 TEST(Stepper, ItsStateIsThatOfItsSchedules) {

@@ -84,7 +84,7 @@ class Bias final : public Model {
 };
 
 /// One weight of group `gates`.
-struct Grouped : torch::nn::Module, nn::ParameterGroup {
+struct Grouped : torch::nn::Module, nn::HasGroup {
   Grouped() : w(register_parameter("w", at::zeros({1}))) {}
   std::string parameter_group() const override { return "gates"; }
   at::Tensor w;
@@ -399,7 +399,7 @@ TEST_F(TrainerTest, StepMovesOnlyTheGroupsAskedFor) {
   EXPECT_THAT(model.values(), ElementsAre(-1, -1, -1));
   trainer.step(batch);
   EXPECT_THAT(model.values(), ElementsAre(-2, -2, -2));
-  EXPECT_EQ(trainer.parameters().steps(), 3);
+  EXPECT_EQ(trainer.optimizer().steps(), 3);
   EXPECT_THAT(config_error([&] { trainer.step(batch, {"gate"}); }), HasSubstr("no parameter group 'gate'"));
 }
 

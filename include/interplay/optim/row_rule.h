@@ -7,9 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include <interplay/optim/optimizer.h>
-
-#include "nn/simd.h"
+#include <interplay/base/simd.h>
+#include <interplay/optim/update_rule.h>
 
 namespace interplay {
 
@@ -18,18 +17,32 @@ constexpr double kLeastEps = 1e-30;
 /// The largest memory of a mean that forgets at all: 1 would divide by 1 - 1.
 constexpr double kBelowOne = 0x1.fffffffffffffp-1;
 
-/// Turns a rule for one row, `INTERPLAY_INLINE void row(float* w, const float* g, float* s, int64_t width, const
-/// Constants&) const`, and its constants for one step, `Constants constants(const StepInfo&)`, into the loop over rows,
-/// compiled for each kind of processor. A rule that moves each number by itself, with at most two of state, says so by
-/// `static constexpr bool kElementwise = true`.
+/// A rule written for one row, from which it makes the loops over rows: compiled for each kind of processor, and for
+/// usual widths without an inner loop; and what rows that nobody reads take later (UpdateRule::Rest). A rule has
+///
+///     class Sign final : public interplay::RowRule<Sign> {
+///      public:
+///       struct Options { void visit(auto&& field) {} };
+///       explicit Sign(const Options&) {}
+///       int64_t state_width(int64_t width) const override { return 0; }       // floats that it remembers of K weights
+///       struct Constants { float lr; };
+///       Constants constants(const interplay::StepInfo& step) const { return {float(step.lr)}; }   // once a step
+///       INTERPLAY_INLINE void row(float* w, const float* g, float* s, int64_t width, const Constants& c) const {
+///         for (int64_t k = 0; k < width; ++k) w[k] -= c.lr * float((g[k] > 0) - (g[k] < 0));      // once a row
+///       }
+///     };
+///
+/// where w, g are f32 [K] and s is f32 [S], none overlapping another. What row() calls has to be INTERPLAY_INLINE too.
+/// A rule that moves each number by itself, with at most two of state, may say so by `static constexpr bool
+/// kElementwise = true`: tables of width one are then moved sixteen rows at a time.
 template <class Rule>
-class RowRule : public Optimizer {
+class RowRule : public UpdateRule {
  public:
   void update(const Rows& rows, const StepInfo& step) const final {
     const auto& rule = static_cast<const Rule&>(*this);
     run(rule, rows, rule.constants(step));
   }
-  using Optimizer::update;
+  using UpdateRule::update;
   std::unique_ptr<Rest> rest(double l2, double l1) const final {
     return std::make_unique<RestOf>(static_cast<const Rule&>(*this), float(l2), float(l1));
   }

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+/// For inner loops, also those of a plugin's rules (optim/row_rule.h). GCC or Clang, on x86-64.
+///
 /// A function compiled three times, for AVX-512, AVX2 and any x86-64; the loader picks when the program starts. What it
 /// calls must be inlined into it (INTERPLAY_INLINE) to be compiled along.
 #define INTERPLAY_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))

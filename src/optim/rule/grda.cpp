@@ -4,7 +4,7 @@
 
 #include <ATen/ATen.h>
 
-#include "rule.h"
+#include <interplay/optim/row_rule.h>
 
 namespace interplay {
 namespace {
@@ -76,7 +76,7 @@ class Grda final : public RowRule<Grda> {
   Options options_;
 };
 
-INTERPLAY_REGISTER(optimizers(), "grda", Grda, "generalized regularized dual averaging, with exact zeros; for gates");
+INTERPLAY_REGISTER(update_rules(), "grda", Grda, "generalized regularized dual averaging, with exact zeros; for gates");
 
 }  // namespace
 

@@ -1,6 +1,6 @@
 #include <ATen/ATen.h>
 
-#include "rule.h"
+#include <interplay/optim/row_rule.h>
 
 namespace interplay {
 namespace {
@@ -43,7 +43,7 @@ class Sgd final : public RowRule<Sgd> {
   Options options_;
 };
 
-INTERPLAY_REGISTER(optimizers(), "sgd", Sgd, "stochastic gradient descent, optionally with momentum");
+INTERPLAY_REGISTER(update_rules(), "sgd", Sgd, "stochastic gradient descent, optionally with momentum");
 
 }  // namespace
 }  // namespace interplay

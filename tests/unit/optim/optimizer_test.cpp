@@ -1,6 +1,8 @@
-#include <interplay/optim/parameter_groups.h>
+#include <interplay/optim/optimizer.h>
 
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,7 +19,7 @@ using testing::config_error;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-struct Gates : torch::nn::Module, nn::ParameterGroup {
+struct Gates : torch::nn::Module, nn::HasGroup {
   explicit Gates(const std::vector<float>& start) : alpha(register_parameter("alpha", at::tensor(start))) {}
   std::string parameter_group() const override { return "gates"; }
   at::Tensor alpha;
@@ -56,9 +58,9 @@ void expect(const at::Tensor& found, const std::vector<float>& expected) {
 const char* const kThreeRates =
     "{dense: {name: sgd, lr: 0.5}, embedding: {name: sgd, lr: 2}, gates: {name: sgd, lr: 0.25}}";
 
-TEST(ParameterGroups, MovesEachGroupByItsOwnRule) {
+TEST(Optimizer, MovesEachGroupByItsOwnRule) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse(kThreeRates));
+  Optimizer parameters(toy, Config::parse(kThreeRates));
   EXPECT_THAT(parameters.groups(), ElementsAre("dense", "embedding", "gates"));
   EXPECT_EQ(parameters.lr("gates"), 0.25);
   toy.backward();
@@ -70,9 +72,9 @@ TEST(ParameterGroups, MovesEachGroupByItsOwnRule) {
   EXPECT_EQ(parameters.steps(), 1);
 }
 
-TEST(ParameterGroups, GroupThatIsLeftOutHasDensesOptionsAndItsOwnName) {
+TEST(Optimizer, GroupThatIsLeftOutHasDensesOptionsAndItsOwnName) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, lr: 0.5}}"));
+  Optimizer parameters(toy, Config::parse("{dense: {name: sgd, lr: 0.5}}"));
   EXPECT_THAT(parameters.groups(), ElementsAre("dense", "embedding", "gates"));
   EXPECT_EQ(parameters.lr("gates"), 0.5);
   toy.backward();
@@ -81,45 +83,44 @@ TEST(ParameterGroups, GroupThatIsLeftOutHasDensesOptionsAndItsOwnName) {
   expect(toy.weight, {1, -2});
 }
 
-TEST(ParameterGroups, WithoutAnyConfigurationIsAdam) {
-  const Config resolved = ParameterGroups::resolve(Config());
+TEST(Optimizer, WithoutAnyConfigurationIsAdam) {
+  const Config resolved = Optimizer::resolve(Config());
   for (const char* group : {"dense", "embedding"}) {
     EXPECT_EQ(resolved[group]["name"].as<std::string>(), "adam");
     EXPECT_EQ(resolved[group]["lr"].as<double>(), 1e-3);
     EXPECT_EQ(resolved[group]["mode"].as<std::string>(), "lazy");
     EXPECT_EQ(resolved[group]["beta2"].as<double>(), 0.999);
   }
-  EXPECT_EQ(ParameterGroups::resolve(resolved), resolved);
+  EXPECT_EQ(Optimizer::resolve(resolved), resolved);
 }
 
-TEST(ParameterGroups, TakesARuleByItsNameAlone) {
-  const Config resolved = ParameterGroups::resolve(Config::parse("{dense: sgd, embedding: {lr: 0.1}}"));
+TEST(Optimizer, TakesARuleByItsNameAlone) {
+  const Config resolved = Optimizer::resolve(Config::parse("{dense: sgd, embedding: {lr: 0.1}}"));
   EXPECT_EQ(resolved["dense"]["name"].as<std::string>(), "sgd");
   EXPECT_EQ(resolved["embedding"]["name"].as<std::string>(), "adam");
 }
 
-TEST(ParameterGroups, NamesTheGroupsThereAreWhereOneIsUnknown) {
+TEST(Optimizer, NamesTheGroupsThereAreWhereOneIsUnknown) {
   Toy toy;
-  EXPECT_THAT(config_error([&] {
-                ParameterGroups(toy, Config::parse("optimizer:\n  embeding: {name: sgd}", "x.yaml")["optimizer"]);
-              }),
+  EXPECT_THAT(config_error(
+                  [&] { Optimizer(toy, Config::parse("optimizer:\n  embeding: {name: sgd}", "x.yaml")["optimizer"]); }),
               HasSubstr("x.yaml:2: optimizer.embeding: this model has no parameter group 'embeding' (groups: dense, "
                         "embedding, gates)"));
 }
 
-TEST(ParameterGroups, NamesTheNearestOptionWhereOneIsUnknown) {
+TEST(Optimizer, NamesTheNearestOptionWhereOneIsUnknown) {
   Toy toy;
-  EXPECT_THAT(config_error([&] { ParameterGroups(toy, Config::parse("{dense: {name: adam, beta3: 0.9}}")); }),
+  EXPECT_THAT(config_error([&] { Optimizer(toy, Config::parse("{dense: {name: adam, beta3: 0.9}}")); }),
               HasSubstr("beta"));
-  EXPECT_THAT(config_error([&] { ParameterGroups(toy, Config::parse("{dense: {name: adam, lr: -1}}")); }),
+  EXPECT_THAT(config_error([&] { Optimizer(toy, Config::parse("{dense: {name: adam, lr: -1}}")); }),
               HasSubstr("<text>:1: dense.lr: -1 is out of range"));
-  EXPECT_THAT(config_error([&] { ParameterGroups(toy, Config::parse("{dense: {name: adam, mode: eager}}")); }),
+  EXPECT_THAT(config_error([&] { Optimizer(toy, Config::parse("{dense: {name: adam, mode: eager}}")); }),
               HasSubstr("lazy"));
 }
 
-TEST(ParameterGroups, MovesOnlyTheGroupsAskedForAndDropsTheOtherGradients) {
+TEST(Optimizer, MovesOnlyTheGroupsAskedForAndDropsTheOtherGradients) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse(kThreeRates));
+  Optimizer parameters(toy, Config::parse(kThreeRates));
   toy.backward();
   parameters.step({.only = {"gates"}});
   expect(toy.gates->alpha, {3 - 7.5, -4 - 10});
@@ -138,17 +139,17 @@ TEST(ParameterGroups, MovesOnlyTheGroupsAskedForAndDropsTheOtherGradients) {
   expect(toy.rows(), {0, 0, 1 - 4, -1 - 8, 2, -2, 3 - 2, -3 - 4});
 }
 
-TEST(ParameterGroups, RefusesToMoveAGroupThatDoesNotExist) {
+TEST(Optimizer, RefusesToMoveAGroupThatDoesNotExist) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse(kThreeRates));
+  Optimizer parameters(toy, Config::parse(kThreeRates));
   EXPECT_THAT(config_error([&] { parameters.step({.only = {"gate"}}); }),
               HasSubstr("no parameter group 'gate' (groups: dense, embedding, gates)"));
   EXPECT_THAT(config_error([&] { parameters.lr("gate"); }), HasSubstr("no parameter group 'gate'"));
 }
 
-TEST(ParameterGroups, ClearGradientsLeavesNothingToMove) {
+TEST(Optimizer, ClearGradientsLeavesNothingToMove) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse(kThreeRates));
+  Optimizer parameters(toy, Config::parse(kThreeRates));
   toy.backward();
   parameters.clear_gradients();
   parameters.step({});
@@ -156,10 +157,10 @@ TEST(ParameterGroups, ClearGradientsLeavesNothingToMove) {
   expect(toy.rows(), {0, 0, 1, -1, 2, -2, 3, -3});
 }
 
-TEST(ParameterGroups, AddsL1AndL2OfEachGroupToItsGradients) {
+TEST(Optimizer, AddsL1AndL2OfEachGroupToItsGradients) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, lr: 1, l2: 0.5}, embedding: {name: sgd, lr: 1, "
-                                                "l1: 0.25, l2: 2}, gates: {name: sgd, lr: 1, l1: 4}}"));
+  Optimizer parameters(toy, Config::parse("{dense: {name: sgd, lr: 1, l2: 0.5}, embedding: {name: sgd, lr: 1, "
+                                          "l1: 0.25, l2: 2}, gates: {name: sgd, lr: 1, l1: 4}}"));
   toy.backward();
   parameters.step({});
   expect(toy.weight, {1 - (10 + 0.5f), -2 - (20 - 1)});
@@ -168,37 +169,36 @@ TEST(ParameterGroups, AddsL1AndL2OfEachGroupToItsGradients) {
   expect(toy.rows(), {0, 0, 1 - (2 + 2 + .25f), -1 - (4 - 2 - .25f), 2, -2, 3 - (1 + 6 + .25f), -3 - (2 - 6 - .25f)});
 }
 
-TEST(ParameterGroups, DenseModePenalisesRowsThatNobodyReadButNeverPadding) {
+TEST(Optimizer, DenseModePenalisesRowsThatNobodyReadButNeverPadding) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse("{dense: sgd, embedding: {name: sgd, lr: 1, l1: 0.25, l2: 0.5, mode: "
-                                                "dense}}"));
+  Optimizer parameters(toy, Config::parse("{dense: sgd, embedding: {name: sgd, lr: 1, l1: 0.25, l2: 0.5, mode: "
+                                          "dense}}"));
   parameters.step({});  // nothing was read at all
   expect(toy.rows(), {0, 0, 1 - .75f, -1 + .75f, 2 - 1.25f, -2 + 1.25f, 3 - 1.75f, -3 + 1.75f});
 }
 
-TEST(ParameterGroups, PenaltyMovesAWeightThatAStepDoesNotUse) {
+TEST(Optimizer, PenaltyMovesAWeightThatAStepDoesNotUse) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, lr: 1, l2: 0.5}}"));
+  Optimizer parameters(toy, Config::parse("{dense: {name: sgd, lr: 1, l2: 0.5}}"));
   parameters.step({});
   expect(toy.weight, {0.5, -1});
 }
 
-TEST(ParameterGroups, PenaltyIsHalfL2OfSquaresPlusL1OfSizesWhereEveryRowCounts) {
+TEST(Optimizer, PenaltyIsHalfL2OfSquaresPlusL1OfSizesWhereEveryRowCounts) {
   Toy toy;
   const char* const config =
       "{{dense: {{name: sgd, l2: 0.5}}, gates: {{name: sgd, l1: 2}}, embedding: {{name: sgd, l1: 0.25, l2: 2, mode: "
       "{}}}}}";
   const double dense = 0.25 * (1 + 4), gates = 2 * (3 + 4), table = 1 * 2 * (1 + 4 + 9) + 0.25 * 2 * (1 + 2 + 3);
-  EXPECT_DOUBLE_EQ(ParameterGroups(toy, Config::parse(fmt::format(fmt::runtime(config), "dense"))).penalty(),
+  EXPECT_DOUBLE_EQ(Optimizer(toy, Config::parse(fmt::format(fmt::runtime(config), "dense"))).penalty(),
                    dense + gates + table);
-  EXPECT_DOUBLE_EQ(ParameterGroups(toy, Config::parse(fmt::format(fmt::runtime(config), "lazy"))).penalty(),
-                   dense + gates);
+  EXPECT_DOUBLE_EQ(Optimizer(toy, Config::parse(fmt::format(fmt::runtime(config), "lazy"))).penalty(), dense + gates);
 }
 
 // Gradients: weight (10, 20), gates (30, 40), rows (2, 4) and (1, 2): norm^2 = 500 + 2500 + 20 + 5 = 55^2.
-TEST(ParameterGroups, ClipsByTheNormOfRowGradientsAfterEqualRowsAreAdded) {
+TEST(Optimizer, ClipsByTheNormOfRowGradientsAfterEqualRowsAreAdded) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, lr: 1}, embedding: {name: sgd, lr: 1}}"));
+  Optimizer parameters(toy, Config::parse("{dense: {name: sgd, lr: 1}, embedding: {name: sgd, lr: 1}}"));
   toy.backward();
   const double norm = parameters.step({.clip_norm = 27.5});
   EXPECT_DOUBLE_EQ(norm, 55);
@@ -207,9 +207,9 @@ TEST(ParameterGroups, ClipsByTheNormOfRowGradientsAfterEqualRowsAreAdded) {
   EXPECT_TRUE(at::allclose(toy.rows().flatten(), at::tensor({0.f, 0.f, 0.f, -3.f, 2.f, -2.f, 2.5f, -4.f}), 1e-6, 1e-6));
 }
 
-TEST(ParameterGroups, DoesNotClipBelowTheNorm) {
+TEST(Optimizer, DoesNotClipBelowTheNorm) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, lr: 1}}"));
+  Optimizer parameters(toy, Config::parse("{dense: {name: sgd, lr: 1}}"));
   toy.backward();
   EXPECT_DOUBLE_EQ(parameters.step({.clip_norm = 56}), 55);
   expect(toy.weight, {1 - 10, -2 - 20});
@@ -217,26 +217,26 @@ TEST(ParameterGroups, DoesNotClipBelowTheNorm) {
 
 // Whole-table L2 is part of the clipped gradient, that of rows that nobody read too: rows (1, -1), (2, -2), (3, -3)
 // times 1.5, norm^2 = 2.25 * 28 = 63.
-TEST(ParameterGroups, ClipsWithTheWholeTablesPenaltyInDenseMode) {
+TEST(Optimizer, ClipsWithTheWholeTablesPenaltyInDenseMode) {
   Toy toy;
-  ParameterGroups parameters(
+  Optimizer parameters(
       toy, Config::parse("{dense: {name: sgd, lr: 1}, embedding: {name: sgd, lr: 1, l2: 1.5, mode: dense}}"));
   EXPECT_DOUBLE_EQ(parameters.step({.clip_norm = 0.5 * std::sqrt(63)}), std::sqrt(63));
   EXPECT_TRUE(
       at::allclose(toy.rows(), at::tensor({0.f, 0.f, 1.f, -1.f, 2.f, -2.f, 3.f, -3.f}).view({4, 2}) * 0.25, 1e-6, 0));
 }
 
-TEST(ParameterGroups, GroupsThatDoNotMoveAreNoPartOfTheNorm) {
+TEST(Optimizer, GroupsThatDoNotMoveAreNoPartOfTheNorm) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse(kThreeRates));
+  Optimizer parameters(toy, Config::parse(kThreeRates));
   toy.backward();
   EXPECT_DOUBLE_EQ(parameters.step({.clip_norm = 1, .only = {"gates"}}), 50);
 }
 
-TEST(ParameterGroups, StateIsAViewUnderTheNameOfItsParameter) {
+TEST(Optimizer, StateIsAViewUnderTheNameOfItsParameter) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse("{dense: {name: sgd, momentum: 0.5}, gates: {name: sgd}, embedding: "
-                                                "{name: rowwise_adagrad, initial: 3}}"));
+  Optimizer parameters(toy, Config::parse("{dense: {name: sgd, momentum: 0.5}, gates: {name: sgd}, embedding: "
+                                          "{name: rowwise_adagrad, initial: 3}}"));
   auto state = parameters.state();
   std::vector<std::string> names;
   for (const auto& [name, tensor] : state) names.push_back(name);
@@ -248,14 +248,14 @@ TEST(ParameterGroups, StateIsAViewUnderTheNameOfItsParameter) {
   expect(state.at("table.weight"), {3, 3 + 10, 3, 3 + 2.5});  // plus the mean of (4, 16), and of (1, 4)
 }
 
-TEST(ParameterGroups, GoesOnFromSavedWeightsStateAndSteps) {
+TEST(Optimizer, GoesOnFromSavedWeightsStateAndSteps) {
   const Config config = Config::parse(
       "{dense: {name: adam, lr: 0.1, l2: 0.01}, embedding: {name: adam, lr: 0.1}, gates: {name: ftrl, lr: 0.1}}");
   Toy whole, stopped, resumed;
-  ParameterGroups p_whole(whole, config), p_stopped(stopped, config);
+  Optimizer p_whole(whole, config), p_stopped(stopped, config);
   for (int i = 0; i < 3; ++i) whole.backward(), p_whole.step({});
   for (int i = 0; i < 3; ++i) stopped.backward(), p_stopped.step({});
-  ParameterGroups p_resumed(resumed, config);
+  Optimizer p_resumed(resumed, config);
   {
     const at::NoGradGuard no_grad;
     resumed.weight.copy_(stopped.weight);
@@ -276,7 +276,7 @@ TEST(ParameterGroups, GoesOnFromSavedWeightsStateAndSteps) {
 
 // A whole table is walked block by block, its gradients being filled in as they come: the end must be that of a tensor
 // of the same weights, which optimizers_test.cpp compares with PyTorch.
-TEST(ParameterGroups, DenseModeOfALargeTableEqualsATensor) {
+TEST(Optimizer, DenseModeOfALargeTableEqualsATensor) {
   static constexpr int64_t kRows = 1 + 20 * 256;  // padding, and blocks that are all full
   at::manual_seed(8);
   struct Table : torch::nn::Module {
@@ -288,7 +288,7 @@ TEST(ParameterGroups, DenseModeOfALargeTableEqualsATensor) {
     at::Tensor weight;
   } tensor(table.table->table().weight());
   const Config config = Config::parse("{dense: {name: adam, lr: 0.01, l1: 0.02, l2: 0.1, mode: dense}}");
-  ParameterGroups of_table(table, config), of_tensor(tensor, config);
+  Optimizer of_table(table, config), of_tensor(tensor, config);
   for (int step = 0; step < 3; ++step) {
     // Distinct rows: a few everywhere, one of them the last, then none at all.
     auto ids = at::randperm(kRows, at::kInt).narrow(0, 0, 40);
@@ -308,7 +308,7 @@ TEST(ParameterGroups, DenseModeOfALargeTableEqualsATensor) {
 }
 
 // A table of more rows than one task takes, stepped by one thread and by two.
-TEST(ParameterGroups, ResultDoesNotDependOnTheNumberOfThreads) {
+TEST(Optimizer, ResultDoesNotDependOnTheNumberOfThreads) {
   const auto run = [](int threads, const std::string& mode) {
     const int before = at::get_num_threads();
     at::set_num_threads(threads);
@@ -318,7 +318,7 @@ TEST(ParameterGroups, ResultDoesNotDependOnTheNumberOfThreads) {
       nn::Embedding b{register_module("b", nn::Embedding(500, 3, 0.1))};
       at::Tensor w{register_parameter("w", at::randn({700, 90}))};
     } module;
-    ParameterGroups parameters(
+    Optimizer parameters(
         module, Config::parse(fmt::format("{{dense: {{name: adam, l2: 0.1}}, embedding: {{name: adam, l2: 0.1, mode: "
                                           "{}}}}}",
                                           mode)));
@@ -338,7 +338,7 @@ TEST(ParameterGroups, ResultDoesNotDependOnTheNumberOfThreads) {
 }
 
 // Tables of one name and as many rows share their rows in memory; what they become must not depend on it.
-TEST(ParameterGroups, TablesThatShareRowsMoveAsThoseThatDoNot) {
+TEST(Optimizer, TablesThatShareRowsMoveAsThoseThatDoNot) {
   struct Pair : torch::nn::Module {
     explicit Pair(const std::string& second)
         : left(register_module("left", std::make_shared<torch::nn::Module>())),
@@ -351,7 +351,7 @@ TEST(ParameterGroups, TablesThatShareRowsMoveAsThoseThatDoNot) {
   const auto run = [](const std::string& second, const std::string& options, double clip_norm) {
     at::manual_seed(5);
     Pair pair(second);
-    ParameterGroups parameters(pair, Config::parse(fmt::format("{{dense: adam, embedding: {{{}}}}}", options)));
+    Optimizer parameters(pair, Config::parse(fmt::format("{{dense: adam, embedding: {{{}}}}}", options)));
     EXPECT_EQ(pair.a->table().is_joint_with(pair.b->table()), second == "item");
     for (int step = 0; step < 4; ++step) {
       const auto ids = at::randint(0, 3000, {700}, at::kInt);
@@ -374,7 +374,7 @@ TEST(ParameterGroups, TablesThatShareRowsMoveAsThoseThatDoNot) {
 }
 
 // Rows that nobody reads wait for their steps; a norm to clip by has every row move at once, which is the oracle.
-TEST(ParameterGroups, RowsThatRestEndWhereThoseEndThatMoveAtEveryStep) {
+TEST(Optimizer, RowsThatRestEndWhereThoseEndThatMoveAtEveryStep) {
   static constexpr int64_t kRows = 500;
   struct Tables : torch::nn::Module {
     nn::Embedding a{register_module("a", nn::Embedding(kRows, 16, 0.5))};
@@ -384,7 +384,7 @@ TEST(ParameterGroups, RowsThatRestEndWhereThoseEndThatMoveAtEveryStep) {
   const auto run = [](const std::string& options, double clip_norm, int steps) {
     at::manual_seed(7);
     Tables module;
-    ParameterGroups parameters(module, Config::parse(fmt::format("{{dense: sgd, embedding: {{{}}}}}", options)));
+    Optimizer parameters(module, Config::parse(fmt::format("{{dense: sgd, embedding: {{{}}}}}", options)));
     const auto ids_of = [](int step) {
       at::manual_seed(step);
       return at::randint(0, step % 3 == 0 ? kRows : 7, {40}, at::kInt);  // some rows often, some hardly ever
@@ -419,14 +419,14 @@ TEST(ParameterGroups, RowsThatRestEndWhereThoseEndThatMoveAtEveryStep) {
 }
 
 // The squares' sum of all weights is carried from one step to the next, unless somebody else changed them.
-TEST(ParameterGroups, NormOfAWholeTablesPenaltyIsThatOfTheWeightsAsTheyAre) {
+TEST(Optimizer, NormOfAWholeTablesPenaltyIsThatOfTheWeightsAsTheyAre) {
   static constexpr int64_t kRows = 9000;
   at::manual_seed(6);
   struct Table : torch::nn::Module {
     nn::Embedding table{register_module("table", nn::Embedding(kRows, 3, 0.5))};
   } module;
   const Config config = Config::parse("{dense: sgd, embedding: {name: adam, lr: 0.05, l2: 0.5, mode: dense}}");
-  ParameterGroups parameters(module, config);
+  Optimizer parameters(module, config);
   const auto weight = [&] { return module.table->table().weight(); };
   const auto expect_norm = [&](const std::string& when) {
     const auto ids = at::randperm(kRows, at::kInt).narrow(0, 0, 300);
@@ -444,13 +444,13 @@ TEST(ParameterGroups, NormOfAWholeTablesPenaltyIsThatOfTheWeightsAsTheyAre) {
   expect_norm("changed from outside");
   parameters.step({});  // a step that needs no norm carries none
   expect_norm("after a step without");
-  ParameterGroups(module, config).step({.clip_norm = 10});
+  Optimizer(module, config).step({.clip_norm = 10});
   expect_norm("after another optimizer's step");
 }
 
 // Widths with loops of their own beside some that have none, each row like one of a dense tensor. With the least
 // eps, for lazy Adam adds it elsewhere.
-TEST(ParameterGroups, EveryWidthMovesLikeADenseRow) {
+TEST(Optimizer, EveryWidthMovesLikeADenseRow) {
   for (const char* rule : {"adam, eps: 1e-30", "adagrad", "rowwise_adagrad", "sgd, momentum: 0.9", "ftrl"}) {
     for (const int64_t width : {1, 3, 8, 16, 20, 32, 33}) {
       at::manual_seed(7);
@@ -462,7 +462,7 @@ TEST(ParameterGroups, EveryWidthMovesLikeADenseRow) {
         at::Tensor dense;
       } both(width);
       const std::string group = fmt::format("{{name: {}, lr: 0.01}}", rule);
-      ParameterGroups parameters(both, Config::parse(fmt::format("{{dense: {0}, embedding: {0}}}", group)));
+      Optimizer parameters(both, Config::parse(fmt::format("{{dense: {0}, embedding: {0}}}", group)));
       for (int step = 0; step < 3; ++step) {
         const auto g = at::randn({2, width});
         ((both.table(at::tensor({1, 2}, at::kInt)) + both.dense) * g).sum().backward();
@@ -474,7 +474,7 @@ TEST(ParameterGroups, EveryWidthMovesLikeADenseRow) {
 }
 
 // Two towers over one layer: w <- w - lr g, once.
-TEST(ParameterGroups, AModuleRegisteredTwiceMovesOnce) {
+TEST(Optimizer, AModuleRegisteredTwiceMovesOnce) {
   struct Towers : torch::nn::Module {
     Towers() : shared(std::make_shared<Gates>(std::vector<float>{3, -4})) {
       register_module("user", shared);
@@ -482,28 +482,28 @@ TEST(ParameterGroups, AModuleRegisteredTwiceMovesOnce) {
     }
     std::shared_ptr<Gates> shared;
   } towers;
-  ParameterGroups parameters(towers, Config::parse("{dense: {name: sgd, lr: 0.5, l2: 2}}"));
+  Optimizer parameters(towers, Config::parse("{dense: {name: sgd, lr: 0.5, l2: 2}}"));
   (towers.shared->alpha * at::tensor({1.f, 2.f})).sum().backward();
   parameters.step({});
   expect(towers.shared->alpha, {3 - 0.5f * (1 + 2 * 3), -4 - 0.5f * (2 + 2 * -4)});
   EXPECT_EQ(parameters.state().size(), 0u);
 }
 
-TEST(ParameterGroups, RefusesParametersThatARuleCannotMove) {
+TEST(Optimizer, RefusesParametersThatARuleCannotMove) {
   struct One : torch::nn::Module {
     explicit One(const at::Tensor& w) { register_parameter("w", w); }
   } transposed(at::arange(6, at::kFloat).reshape({2, 3}).t()), doubled(at::zeros({2}, at::kDouble));
-  EXPECT_THAT(config_error([&] { ParameterGroups(transposed, Config()); }),
+  EXPECT_THAT(config_error([&] { Optimizer(transposed, Config()); }),
               HasSubstr("parameter 'w' is not contiguous (shape [3, 2], strides [1, 3])"));
-  EXPECT_THAT(config_error([&] { ParameterGroups(doubled, Config()); }), HasSubstr("parameter 'w' is of type Double"));
+  EXPECT_THAT(config_error([&] { Optimizer(doubled, Config()); }), HasSubstr("parameter 'w' is of type Double"));
 }
 
-TEST(ParameterGroups, AGradientThatIsNotFiniteIsNamedAndItsRowsStay) {
+TEST(Optimizer, AGradientThatIsNotFiniteIsNamedAndItsRowsStay) {
   for (const char* options : {"lr: 1", "lr: 1, mode: dense, l2: 0.5"}) {
     for (const double clip : {0.0, 1.0}) {
       Toy toy;
       const auto before = toy.rows().clone();
-      ParameterGroups parameters(toy, Config::parse(fmt::format("{{embedding: {{name: sgd, {}}}}}", options)));
+      Optimizer parameters(toy, Config::parse(fmt::format("{{embedding: {{name: sgd, {}}}}}", options)));
       (toy.table(at::tensor({2, 3}, at::kInt)) * at::tensor({1.f, 1.f, 1.f, INFINITY}).reshape({2, 2}))
           .sum()
           .backward();
@@ -514,19 +514,19 @@ TEST(ParameterGroups, AGradientThatIsNotFiniteIsNamedAndItsRowsStay) {
     }
   }
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse("{dense: {name: adam}}"));
+  Optimizer parameters(toy, Config::parse("{dense: {name: adam}}"));
   (toy.weight * at::tensor({1.f, NAN})).sum().backward();
   EXPECT_THAT(testing::numeric_error([&] { parameters.step({}); }),
               HasSubstr("the gradient of parameter 'weight' is not finite at element 1"));
   expect(toy.weight, {1, -2});
 }
 
-TEST(ParameterGroups, ARateOfZeroLeavesWeightsAsTheyAre) {
-  for (const auto& rule : optimizers().names()) {
+TEST(Optimizer, ARateOfZeroLeavesWeightsAsTheyAre) {
+  for (const auto& rule : update_rules().names()) {
     for (const char* mode : {"lazy", "dense"}) {
       Toy toy;
       const auto rows = toy.rows().clone();
-      ParameterGroups parameters(
+      Optimizer parameters(
           toy, Config::parse(fmt::format("{{dense: {{name: {0}}}, embedding: {{name: {0}, mode: {1}}}}}", rule, mode)));
       toy.backward();
       parameters.step({.lr_factor = 0});
@@ -541,9 +541,9 @@ TEST(ParameterGroups, ARateOfZeroLeavesWeightsAsTheyAre) {
 
 // FTRL without penalties is w <- w - lr g / (beta + sqrt(n)), whatever the rates were before: with beta = 1 and
 // gradients of 0 after the first, a falling rate must not move anything.
-TEST(ParameterGroups, FtrlStepsByItsRateAndKeepsWeightsWhereTheRateFalls) {
+TEST(Optimizer, FtrlStepsByItsRateAndKeepsWeightsWhereTheRateFalls) {
   Toy toy;
-  ParameterGroups parameters(toy, Config::parse("{dense: {name: ftrl, lr: 0.5}}"));
+  Optimizer parameters(toy, Config::parse("{dense: {name: ftrl, lr: 0.5}}"));
   (toy.weight * at::tensor({3.f, 4.f})).sum().backward();
   parameters.step({});
   const std::vector<double> after{1 - 0.5 * 3 / (1 + 3), -2 - 0.5 * 4 / (1 + 4)};
@@ -555,14 +555,125 @@ TEST(ParameterGroups, FtrlStepsByItsRateAndKeepsWeightsWhereTheRateFalls) {
   }
 }
 
-TEST(ParameterGroups, OptionsThatWouldDivideByNothingAreOutOfRange) {
+TEST(Optimizer, OptionsThatWouldDivideByNothingAreOutOfRange) {
   const auto say = [](const char* rule) {
-    return config_error([&] { ParameterGroups::resolve(Config::parse(fmt::format("{{dense: {}}}", rule))); });
+    return config_error([&] { Optimizer::resolve(Config::parse(fmt::format("{{dense: {}}}", rule))); });
   };
   EXPECT_THAT(say("{name: adam, beta1: 1}"), HasSubstr("1 is out of range; expected 0 to below 1"));
   EXPECT_THAT(say("{name: adam, beta2: 1}"), HasSubstr("out of range"));
   EXPECT_THAT(say("{name: adam, eps: 0}"), HasSubstr("out of range"));
   EXPECT_THAT(say("{name: adagrad, eps: 0}"), HasSubstr("out of range"));
+}
+
+const char* const kRestingSgd = "{dense: sgd, embedding: {name: sgd, lr: 1, l2: 0.5, mode: dense}}";
+
+// In `mode: dense` rows that nobody reads wait for their steps; whoever reads them has to see them moved, by half.
+TEST(Optimizer, AnOlderOneThatGoesLeavesTheTablesOfAYoungerOne) {
+  Toy toy;
+  auto older = std::make_unique<Optimizer>(toy, Config::parse(kRestingSgd));
+  Optimizer younger(toy, Config::parse(kRestingSgd));
+  younger.step({});
+  older.reset();
+  expect(toy.rows(), {0, 0, .5, -.5, 1, -1, 1.5, -1.5});
+  younger.step({});
+  expect(toy.rows(), {0, 0, .25, -.25, .5, -.5, .75, -.75});
+}
+
+TEST(Optimizer, AnOlderOneGoesOnWhereAYoungerOneIsGone) {
+  Toy toy;
+  Optimizer older(toy, Config::parse(kRestingSgd));
+  {
+    Optimizer younger(toy, Config::parse(kRestingSgd));
+    younger.step({});
+    older.step({});  // also while it is there
+    expect(toy.rows(), {0, 0, .25, -.25, .5, -.5, .75, -.75});
+  }
+  older.step({});
+  expect(toy.rows(), {0, 0, .125, -.125, .25, -.25, .375, -.375});
+}
+
+TEST(Optimizer, RefusesToStepTablesThatWereLaidOutForAnother) {
+  Toy toy;
+  Optimizer older(toy, Config::parse("{dense: adam}"));
+  const Optimizer younger(toy, Config::parse("{dense: sgd}"));
+  toy.backward();
+  EXPECT_THAT(config_error([&] { older.step({}); }),
+              HasSubstr("the table 'table' has been laid out for another Optimizer, made later for the same module"));
+}
+
+// A model's own ids. Small and large columns, of small and large tables: each is sorted in another way.
+TEST(Optimizer, IdsOutsideTheirTableAreRefusedBeforeAnythingMoves) {
+  for (const char* mode : {"lazy", "dense"}) {
+    for (const int64_t rows : {40, 4000, 300000}) {
+      for (const int64_t reads : {10, 300, 5000}) {
+        for (const int32_t id : {int32_t(rows), -1, std::numeric_limits<int32_t>::max()}) {
+          struct Table : torch::nn::Module {
+            explicit Table(int64_t rows) : table(register_module("table", nn::Embedding(rows, 2))) {}
+            nn::Embedding table;
+          } module(rows);
+          Optimizer optimizer(module, Config::parse(fmt::format("{{embedding: {{name: sgd, mode: {}}}}}", mode)));
+          const auto before = module.table->table().weight().clone();
+          auto ids = at::ones({reads}, at::kInt);
+          ids[reads / 2] = id;
+          const std::string expected = fmt::format(
+              "an embedding table of {} rows was read at row {}: ids are 0 (padding) to {}", rows, id, rows - 1);
+          EXPECT_THAT(config_error([&] { module.table(ids); }), HasSubstr(expected));
+          module.table->table().record(ids, at::ones({reads, 2}));  // as a backward pass of a plugin's own does
+          EXPECT_THAT(config_error([&] { optimizer.step({}); }), HasSubstr(expected));
+          EXPECT_FALSE(module.table->table().touched());
+          EXPECT_EQ(optimizer.steps(), 0);
+          EXPECT_TRUE(at::equal(module.table->table().weight(), before));
+        }
+      }
+    }
+  }
+}
+
+// A column that two tables read has to lie in both.
+TEST(Optimizer, IdsOutsideTheSmallerOfTwoTablesThatReadThemAreRefused) {
+  struct Tables : torch::nn::Module {
+    nn::Embedding large{register_module("large", nn::Embedding(100, 2))};
+    nn::Embedding small{register_module("small", nn::Embedding(10, 2))};
+  } module;
+  Optimizer optimizer(module, Config::parse("{dense: sgd}"));
+  const auto ids = at::full({4}, 50, at::kInt), gradients = at::ones({4, 2});
+  module.large->table().record(ids, gradients);
+  module.small->table().record(ids, gradients);
+  EXPECT_THAT(config_error([&] { optimizer.step({}); }), HasSubstr("an embedding table of 10 rows was read at row 50"));
+}
+
+struct Experts : torch::nn::Module {
+  struct Expert : torch::nn::Module, nn::HasGroup {
+    std::string parameter_group() const override { return "experts.0"; }
+    at::Tensor weight = register_parameter("weight", at::tensor({1.f}));
+  };
+  std::shared_ptr<Expert> first = register_module("first", std::make_shared<Expert>());
+};
+
+TEST(Optimizer, AGroupMayHaveADotInItsName) {
+  const Config config = Config::parse("{dense: {name: adam}, experts.0: {name: sgd, lr: 0.5}}");
+  const Config resolved = Optimizer::resolve(config);
+  EXPECT_EQ(resolved["experts.0"]["lr"].as<double>(), 0.5);
+  EXPECT_EQ(Optimizer::resolve(resolved), resolved);
+  Experts module;
+  Optimizer optimizer(module, config);
+  EXPECT_EQ(optimizer.lr("experts.0"), 0.5);
+  (module.first->weight * 4).sum().backward();
+  optimizer.step({.only = {"experts.0"}});
+  expect(module.first->weight, {1 - 2});
+}
+
+TEST(Optimizer, GradientsThatAreNotFiniteAreNamedWithTableRowAndField) {
+  struct Module : torch::nn::Module {
+    Module() { fields->register_module("item_id", table); }
+    std::shared_ptr<torch::nn::Module> fields = register_module("fields", std::make_shared<torch::nn::Module>());
+    nn::Embedding table{4, 2};
+  } module;
+  Optimizer optimizer(module, Config());
+  (module.table(at::tensor({2}, at::kInt)) * NAN).sum().backward();
+  EXPECT_THAT(testing::numeric_error([&] { optimizer.step({}); }),
+              HasSubstr("step 1: the gradient of embedding 'fields.item_id' is not finite in its row 2 (an id of field "
+                        "'item_id')"));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "rule.h"
+#include <interplay/optim/row_rule.h>
 
 namespace interplay {
 namespace {
@@ -69,7 +69,7 @@ class Adam final : public RowRule<Adam> {
   Options options_;
 };
 
-INTERPLAY_REGISTER(optimizers(), "adam", Adam, "Adam; AdamW with decay > 0");
+INTERPLAY_REGISTER(update_rules(), "adam", Adam, "Adam; AdamW with decay > 0");
 
 }  // namespace
 }  // namespace interplay

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "rule.h"
+#include <interplay/optim/row_rule.h>
 
 namespace interplay {
 namespace {
@@ -80,7 +80,7 @@ class Ftrl final : public RowRule<Ftrl> {
   Options options_;
 };
 
-INTERPLAY_REGISTER(optimizers(), "ftrl", Ftrl, "FTRL-proximal, with exact zeros by lambda1");
+INTERPLAY_REGISTER(update_rules(), "ftrl", Ftrl, "FTRL-proximal, with exact zeros by lambda1");
 
 }  // namespace
 }  // namespace interplay

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "rule.h"
+#include <interplay/optim/row_rule.h>
 
 namespace interplay {
 namespace {
@@ -84,8 +84,8 @@ class RowwiseAdagrad final : public RowRule<RowwiseAdagrad> {
   Options options_;
 };
 
-INTERPLAY_REGISTER(optimizers(), "adagrad", Adagrad, "Adagrad, an accumulator a weight");
-INTERPLAY_REGISTER(optimizers(), "rowwise_adagrad", RowwiseAdagrad, "Adagrad, one accumulator an embedding row");
+INTERPLAY_REGISTER(update_rules(), "adagrad", Adagrad, "Adagrad, an accumulator a weight");
+INTERPLAY_REGISTER(update_rules(), "rowwise_adagrad", RowwiseAdagrad, "Adagrad, one accumulator an embedding row");
 
 }  // namespace
 }  // namespace interplay

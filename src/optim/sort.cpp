@@ -1,0 +1,17 @@
+#include "optim/step.h"
+
+namespace interplay {
+
+void sort(StepState& step) {
+  std::vector<nn::TableStorage*> here;
+  for (auto* t : step.tables) {
+    if (t->is_here()) {
+      here.push_back(&t->storage());
+    } else {
+      t->gradients = t->storage().take();
+    }
+  }
+  nn::TableStorage::sort(here);
+}
+
+}  // namespace interplay
