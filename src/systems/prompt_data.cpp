@@ -9,12 +9,12 @@
 #include <interplay/base/random.h>
 #include <interplay/data/dataset.h>
 #include <interplay/data/encoder.h>
+#include <interplay/data/field_encoding.h>
 #include <interplay/lm/chat.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/tokenizer.h>
 
 #include "data/dataset_writer.h"
-#include "data/field_encoding.h"
 
 namespace fs = std::filesystem;
 
