@@ -27,6 +27,10 @@ std::string field_table(const Schema& schema) {
                          f.pooling, f.weighted ? ", weighted" : "", f.target.empty() ? "" : ", history of " + f.target,
                          f.paired_with.empty() ? "" : ", paired with " + f.paired_with);
     if (f.kind == FieldKind::vector) more = fmt::format("{} numbers", f.dimension);
+    if (f.kind == FieldKind::text) {
+      const std::string of = f.text_columns.empty() ? "" : fmt::format(" of {}", fmt::join(f.text_columns, ", "));
+      more = f.max_length > 0 ? fmt::format("up to {} tokens{}", f.max_length, of) : fmt::format("tokens{}", of);
+    }
     rows.push_back({f.name, to_string(f.kind), f.table, f.rows > 0 ? std::to_string(f.rows) : "-", more});
   }
   return table(rows);

@@ -20,11 +20,7 @@ void run(const Arguments& a, int threads) {
   set_all(experiment, a.sets);
   check_out(a.out, a.force);
   const Rella rella(experiment, threads);
-  const auto retrieved = RetrievedHistories::load(a.retrieved, rella);
-  INTERPLAY_CHECK(a.options.length <= retrieved.length(),
-                  "--length {}: {} holds {} events of a history; make it with a larger one among `lengths`",
-                  a.options.length, a.retrieved, retrieved.length());
-  const auto report = write_prompt_data(rella, retrieved, a.data, a.out, a.options);
+  const auto report = write_prompt_data(rella, a.retrieved, a.data, a.out, a.options);
   if (a.json) {
     const nlohmann::ordered_json out = {{"train", report.train},     {"valid", report.valid},
                                         {"test", report.test},       {"mean_tokens", report.mean_tokens},

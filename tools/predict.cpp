@@ -163,13 +163,11 @@ std::unique_ptr<EventHistory> read_history(const Arguments& a, Spool& spool, con
 
 /// The columns that are read: those the model and --ids need, and of histories those that the rows bring themselves.
 std::vector<std::string> columns_of(const Arguments& a, const Scorer& scorer, const ReadRequest& request) {
-  std::vector<std::string> columns, histories;
+  std::vector<std::string> columns;
   const auto add = [&](const std::string& name) {
     if (std::find(columns.begin(), columns.end(), name) == columns.end()) columns.push_back(name);
   };
-  for (const Field& field : scorer.schema().fields()) {
-    if (field.encoding.has("history")) histories.push_back(field.name);
-  }
+  const auto histories = EventHistory::lists(scorer.schema());
   for (const auto& name : scorer.columns()) {
     if (std::find(histories.begin(), histories.end(), name) == histories.end()) add(name);
   }

@@ -139,18 +139,28 @@ class ColumnReader {
     RowBlock::Ragged ragged{.ids = values_of<arrow::Int32Array>(*lists.values(), place_),
                             .offsets = lists.raw_value_offsets(),
                             .total = lists.values()->length()};
-    if (!weighted) return ragged;
-    const auto& weights = static_cast<const arrow::ListArray&>(next());
-    const int32_t* const offsets = weights.raw_value_offsets();
-    INTERPLAY_CHECK_DATA(weights.values()->length() == ragged.total &&
-                             std::equal(offsets, offsets + batch_.num_rows() + 1, ragged.offsets),
-                         "{}: column '{}' does not give one weight an entry; prepare the data again", place_,
-                         batch_.column_name(column_ - 1));
-    ragged.weights = values_of<arrow::FloatArray>(*weights.values(), place_);
+    if (weighted) ragged.weights = beside<arrow::FloatArray>(ragged);
     return ragged;
+  }
+  RowBlock::Text text() {
+    RowBlock::Text text;
+    text.tokens = ragged(false);
+    text.columns = beside<arrow::Int8Array>(text.tokens);
+    return text;
   }
 
  private:
+  /// The next column, which has a value for each entry of the one before.
+  template <class ArrayType>
+  const typename ArrayType::value_type* beside(const RowBlock::Ragged& ragged) {
+    const auto& lists = static_cast<const arrow::ListArray&>(next());
+    const int32_t* const offsets = lists.raw_value_offsets();
+    INTERPLAY_CHECK_DATA(lists.values()->length() == ragged.total &&
+                             std::equal(offsets, offsets + batch_.num_rows() + 1, ragged.offsets),
+                         "{}: column '{}' does not give one value an entry; prepare the data again", place_,
+                         batch_.column_name(column_ - 1));
+    return values_of<ArrayType>(*lists.values(), place_);
+  }
   const arrow::Array& next() {
     const arrow::Array& array = *batch_.column(column_);
     INTERPLAY_CHECK_DATA(array.null_count() == 0, "{}: column '{}' has missing rows; prepare the data again", place_,
@@ -165,7 +175,7 @@ class ColumnReader {
 
 RowBlock view(const std::shared_ptr<arrow::RecordBatch>& batch, const Schema& schema, RowColumns columns,
               const std::string& place) {
-  RowBlock block{.rows = batch->num_rows(), .sequences = {}, .vectors = {}, .owner = batch};
+  RowBlock block{.rows = batch->num_rows(), .sequences = {}, .vectors = {}, .texts = {}, .owner = batch};
   ColumnReader reader(*batch, place);
   if (schema.count(FieldKind::categorical) > 0) block.ids = reader.fixed<arrow::Int32Array>();
   if (schema.count(FieldKind::numeric) > 0) block.dense = reader.fixed<arrow::FloatArray>();
@@ -173,6 +183,7 @@ RowBlock view(const std::shared_ptr<arrow::RecordBatch>& batch, const Schema& sc
   for (size_t i = 0; i < size_t(schema.count(FieldKind::vector)); ++i) {
     block.vectors.push_back(reader.fixed<arrow::FloatArray>());
   }
+  for (size_t i = 0; i < size_t(schema.count(FieldKind::text)); ++i) block.texts.push_back(reader.text());
   if (columns.labels) block.labels = reader.fixed<arrow::FloatArray>();
   if (columns.weight) block.weight = reader.plain<arrow::FloatArray>();
   if (columns.group) block.group = reader.plain<arrow::Int64Array>();

@@ -24,8 +24,9 @@ namespace interplay {
 INTERPLAY_API std::string split_file_name(const std::string& split, size_t index);
 
 /// The columns of a prepared file, in order: `ids`, `dense`, a list per sequence (and `<name>.weights`), a fixed-size
-/// list per vector, `labels`, `weight`, `group`, `time`; columns of no width are left out. The schema's metadata holds
-/// format, fingerprint and the names behind `ids`, `dense` and `labels` as JSON lists.
+/// list per vector, two lists per text (its ids and `<name>.columns`), `labels`, `weight`, `group`, `time`; columns of
+/// no width are left out. The schema's metadata holds format, fingerprint and the names behind `ids`, `dense` and
+/// `labels` as JSON lists.
 INTERPLAY_API std::shared_ptr<arrow::Schema> arrow_schema(const Schema& schema, RowColumns columns);
 
 /// Throws Error(data) "<place>: <what Arrow says>" unless `status` is fine.

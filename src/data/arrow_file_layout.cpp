@@ -55,8 +55,6 @@ std::string split_file_name(const std::string& split, size_t index) {
 }
 
 std::shared_ptr<arrow::Schema> arrow_schema(const Schema& schema, RowColumns wanted) {
-  INTERPLAY_CHECK(schema.count(FieldKind::text) == 0, "field '{}': prepared files cannot hold text fields yet",
-                  schema.of(FieldKind::text).front()->name);
   Columns columns;
   const int64_t F = schema.count(FieldKind::categorical), D = schema.count(FieldKind::numeric);
   if (F > 0) columns.add("ids", row_of(arrow::int32(), F));
@@ -67,6 +65,10 @@ std::shared_ptr<arrow::Schema> arrow_schema(const Schema& schema, RowColumns wan
   }
   for (const Field* field : schema.of(FieldKind::vector)) {
     columns.add_user_named(field->name, row_of(arrow::float32(), field->dimension));
+  }
+  for (const Field* field : schema.of(FieldKind::text)) {
+    columns.add_user_named(field->name, arrow::list(item(arrow::int32())));
+    columns.add_user_named(field->name + ".columns", arrow::list(item(arrow::int8())));
   }
   if (wanted.labels) columns.add("labels", row_of(arrow::float32(), int64_t(schema.labels().size())));
   if (wanted.weight) columns.add("weight", arrow::float32());

@@ -113,6 +113,12 @@ void CodedRowsFile::add(int64_t number, const CodedRows& rows) {
     packer.put(sequence.weights);
   }
   packer.put_all(rows.rest.vectors);
+  packer.put_bytes(rows.rest.texts.size());
+  for (const auto& text : rows.rest.texts) {
+    packer.put(text.ids);
+    packer.put(text.columns);
+    packer.put(text.offsets);
+  }
   packer.put(rows.rest.labels);
   packer.put(rows.rest.weight);
   packer.put(rows.rest.group);
@@ -150,6 +156,14 @@ CodedRows CodedRowsFile::get(int64_t number) const {
     unpacker.get(sequence.weights);
   }
   unpacker.get_all(rows.rest.vectors);
+  size_t texts = 0;
+  unpacker.get_bytes(texts);
+  rows.rest.texts.resize(texts);
+  for (auto& text : rows.rest.texts) {
+    unpacker.get(text.ids);
+    unpacker.get(text.columns);
+    unpacker.get(text.offsets);
+  }
   unpacker.get(rows.rest.labels);
   unpacker.get(rows.rest.weight);
   unpacker.get(rows.rest.group);

@@ -23,7 +23,8 @@ struct CodedRows {
   std::vector<Codes> categorical;            ///< one a categorical field, [rows]
   std::vector<std::vector<double>> numbers;  ///< one a numeric field, [rows]; NaN = missing
   std::vector<Codes> entries;                ///< one a sequence field, [total]
-  /// The rest: offsets and weights of the sequences, vectors, labels, weight, group, time. Its ids and dense are empty.
+  /// The rest: offsets and weights of the sequences, vectors, texts, labels, weight, group, time. Its ids and dense are
+  /// empty.
   EncodedBatch rest;
 };
 

@@ -7,43 +7,31 @@
 #include <interplay/base/section.h>
 #include <interplay/data/reader.h>
 
-#include "data/field_encoding.h"
-
 namespace interplay {
 namespace {
 
-INTERPLAY_SECTION("data", DataOptions, "data.yaml");
-INTERPLAY_SECTION("fields", FieldOptions, "an entry of `fields:` in data.yaml");
+/// The keys of an entry of `fields:`, and of which kinds they are: what the kinds declare, together.
+std::vector<OptionLine> field_lines() {
+  return detail::describe([](const detail::Choices& chosen) {
+    const auto kind = std::find_if(chosen.begin(), chosen.end(), [](const auto& c) { return c.first == "kind"; });
+    return field_kinds().about(kind == chosen.end() ? KindOptions().kind : kind->second).options();
+  });
+}
+
+std::vector<OptionLine> data_lines() {
+  std::vector<OptionLine> lines = describe_options<DataOptions>();
+  const auto fields = std::find_if(lines.begin(), lines.end(), [](const OptionLine& l) { return l.name == "fields"; });
+  fields->type = "list of map";
+  detail::append_below(lines, "fields", field_lines());
+  return lines;
+}
+
+const detail::SectionDeclaration data_section("data", "data.yaml", &data_lines);
+const detail::SectionDeclaration fields_section("fields", "an entry of `fields:` in data.yaml", &field_lines);
 INTERPLAY_SECTION("label", LabelOptions, "`label:` in data.yaml, where it is a map or a list of maps");
 INTERPLAY_SECTION("split", SplitOptions, "`split:` in data.yaml");
 
-size_t digits_at_end(std::string_view text) {
-  size_t n = 0;
-  while (n < text.size() && text[text.size() - 1 - n] >= '0' && text[text.size() - 1 - n] <= '9') ++n;
-  return n;
-}
-
-/// `at`: where the names are written.
-std::vector<std::string> expand_ranges(const std::vector<std::string>& names, const Config& at) {
-  std::vector<std::string> out;
-  for (const auto& name : names) {
-    std::vector<std::string> expanded;
-    try {
-      expanded = expand_range(name);
-    } catch (const Error& problem) {
-      at.fail(problem.what());
-    }
-    for (auto& each : expanded) out.push_back(std::move(each));
-  }
-  return out;
-}
-
-void check_filter(const ThresholdOptions& filter, const Config& at) {
-  if (filter.column.empty() || !filter.compares())
-    at.fail("expected a column and at_least or above, as in {column: rating, at_least: 4}");
-}
-
-/// Parses fields: one entry may stand for many fields, and a history brings its side sequences.
+/// Parses fields: an entry may declare many.
 class FieldParser {
  public:
   FieldParser(DataSpec& spec, const Config& data) : spec_(spec), data_(data) {}
@@ -51,121 +39,73 @@ class FieldParser {
   void parse() {
     const Config list = data_["fields"];
     if (!list.is_sequence() || list.size() == 0) list.fail("missing; expected a list of at least one field");
-    std::vector<Config> resolved;
-    for (size_t i = 0; i < spec_.options.fields.size(); ++i) {
-      at_ = list.at(i);
-      FieldOptions& options = spec_.options.fields[i];
-      if (options.kind == "history") {
-        add_history(options);
-      } else {
-        options.columns = columns_of(options);
-        for (const auto& column : options.columns) add(options, column);
-        options.column.clear();
-      }
-    }
+    for (const Config& entry : list.items()) add(entry);
     share_tables();
     set_min_counts();
+    for (size_t i = 0; i < declared_.size(); ++i) {
+      declared_[i].field.encoding = to_config(declared_[i].encoding);
+      spec_.fields.push_back(declared_[i].field);
+    }
+    std::vector<PastEvents> past;
+    for (const auto& entry : entries_) {
+      for (auto& events : entry->past()) past.push_back(std::move(events));
+    }
+    for (const auto& entry : entries_) entry->link(spec_.fields, past);
+    check_lists();
   }
 
  private:
-  std::vector<std::string> columns_of(const FieldOptions& o) {
-    auto columns = expand_ranges(o.columns, at_["columns"]);
-    if (!o.column.empty()) columns.insert(columns.begin(), o.column);
-    if (columns.empty() && !o.name.empty()) columns.push_back(o.name);
-    if (columns.empty()) at_.fail("names no column; add `column: NAME` or `columns: [NAME, ...]`");
-    if (columns.size() > 1 && !o.name.empty())
-      at_["name"].fail("one name for several columns; leave it out or split the entry");
-    return columns;
-  }
-
-  void add(const FieldOptions& o, const std::string& column) {
-    Field field;
-    field.name = o.name.empty() ? column : o.name;
-    FieldEncoding encoding;
-    encoding.column = column;
-    encoding.values.transform = o.transform;
-    encoding.values.missing = o.missing;
-    encoding.values.hash_buckets = o.hash_buckets;
-    encoding.first_of = o.first_of;
-    if (o.kind == "numeric") {
-      field.kind = o.transform == "log_square_bucket" ? FieldKind::categorical : FieldKind::numeric;
-    } else if (o.kind == "vector") {
-      field.kind = FieldKind::vector;
-      field.dimension = o.dimension;
-      encoding.separator = separator_of(o);
-      if (o.dimension < 1) at_.fail("a vector needs its `dimension`, how many numbers it has");
-    } else if (o.kind == "sequence") {
-      field.kind = FieldKind::sequence;
-      field.max_length = o.max_length;
-      field.pooling = o.pooling;
-      field.target = o.target;
-      field.paired_with = o.paired;
-      field.weighted = !o.weights.empty();
-      encoding.separator = separator_of(o);
-      encoding.weights = o.weights;
-      if (field.weighted && !o.paired.empty())
-        at_["weights"].fail("a paired sequence has its leader's weights; leave it out");
+  void add(const Config& entry) {
+    if (!entry.is_map()) entry.fail("expected a map of options");
+    FieldContext context;
+    context.at = entry;
+    context.missing_tokens = spec_.options.missing_tokens;
+    if (spec_.reader.has("name") && spec_.reader["name"].as<std::string>() == "recbole") context.separator = " ";
+    const std::string kind = entry.get<std::string>("kind", KindOptions().kind);
+    detail::check_one_of(entry["kind"], kind, OneOf{field_kinds().names()});
+    const auto source = field_kinds().find(Config::scalar(kind, true)).make(context, entry);
+    for (DeclaredField& each : source->fields()) {
+      for (const DeclaredField& other : declared_) {
+        if (other.field.name == each.field.name)
+          entry.fail(fmt::format("two fields are called '{}'; give one another `name`", each.field.name));
+      }
+      declared_.push_back(std::move(each));
+      spec_.sources.push_back(source);
+      places_.push_back(entry);
     }
-    push(field, encoding, o);
+    entries_.push_back(source);
+    spec_.options.fields[entries_.size() - 1] = source->resolved();
   }
 
-  std::string separator_of(const FieldOptions& o) {
-    if (!o.separator.empty()) return o.separator;
-    return spec_.reader.has("name") && spec_.reader["name"].as<std::string>() == "recbole" ? " " : "^";
-  }
-
-  void add_history(const FieldOptions& o) {
-    for (const auto& [key, value] : {std::pair{"name", o.name}, {"user", o.user}, {"item", o.item}, {"time", o.time}}) {
-      if (value.empty()) at_[key].fail("missing; a history needs name, user, item and time");
-    }
-    if (o.filter) check_filter(*o.filter, at_["filter"]);
-    Field field;
-    field.name = o.name;
-    field.kind = FieldKind::sequence;
-    field.max_length = o.max_length;
-    field.pooling = o.pooling;
-    FieldEncoding encoding;
-    encoding.column = o.name;
-    encoding.separator = "^";
-    encoding.history = true;
-    history_items_.push_back({spec_.fields.size(), o.item, "", true});
-    push(field, encoding, o);
-    for (const SideOptions& side : o.side) {
-      if (side.column.empty() || side.name.empty()) at_["side"].fail("each side needs a column and a name");
-      Field pair = field;
-      pair.name = side.name;
-      pair.pooling = side.pooling;
-      pair.paired_with = field.name;
-      encoding.column = side.name;
-      history_items_.push_back({spec_.fields.size(), side.column, side.share, false});
-      push(pair, encoding, o);
+  /// Two entries that make lists of one name would read each other's.
+  void check_lists() const {
+    std::set<std::string> names;
+    for (const PastEvents& past : spec_.past()) {
+      for (const auto& name : past.lists()) {
+        if (!names.insert(name).second)
+          data_["fields"].fail(fmt::format("two lists of past events are called '{}'; rename one of them", name));
+      }
     }
   }
 
-  void push(Field field, const FieldEncoding& encoding, const FieldOptions& o) {
-    field.encoding = to_config(encoding);
-    for (const Field& other : spec_.fields) {
-      if (other.name == field.name)
-        at_.fail(fmt::format("two fields are called '{}'; give one another `name`", field.name));
-    }
-    spec_.fields.push_back(std::move(field));
-    spec_.field_options.push_back(o);
-    places_.push_back(at_);
+  static bool has_table(const DeclaredField& d) {
+    return d.field.kind == FieldKind::categorical || d.field.kind == FieldKind::sequence;
   }
 
   /// The categorical field that reads a raw column.
-  const Field* reader_of(const std::string& column) const {
-    for (const Field& f : spec_.fields) {
-      if (f.kind == FieldKind::categorical && f.encoding["column"].as<std::string>() == column) return &f;
+  const DeclaredField* reader_of(const std::string& column) const {
+    if (column.empty()) return nullptr;
+    for (const DeclaredField& d : declared_) {
+      if (d.field.kind == FieldKind::categorical && d.encoding.column == column) return &d;
     }
     return nullptr;
   }
 
   size_t index_of(const std::string& name, size_t from) const {
     std::vector<std::string> names;
-    for (size_t i = 0; i < spec_.fields.size(); ++i) {
-      if (spec_.fields[i].name == name && i != from) return i;
-      if (i != from) names.push_back(spec_.fields[i].name);
+    for (size_t i = 0; i < declared_.size(); ++i) {
+      if (declared_[i].field.name == name && i != from) return i;
+      if (i != from) names.push_back(declared_[i].field.name);
     }
     const std::string close = nearest(name, names);
     places_[from].fail(fmt::format("there is no other field '{}'{}", name,
@@ -173,66 +113,59 @@ class FieldParser {
   }
 
   void share_tables() {
-    std::vector<std::string> shares(spec_.fields.size());
-    for (size_t i = 0; i < shares.size(); ++i) {
-      if (spec_.field_options[i].kind != "history") shares[i] = spec_.field_options[i].share;
-      for (const std::string& other : {spec_.fields[i].target, spec_.fields[i].paired_with}) {
+    std::vector<std::string> shares;
+    for (size_t i = 0; i < declared_.size(); ++i) {
+      const DeclaredField& d = declared_[i];
+      for (const std::string& other : {d.field.target, d.field.paired_with}) {
         if (!other.empty()) index_of(other, i);
       }
-    }
-    for (const HistoryItem& h : history_items_) {
-      const Field* const source = reader_of(h.column);
-      shares[h.field] = !h.share.empty() ? h.share : source ? source->name : "";
-      if (h.is_item && source) spec_.fields[h.field].target = source->name;
-      if (source && source->encoding.has("first_of") && shares[h.field] == source->name)
-        spec_.fields[h.field].encoding.set("first_of", source->encoding["first_of"]);
+      const DeclaredField* const item = reader_of(d.share_item);
+      shares.push_back(!d.share.empty() ? d.share : item ? item->field.name : "");
     }
     for (size_t i = 0; i < shares.size(); ++i) {
-      Field& field = spec_.fields[i];
-      if (field.kind != FieldKind::categorical && field.kind != FieldKind::sequence) continue;
+      DeclaredField& d = declared_[i];
+      const DeclaredField* const item = reader_of(d.share_item);
+      if (!item) continue;
+      if (d.is_history_of_item) d.field.target = item->field.name;
+      if (shares[i] == item->field.name) d.encoding.first_of = item->encoding.first_of;
+    }
+    for (size_t i = 0; i < shares.size(); ++i) {
+      if (!has_table(declared_[i])) continue;
       size_t owner = i;
       for (size_t steps = 0; !shares[owner].empty(); ++steps) {
         owner = index_of(shares[owner], owner);
         if (steps > shares.size()) places_[i].fail("fields share each other's table in a circle");
       }
-      field.table = spec_.fields[owner].name;
+      declared_[i].field.table = declared_[owner].field.name;
       if (owner != i) join_table(i, owner);
     }
   }
 
   void join_table(size_t i, size_t owner) {
-    const FieldOptions& o = spec_.field_options[i];
-    const Field& of = spec_.fields[owner];
-    if (of.kind != FieldKind::categorical && of.kind != FieldKind::sequence) {
-      places_[i].fail(fmt::format("shares the table of '{}', which has none", of.name));
+    DeclaredField& d = declared_[i];
+    const DeclaredField& of = declared_[owner];
+    if (!has_table(of)) places_[i].fail(fmt::format("shares the table of '{}', which has none", of.field.name));
+    if (d.min_count || d.encoding.values.hash_buckets > 0) {
+      places_[i].fail(fmt::format("min_count and hash_buckets belong to '{}', whose table it shares", of.field.name));
     }
-    if (o.kind != "history" && (o.min_count || o.hash_buckets > 0)) {
-      places_[i].fail(fmt::format("min_count and hash_buckets belong to '{}', whose table it shares", of.name));
-    }
-    if (spec_.field_options[owner].hash_buckets == 0) return;
-    const auto buckets = std::to_string(spec_.field_options[owner].hash_buckets);
-    spec_.fields[i].encoding.set("values.hash_buckets", Config::scalar(buckets));
+    d.encoding.values.hash_buckets = of.encoding.values.hash_buckets;
   }
 
   void set_min_counts() {
-    for (size_t i = 0; i < spec_.fields.size(); ++i) {
-      const FieldOptions& o = spec_.field_options[i];
-      if (o.hash_buckets > 0 && o.min_count) places_[i].fail("hash_buckets needs no min_count; leave one out");
-      if (spec_.fields[i].table != spec_.fields[i].name) continue;
-      spec_.min_count[spec_.fields[i].table] = o.min_count.value_or(spec_.options.min_count);
+    for (size_t i = 0; i < declared_.size(); ++i) {
+      const DeclaredField& d = declared_[i];
+      const bool own = d.field.table == d.field.name;
+      if (own && d.encoding.values.hash_buckets > 0 && d.min_count)
+        places_[i].fail("hash_buckets needs no min_count; leave one out");
+      if (own) spec_.min_count[d.field.table] = d.min_count.value_or(spec_.options.min_count);
     }
   }
 
-  struct HistoryItem {
-    size_t field;
-    std::string column, share;
-    bool is_item;
-  };
   DataSpec& spec_;
   const Config& data_;
-  Config at_;
-  std::vector<Config> places_;
-  std::vector<HistoryItem> history_items_;
+  std::vector<std::shared_ptr<FieldSource>> entries_;
+  std::vector<DeclaredField> declared_;
+  std::vector<Config> places_;  // beside declared_
 };
 
 std::vector<LabelOptions> parse_labels(const Config& label) {
@@ -251,7 +184,7 @@ std::vector<LabelOptions> parse_labels(const Config& label) {
       item.fail("an empty cell is either without the label (optional) or the number `missing`; leave one out");
     if (options.missing && *options.missing != 0 && *options.missing != 1 && !options.compares())
       item["missing"].fail("expected 0 or 1, as a label has to be");
-    if (options.only) check_filter(*options.only, item["only"]);
+    if (options.only) options.only->check(item["only"]);
     const auto same =
         std::find_if(labels.begin(), labels.end() - 1, [&](const auto& l) { return l.name == options.name; });
     if (same != labels.end() - 1)
@@ -331,26 +264,6 @@ Config resolve(const DataSpec& spec, const Config& data) {
 
 }  // namespace
 
-std::vector<std::string> expand_range(const std::string& name) {
-  const size_t dots = name.find("..");
-  if (dots == std::string::npos) return {name};
-  const std::string first = name.substr(0, dots), last = name.substr(dots + 2);
-  const size_t first_digits = digits_at_end(first), last_digits = digits_at_end(last);
-  if (first_digits == 0 && last_digits == 0) return {name};  // a column may be called a..b
-  const std::string stem = first.substr(0, first.size() - first_digits);
-  int64_t from = 0, to = -1;
-  std::from_chars(first.data() + stem.size(), first.data() + first.size(), from);
-  std::from_chars(last.data() + last.size() - last_digits, last.data() + last.size(), to);
-  INTERPLAY_CHECK(
-      first_digits > 0 && last_digits > 0 && last_digits < 10 && stem == last.substr(0, last.size() - last_digits) &&
-          from <= to && to - from < 1000000,
-      "'{}' is not a range of columns; expected two names that differ in the number at their end, as I1..I13", name);
-  const size_t width = first[stem.size()] == '0' ? first_digits : 0;
-  std::vector<std::string> out;
-  for (int64_t i = from; i <= to; ++i) out.push_back(fmt::format("{}{:0{}}", stem, i, width));
-  return out;
-}
-
 DataSpec DataSpec::parse(const Config& data) {
   DataSpec spec;
   DataOptions& o = spec.options;
@@ -361,7 +274,7 @@ DataSpec DataSpec::parse(const Config& data) {
   spec.labels = parse_labels(*o.label);
   spec.reader = merge_reader(o.format, o.header, data);
   parse_joins(spec, data);
-  if (o.filter) check_filter(*o.filter, data["filter"]);
+  if (o.filter) o.filter->check(data["filter"]);
   FieldParser(spec, data).parse();
   if (o.split && o.split->by != "random" && o.split->time.empty()) o.split->time = o.time;
   Schema(spec.fields, spec.label_names());  // refuses pairs and targets that cannot be
@@ -378,16 +291,31 @@ std::vector<std::string> DataSpec::label_names() const {
   return names;
 }
 
+std::shared_ptr<const FieldSource> DataSpec::source_of(std::string_view field) const {
+  for (size_t f = 0; f < fields.size(); ++f) {
+    if (fields[f].name == field) return sources[f];
+  }
+  return nullptr;
+}
+
+std::vector<PastEvents> DataSpec::past(const Schema& wanted) const {
+  std::vector<PastEvents> out;
+  std::set<const FieldSource*> seen;
+  for (size_t f = 0; f < fields.size(); ++f) {
+    if (!wanted.find(fields[f].name) || !seen.insert(sources[f].get()).second) continue;
+    for (auto& past : sources[f]->past()) out.push_back(std::move(past));
+  }
+  return out;
+}
+
+std::vector<PastEvents> DataSpec::past() const { return past(Schema(fields, label_names())); }
+
 Schema DataSpec::plain_schema() const {
   std::vector<Field> plain;
   for (size_t f = 0; f < fields.size(); ++f) {
-    if (field_options[f].kind != "history") plain.push_back(fields[f]);
+    if (sources[f]->past().empty()) plain.push_back(fields[f]);
   }
   return Schema(std::move(plain), label_names());
-}
-
-bool DataSpec::has_history() const {
-  return std::any_of(field_options.begin(), field_options.end(), [](const auto& o) { return o.kind == "history"; });
 }
 
 }  // namespace interplay

@@ -52,6 +52,15 @@ void append(EncodedBatch& to, const RowBlock& block, const Schema& schema, int64
     into.ids.insert(into.ids.end(), sequence.ids + first, sequence.ids + last);
     if (sequence.weights) into.weights.insert(into.weights.end(), sequence.weights + first, sequence.weights + last);
   }
+  for (size_t i = 0; i < block.texts.size(); ++i) {
+    const auto& [tokens, columns] = block.texts[i];
+    auto& into = to.texts[i];
+    const int64_t first = tokens.offsets[from], last = tokens.offsets[from + count];
+    const int64_t shift = into.offsets.back() - first;
+    for (int64_t row = from; row < from + count; ++row) into.offsets.push_back(tokens.offsets[row + 1] + shift);
+    into.ids.insert(into.ids.end(), tokens.ids + first, tokens.ids + last);
+    into.columns.insert(into.columns.end(), columns + first, columns + last);
+  }
   to.rows += count;
 }
 
@@ -60,6 +69,8 @@ EncodedBatch empty_batch(const Schema& schema) {
   batch.vectors.resize(size_t(schema.count(FieldKind::vector)));
   batch.sequences.resize(size_t(schema.count(FieldKind::sequence)));
   for (auto& sequence : batch.sequences) sequence.offsets.push_back(0);
+  batch.texts.resize(size_t(schema.count(FieldKind::text)));
+  for (auto& text : batch.texts) text.offsets.push_back(0);
   return batch;
 }
 
@@ -109,7 +120,7 @@ void DatasetWriter::State::close_file() {
   file_rows = 0;
 }
 
-/// `offsets`: one 32-bit offset buffer a sequence.
+/// `offsets`: one 32-bit offset buffer a sequence, then one a text.
 std::vector<std::shared_ptr<arrow::Array>> DatasetWriter::State::arrays(const arrow::BufferVector& offsets) const {
   std::vector<std::shared_ptr<arrow::Array>> out;
   const auto column = [&]() -> const arrow::Field& { return *layout->field(int(out.size())); };
@@ -127,6 +138,13 @@ std::vector<std::shared_ptr<arrow::Array>> DatasetWriter::State::arrays(const ar
         std::make_shared<arrow::ListArray>(column().type(), rows, bounds, flat<arrow::FloatArray>(sequence.weights)));
   }
   for (const auto& values : batch.vectors) out.push_back(rows_of<arrow::FloatArray>(values, column(), rows));
+  for (size_t i = 0; i < batch.texts.size(); ++i) {
+    const auto& bounds = offsets[batch.sequences.size() + i];
+    out.push_back(
+        std::make_shared<arrow::ListArray>(column().type(), rows, bounds, flat<arrow::Int32Array>(batch.texts[i].ids)));
+    out.push_back(std::make_shared<arrow::ListArray>(column().type(), rows, bounds,
+                                                     flat<arrow::Int8Array>(batch.texts[i].columns)));
+  }
   if (columns.labels) out.push_back(rows_of<arrow::FloatArray>(batch.labels, column(), rows));
   if (columns.weight) out.push_back(flat<arrow::FloatArray>(batch.weight));
   if (columns.group) out.push_back(flat<arrow::Int64Array>(batch.group));
@@ -138,13 +156,14 @@ std::vector<std::shared_ptr<arrow::Array>> DatasetWriter::State::arrays(const ar
 void DatasetWriter::State::flush() {
   if (!writer) open_file();
   arrow::BufferVector offsets;
-  for (const auto& sequence : pending.sequences) {
-    INTERPLAY_CHECK_DATA(sequence.offsets.back() <= std::numeric_limits<int32_t>::max(),
-                         "{}: {} sequence entries in {} rows are more than a record batch holds; lower max_length",
-                         place(), sequence.offsets.back(), pending.rows);
-    std::vector<int32_t> narrow(sequence.offsets.begin(), sequence.offsets.end());
-    offsets.push_back(arrow::Buffer::FromVector(std::move(narrow)));
-  }
+  const auto add_offsets = [&](const std::vector<int64_t>& wide, const char* what, const char* lower) {
+    INTERPLAY_CHECK_DATA(wide.back() <= std::numeric_limits<int32_t>::max(),
+                         "{}: {} {} in {} rows are more than a record batch holds; lower {}", place(), wide.back(),
+                         what, pending.rows, lower);
+    offsets.push_back(arrow::Buffer::FromVector(std::vector<int32_t>(wide.begin(), wide.end())));
+  };
+  for (const auto& sequence : pending.sequences) add_offsets(sequence.offsets, "sequence entries", "max_length");
+  for (const auto& text : pending.texts) add_offsets(text.offsets, "tokens", "max_tokens");
   check_arrow(writer->WriteRecordBatch(*arrow::RecordBatch::Make(layout, pending.rows, arrays(offsets))), place());
   rows += pending.rows;
   file_rows += pending.rows;

@@ -1,8 +1,6 @@
 #include <interplay/data/encoder.h>
 
 #include <algorithm>
-#include <cfloat>
-#include <charconv>
 #include <cmath>
 
 #include <interplay/base/files.h>
@@ -13,7 +11,6 @@ namespace interplay {
 namespace {
 
 constexpr size_t kBlock = 1024;  // rows whose ids fit the L2 cache while columns are filled in
-constexpr int64_t kCells = 256;  // hashed ahead of their lookup, on the stack
 constexpr int64_t kFirstBucket = -64, kLastBucket = 1024;  // buckets looked up once; ln(1e13)^2 is 896
 
 std::string bucket_token(int64_t bucket) { return std::to_string(bucket); }
@@ -25,93 +22,55 @@ Encoder::State::State(Schema fitted, DataSpec data, Vocabularies tables)
   for (size_t f = 0; f < schema.fields().size(); ++f) {
     const Field& field = schema.fields()[f];
     const auto found = vocabularies.find(field.table);
-    vocabulary_.push_back(found == vocabularies.end() ? nullptr : found->second.get());
-    buckets_.push_back(uint64_t(parser.encoding(f).values.hash_buckets));
+    ids_.emplace_back(found == vocabularies.end() ? nullptr : found->second.get(),
+                      parser.encoding(f).values.hash_buckets, field.rows);
     bucket_ids_.emplace_back();
     if (field.kind == FieldKind::categorical) ++ids_width_;
     if (field.kind == FieldKind::numeric) ++dense_width_;
-    if (!parser.encoding(f).is_bucket()) continue;
-    for (int64_t b = kFirstBucket; b < kLastBucket; ++b) bucket_ids_[f].push_back(id(f, bucket_token(b)));
+    if (field.kind != FieldKind::categorical || !parser.makes_buckets(f)) continue;
+    for (int64_t b = kFirstBucket; b < kLastBucket; ++b) bucket_ids_[f].push_back(ids_[f].id(bucket_token(b)));
   }
 }
 
-int32_t Encoder::State::id(size_t field, std::string_view token) const {
-  if (token.empty()) return int32_t(schema.fields()[field].rows - 1);
-  const uint64_t hash = token_hash(token);
-  return vocabulary_[field] ? vocabulary_[field]->id(token, hash) : int32_t(1 + hash % buckets_[field]);
-}
-
-int32_t Encoder::State::bucket_id(size_t field, int64_t bucket) const {
+/// NaN: a missing number.
+int32_t Encoder::State::bucket_id(size_t field, double number) const {
+  int64_t bucket = 0;
+  if (!parser.numbers(field).bucket(number, bucket)) return ids_[field].unseen();
   if (bucket >= kFirstBucket && bucket < kLastBucket) return bucket_ids_[field][size_t(bucket - kFirstBucket)];
-  return id(field, bucket_token(bucket));
+  return ids_[field].id(bucket_token(bucket));
 }
 
-EncodedBatch Encoder::State::encode(const RawBatch& raw, const RowValues& values, std::span<const int32_t> rows,
-                                    bool labels) const {
+EncodedBatch Encoder::State::encode(const RowValues& values, std::span<const int32_t> rows, bool labels) const {
   EncodedBatch out;
   out.rows = int64_t(rows.size());
-  encode_categorical(raw, values, rows, out);
+  encode_categorical(values, rows, out);
   encode_dense(values, rows, out);
   for (size_t f = 0; f < schema.fields().size(); ++f) {
     const Field& field = schema.fields()[f];
     if (field.kind == FieldKind::sequence) encode_sequence(f, values, rows, out.sequences.emplace_back());
   }
-  copy_rest(values, schema, rows, labels, out);
+  copy_rest(parser, values, rows, labels, out);
   return out;
 }
 
-void Encoder::State::encode_categorical(const RawBatch& raw, const RowValues& values, std::span<const int32_t> rows,
+void Encoder::State::encode_categorical(const RowValues& values, std::span<const int32_t> rows,
                                         EncodedBatch& out) const {
   out.ids.resize(rows.size() * ids_width_);
   for (size_t first = 0; first < rows.size(); first += kBlock) {
     const auto block = rows.subspan(first, std::min(kBlock, rows.size() - first));
-    size_t column = 0;
+    size_t place = 0;
     for (size_t f = 0; f < schema.fields().size(); ++f) {
       if (schema.fields()[f].kind != FieldKind::categorical) continue;
-      int32_t* const to = out.ids.data() + first * ids_width_ + column++;
-      if (parser.encoding(f).is_bucket()) {
-        encode_buckets(f, values.numbers[f], block, to);
+      int32_t* const to = out.ids.data() + first * ids_width_ + place++;
+      if (parser.makes_buckets(f)) {
+        for (size_t i = 0; i < block.size(); ++i)
+          to[i * ids_width_] = bucket_id(f, values.numbers[f][size_t(block[i])]);
       } else {
-        encode_field(f, raw, values, block, to);
+        const RawColumn& column = values.raw.column(parser.encoding(f).column);
+        const auto token_at = [&](int64_t i) { return parser.token(f, column, block[size_t(i)]); };
+        ids_[f].ids(int64_t(block.size()), token_at, to, int64_t(ids_width_));
       }
     }
-  }
-}
-
-/// One column of a block: hashes first, so that the slots are on their way from memory when they are needed.
-void Encoder::State::encode_field(size_t field, const RawBatch& raw, const RowValues&, std::span<const int32_t> rows,
-                                  int32_t* out) const {
-  const RawColumn& column = raw.column(parser.encoding(field).column);
-  INTERPLAY_CHECK_DATA(!column.is_list(),
-                       "{}: column '{}' holds lists, but field '{}' is categorical; declare it kind: sequence",
-                       raw.place(0), column.name, schema.fields()[field].name);
-  const Vocabulary* const vocabulary = vocabulary_[field];
-  const auto unseen = int32_t(schema.fields()[field].rows - 1);
-  uint64_t hashes[kBlock];
-  std::string_view tokens[kBlock];
-  for (size_t i = 0; i < rows.size(); ++i) {
-    tokens[i] = parser.token(field, column, rows[i]);
-    hashes[i] = token_hash(tokens[i]);
-    if (vocabulary) vocabulary->prefetch(hashes[i]);
-  }
-  for (size_t i = 0; i < rows.size(); ++i) {
-    int32_t& to = out[i * ids_width_];
-    if (tokens[i].empty()) {
-      to = unseen;
-    } else {
-      to = vocabulary ? vocabulary->id(tokens[i], hashes[i]) : int32_t(1 + hashes[i] % buckets_[field]);
-    }
-  }
-}
-
-void Encoder::State::encode_buckets(size_t field, const std::vector<double>& numbers, std::span<const int32_t> rows,
-                                    int32_t* out) const {
-  const auto& missing = parser.encoding(field).values.missing;
-  const auto unseen = int32_t(schema.fields()[field].rows - 1);
-  for (size_t i = 0; i < rows.size(); ++i) {
-    double x = numbers[size_t(rows[i])];
-    if (std::isnan(x) && missing) x = *missing;
-    out[i * ids_width_] = std::isnan(x) ? unseen : bucket_id(field, log_square_bucket(x));
   }
 }
 
@@ -120,10 +79,10 @@ void Encoder::State::encode_dense(const RowValues& values, std::span<const int32
   size_t column = 0;
   for (size_t f = 0; f < schema.fields().size(); ++f) {
     if (schema.fields()[f].kind != FieldKind::numeric) continue;
-    const auto& encoding = parser.encoding(f).values;
+    const NumberRule& rule = parser.numbers(f);
     float* to = out.dense.data() + column++;
     for (const int32_t r : rows) {
-      *to = dense_value(encoding, values.numbers[f][size_t(r)]);
+      *to = rule.dense(values.numbers[f][size_t(r)]);
       to += dense_width_;
     }
   }
@@ -136,7 +95,7 @@ void Encoder::State::encode_sequence(size_t field, const RowValues& values, std:
   out.offsets.push_back(0);
   for (const int32_t r : rows) {
     for (int64_t i = lists.offsets[size_t(r)]; i < lists.offsets[size_t(r) + 1]; ++i) {
-      out.ids.push_back(id(field, lists.tokens[size_t(i)]));
+      out.ids.push_back(ids_[field].id(lists.tokens[size_t(i)]));
       if (schema.fields()[field].weighted) out.weights.push_back(lists.weights[size_t(i)]);
     }
     out.offsets.push_back(int64_t(out.ids.size()));
@@ -145,55 +104,35 @@ void Encoder::State::encode_sequence(size_t field, const RowValues& values, std:
 
 bool Encoder::State::encode_ids(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, int32_t* out,
                                 int64_t out_stride) const {
-  const auto unseen = int32_t(schema.fields()[field].rows - 1);
-  const Vocabulary* const vocabulary = vocabulary_[field];
-  if (parser.encoding(field).is_bucket()) {
-    const auto& missing = parser.encoding(field).values.missing;
-    for (int64_t i = 0; i < rows; ++i) {
-      const std::string_view cell = cells[i * stride];
-      double x = missing.value_or(0);
-      const bool none = cell.empty() || parser.is_missing_token(cell);
-      if (!none && (!parse_number(cell, x) || std::fabs(x) > FLT_MAX)) return false;
-      out[i * out_stride] = none && !missing ? unseen : bucket_id(field, log_square_bucket(x));
-    }
+  if (!parser.makes_buckets(field)) {
+    ids_[field].ids(
+        rows, [&](int64_t i) { return parser.token(field, cells[i * stride]); }, out, out_stride);
     return true;
   }
-  uint64_t hashes[kCells];
-  std::string_view tokens[kCells];
-  for (int64_t first = 0; first < rows; first += kCells) {
-    const int64_t count = std::min(kCells, rows - first);
-    for (int64_t i = 0; i < count; ++i) {
-      tokens[i] = parser.token(field, cells[(first + i) * stride]);
-      hashes[i] = token_hash(tokens[i]);
-      if (vocabulary) vocabulary->prefetch(hashes[i]);
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      int32_t& to = out[(first + i) * out_stride];
-      if (tokens[i].empty()) {
-        to = unseen;
-      } else {
-        to = vocabulary ? vocabulary->id(tokens[i], hashes[i]) : int32_t(1 + hashes[i] % buckets_[field]);
-      }
-    }
+  for (int64_t i = 0; i < rows; ++i) {
+    double x = 0;
+    if (!parser.number(cells[i * stride], x)) return false;
+    out[i * out_stride] = bucket_id(field, x);
   }
   return true;
 }
 
 bool Encoder::State::encode_numbers(size_t field, const std::string_view* cells, int64_t stride, int64_t rows,
                                     float* out, int64_t out_stride) const {
-  const auto& encoding = parser.encoding(field).values;
-  const float missing = encoding.missing ? float(transformed(encoding, *encoding.missing)) : 0.0f;
   for (int64_t i = 0; i < rows; ++i) {
-    const std::string_view cell = cells[i * stride];
     double x = 0;
-    const bool none = cell.empty() || parser.is_missing_token(cell);
-    if (!none && (!parse_number(cell, x) || std::fabs(x) > FLT_MAX)) return false;
-    out[i * out_stride] = none ? missing : float(transformed(encoding, x));
+    if (!parser.number(cells[i * stride], x)) return false;
+    out[i * out_stride] = parser.numbers(field).dense(x);
   }
   return true;
 }
 
+void Encoder::State::check() const {
+  std::call_once(checked_, [this] { parser.check_tokens(); });
+}
+
 const Schema& Encoder::schema() const { return state_->schema; }
+void Encoder::check() const { state_->check(); }
 
 bool Encoder::encode_ids(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, int32_t* out,
                          int64_t out_stride) const {
@@ -205,14 +144,17 @@ bool Encoder::encode_numbers(size_t field, const std::string_view* cells, int64_
   return state_->encode_numbers(field, cells, stride, rows, out, out_stride);
 }
 
-std::string Encoder::column(size_t field) const { return state_->parser.encoding(field).column; }
+std::string Encoder::column(size_t field) const {
+  return state_->parser.reads_cells(field) ? state_->parser.encoding(field).column : "";
+}
 
 std::vector<std::string> Encoder::columns(Want want) const { return state_->parser.columns(want.labels); }
 
 EncodedBatch Encoder::encode(const RawBatch& raw, Want want, BadRows* bad_rows, std::vector<int64_t>* kept) const {
+  state_->check();
   const RowValues values = state_->parser.parse(raw, want.labels, bad_rows);
   if (kept) kept->assign(values.rows.begin(), values.rows.end());
-  return state_->encode(raw, values, values.rows, want.labels);
+  return state_->encode(values, values.rows, want.labels);
 }
 
 Encoder Encoder::keep(const Schema& schema) const {

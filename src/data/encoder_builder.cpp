@@ -64,29 +64,21 @@ void EncoderBuilder::Statistics::add(double x) {
   squares += step * (x - mean);
 }
 
-/// A categorical field whose tokens are the cells themselves.
-bool EncoderBuilder::reads_cells(size_t field) const {
-  return spec_.fields[field].kind == FieldKind::categorical && !parser_.encoding(field).is_bucket();
+NumberStatistics EncoderBuilder::Statistics::result() const {
+  return {n, mean, n > 0 ? std::sqrt(squares / double(n)) : 0, low, high};
 }
 
-void EncoderBuilder::observe(const RawBatch& raw, const RowValues& values, std::span<const uint8_t> splits) {
+void EncoderBuilder::observe(const RowValues& values, std::span<const uint8_t> splits) {
   for (size_t f = 0; f < spec_.fields.size(); ++f) {
-    if (reads_cells(f)) {
-      const RawColumn& column = raw.column(parser_.encoding(f).column);
-      INTERPLAY_CHECK_DATA(!column.is_list(),
-                           "{}: column '{}' holds lists, but field '{}' is categorical; declare it kind: sequence",
-                           raw.place(0), column.name, spec_.fields[f].name);
-    }
-    const std::string& transform = parser_.encoding(f).values.transform;
-    if (transform != "standardise" && transform != "min_max") continue;
+    if (!parser_.numbers(f).transform().is_fitted()) continue;
     for (size_t i = 0; i < splits.size(); ++i) {
       const double x = values.numbers[f][size_t(values.rows[i])];
-      if (splits[i] == 0 && !std::isnan(x)) statistics_[f].add(x);
+      if (splits[i] == 0 && !std::isnan(x)) statistics_[f].add(parser_.numbers(f).transform().apply(x));
     }
   }
 }
 
-CodedRows EncoderBuilder::code(const RawBatch& raw, const RowValues& values, std::vector<uint8_t> splits) {
+CodedRows EncoderBuilder::code(const RowValues& values, std::vector<uint8_t> splits) {
   const Schema& schema = parser_.schema();
   CodedRows out;
   out.split = std::move(splits);
@@ -95,7 +87,7 @@ CodedRows EncoderBuilder::code(const RawBatch& raw, const RowValues& values, std
   out.numbers.resize(size_t(schema.count(FieldKind::numeric)));
   out.entries.resize(size_t(schema.count(FieldKind::sequence)));
   out.rest.sequences.resize(out.entries.size());
-  copy_rest(values, schema, values.rows, true, out.rest);
+  copy_rest(parser_, values, values.rows, true, out.rest);
   for (const Field& field : schema.fields()) {
     const auto f = size_t(&field - schema.fields().data());
     if (field.kind == FieldKind::numeric) {
@@ -111,7 +103,7 @@ CodedRows EncoderBuilder::code(const RawBatch& raw, const RowValues& values, std
           sequence.weights.insert(sequence.weights.end(), lists.weights.begin() + begin, lists.weights.begin() + end);
       }
     }
-    if (table_of_[f] == kNone) code_hashed(f, raw, values, out);
+    if (table_of_[f] == kNone) code_hashed(f, values, out);
   }
   std::vector<size_t> left(tables_.size());
   const size_t first = first_table_.fetch_add(tables_.size() / 2 + 1);
@@ -119,44 +111,38 @@ CodedRows EncoderBuilder::code(const RawBatch& raw, const RowValues& values, std
   while (!left.empty()) {
     const auto coded = std::erase_if(left, [&](size_t table) {
       auto tokens = counts_.try_lease(table);
-      if (tokens) code_table(*tokens, table, raw, values, out);
+      if (tokens) code_table(*tokens, table, values, out);
       return tokens.has_value();
     });
     if (coded > 0) continue;
     auto tokens = counts_.lease(left.back());
-    code_table(tokens, left.back(), raw, values, out);
+    code_table(tokens, left.back(), values, out);
     left.pop_back();
   }
   return out;
 }
 
 /// Ids by hash are what they will be.
-void EncoderBuilder::code_hashed(size_t field, const RawBatch& raw, const RowValues& values, CodedRows& out) const {
+void EncoderBuilder::code_hashed(size_t field, const RowValues& values, CodedRows& out) const {
   const Field& f = parser_.schema().fields()[field];
-  const auto buckets = uint64_t(parser_.encoding(field).values.hash_buckets);
+  const int64_t buckets = parser_.encoding(field).values.hash_buckets;
   if (buckets == 0) return;
-  const auto id = [&](std::string_view token) { return uint32_t(1 + token_hash(token) % buckets); };
-  const auto unseen = uint32_t(buckets + 1);
+  const TokenIds hashed(nullptr, buckets, buckets + 2);
   if (f.kind == FieldKind::sequence) {
     const auto& lists = values.lists[field];
     auto& ids = out.entries[size_t(f.column)].values;
     for (const int32_t r : values.rows) {
-      for (int64_t i = lists.offsets[size_t(r)]; i < lists.offsets[size_t(r) + 1]; ++i) {
-        ids.push_back(lists.tokens[size_t(i)].empty() ? unseen : id(lists.tokens[size_t(i)]));
-      }
+      for (int64_t i = lists.offsets[size_t(r)]; i < lists.offsets[size_t(r) + 1]; ++i)
+        ids.push_back(uint32_t(hashed.id(lists.tokens[size_t(i)])));
     }
   } else {
-    const RawColumn& column = raw.column(parser_.encoding(field).column);
+    const RawColumn& column = values.raw.column(parser_.encoding(field).column);
     auto& ids = out.categorical[size_t(f.column)].values;
-    for (const int32_t r : values.rows) {
-      const std::string_view token = parser_.token(field, column, r);
-      ids.push_back(token.empty() ? unseen : id(token));
-    }
+    for (const int32_t r : values.rows) ids.push_back(uint32_t(hashed.id(parser_.token(field, column, r))));
   }
 }
 
-void EncoderBuilder::code_table(TokenCounts::Lease& tokens, size_t table, const RawBatch& raw, const RowValues& values,
-                                CodedRows& out) {
+void EncoderBuilder::code_table(TokenCounts::Lease& tokens, size_t table, const RowValues& values, CodedRows& out) {
   for (const Field& field : parser_.schema().fields()) {
     const auto f = size_t(&field - parser_.schema().fields().data());
     if (table_of_[f] != table) continue;
@@ -165,10 +151,10 @@ void EncoderBuilder::code_table(TokenCounts::Lease& tokens, size_t table, const 
     codes.epoch = tokens.epoch();
     if (list) {
       code_lists(tokens, values.lists[f], values.rows, out.split, codes.values);
-    } else if (parser_.encoding(f).is_bucket()) {
+    } else if (parser_.makes_buckets(f)) {
       code_buckets(tokens, f, values, out.split, codes.values);
     } else {
-      code_cells(tokens, f, raw.column(parser_.encoding(f).column), values.rows, out.split, codes.values);
+      code_cells(tokens, f, values.raw.column(parser_.encoding(f).column), values.rows, out.split, codes.values);
     }
   }
 }
@@ -200,14 +186,12 @@ void EncoderBuilder::code_buckets(TokenCounts::Lease& tokens, size_t field, cons
     known.epoch = tokens.epoch();
     known.codes.assign(kBuckets, 0);
   }
-  const auto& missing = parser_.encoding(field).values.missing;
+  const NumberRule& rule = parser_.numbers(field);
   const auto& numbers = values.numbers[field];
   codes.resize(values.rows.size());
   for (size_t i = 0; i < codes.size(); ++i) {
-    double x = numbers[size_t(values.rows[i])];
-    if (std::isnan(x) && missing) x = *missing;
-    if (std::isnan(x)) continue;  // 0
-    const int64_t bucket = log_square_bucket(x);
+    int64_t bucket = 0;
+    if (!rule.bucket(numbers[size_t(values.rows[i])], bucket)) continue;  // 0
     if (bucket >= 0 && bucket < int64_t(kBuckets)) {
       uint32_t& code = known.codes[size_t(bucket)];
       if (code == 0) code = 1 + tokens.code(std::to_string(bucket));
@@ -267,25 +251,53 @@ Vocabulary EncoderBuilder::build_vocabulary(size_t table, int64_t min_count) {
   return out;
 }
 
-void EncoderBuilder::fit_numbers(FieldEncoding::Values& values, const Statistics& s) {
-  if (values.transform == "standardise" && s.n > 0) {
-    values.shift = s.mean;
-    values.scale = std::sqrt(s.squares / double(s.n));
-  } else if (values.transform == "min_max" && s.n > 0) {
-    values.shift = s.low;
-    values.scale = s.high - s.low;
+void EncoderBuilder::fit_numbers(size_t field, FieldEncoding::Values& values) const {
+  const Transform& transform = parser_.numbers(field).transform();
+  const Field* const old = base_ ? base_->schema().find(parser_.schema().fields()[field].name) : nullptr;
+  if (old && old->kind == FieldKind::numeric) {
+    FieldEncoding kept;
+    read_options(kept, old->encoding);
+    INTERPLAY_CHECK(kept.values.transform == values.transform,
+                    "field '{}': transform {} here, {} in the data whose vocabulary is kept; make them equal",
+                    old->name, values.transform.yaml(), kept.values.transform.yaml());
+    values.shift = kept.values.shift;
+    values.scale = kept.values.scale;
+    return;
+  }
+  if (transform.is_fitted() && statistics_[field].n > 0) {
+    const auto fitted = transform.fit(statistics_[field].result());
+    values.shift = fitted.shift;
+    values.scale = fitted.scale;
   }
   if (!(values.scale > 0)) values.scale = 1;  // a constant column
 }
 
+/// What the training rows decide of a field.
+void EncoderBuilder::fit(size_t f, const Vocabularies& vocabularies, Field& out) const {
+  FieldEncoding encoding = parser_.encoding(f);
+  if (table_of_[f] != kNone) {
+    out.rows = vocabularies.at(tables_[table_of_[f]])->rows();
+    encoding.values.tokens = checksums_[table_of_[f]];
+  } else if (encoding.values.hash_buckets > 0) {
+    out.rows = encoding.values.hash_buckets + 2;
+  } else if (out.kind == FieldKind::numeric) {
+    fit_numbers(f, encoding.values);
+  } else if (out.kind == FieldKind::text) {
+    const auto space = spec_.sources[f]->token_space();
+    out.rows = space.size;
+    encoding.values.tokens = space.checksum;
+  }
+  out.encoding = to_config(encoding);
+}
+
 Encoder EncoderBuilder::build() {
   std::vector<std::shared_ptr<Vocabulary>> built(tables_.size());
-  std::vector<std::string> checksums(tables_.size());
+  checksums_.resize(tables_.size());
   ids_ = std::make_unique<IdCache[]>(tables_.size());
   run_each(threads_, int64_t(tables_.size()), [&](int64_t index) {
     const auto t = size_t(index);
     built[t] = std::make_shared<Vocabulary>(build_vocabulary(t, spec_.min_count.at(tables_[t])));
-    checksums[t] = built[t]->checksum();
+    checksums_[t] = built[t]->checksum();
     if (counts_.epochs(t) > 1) return;  // resolve() asks for what it needs
     ids_[t].epochs.emplace_back(0, ids_by_code(counts_, t, 0, *built[t]));
     counts_.clear(t);
@@ -293,27 +305,7 @@ Encoder EncoderBuilder::build() {
   Vocabularies vocabularies;
   for (size_t t = 0; t < tables_.size(); ++t) vocabularies.emplace(tables_[t], built[t]);
   std::vector<Field> fields = parser_.schema().fields();
-  for (size_t f = 0; f < fields.size(); ++f) {
-    FieldEncoding encoding = parser_.encoding(f);
-    const Field* const old = base_ ? base_->schema().find(fields[f].name) : nullptr;
-    if (table_of_[f] != kNone) {
-      fields[f].rows = vocabularies.at(tables_[table_of_[f]])->rows();
-      encoding.values.tokens = checksums[table_of_[f]];
-    } else if (encoding.values.hash_buckets > 0) {
-      fields[f].rows = encoding.values.hash_buckets + 2;
-    } else if (old && old->kind == FieldKind::numeric) {
-      FieldEncoding kept;
-      read_options(kept, old->encoding);
-      INTERPLAY_CHECK(kept.values.transform == encoding.values.transform,
-                      "field '{}': transform {} here, {} in the data whose vocabulary is kept; make them equal",
-                      old->name, encoding.values.transform, kept.values.transform);
-      encoding.values.shift = kept.values.shift;
-      encoding.values.scale = kept.values.scale;
-    } else if (fields[f].kind == FieldKind::numeric) {
-      fit_numbers(encoding.values, statistics_[f]);
-    }
-    fields[f].encoding = to_config(encoding);
-  }
+  for (size_t f = 0; f < fields.size(); ++f) fit(f, vocabularies, fields[f]);
   Schema schema(std::move(fields), spec_.label_names());
   schema.source = spec_.resolved;
   built_ = std::make_shared<const Encoder::State>(std::move(schema), spec_, std::move(vocabularies));
@@ -356,9 +348,9 @@ EncodedBatch EncoderBuilder::resolve(const CodedRows& rows, int split, std::vect
   out.dense.resize(picked.size() * rows.numbers.size());
   for (const Field* field : schema.of(FieldKind::numeric)) {
     const auto column = size_t(field->column);
-    const auto& encoding = built_->parser.encoding(size_t(field - schema.fields().data())).values;
+    const NumberRule& rule = built_->parser.numbers(size_t(field - schema.fields().data()));
     for (size_t i = 0; i < picked.size(); ++i) {
-      out.dense[i * rows.numbers.size() + column] = dense_value(encoding, rows.numbers[column][picked[i]]);
+      out.dense[i * rows.numbers.size() + column] = rule.dense(rows.numbers[column][picked[i]]);
     }
   }
   for (const Field* field : schema.of(FieldKind::sequence)) {
@@ -368,6 +360,16 @@ EncodedBatch EncoderBuilder::resolve(const CodedRows& rows, int split, std::vect
   }
   for (const Field* field : schema.of(FieldKind::vector)) {
     pick(rows.rest.vectors[size_t(field->column)], size_t(field->dimension), out.vectors.emplace_back());
+  }
+  for (const auto& from : rows.rest.texts) {
+    auto& text = out.texts.emplace_back();
+    text.offsets.push_back(0);
+    for (const uint32_t r : picked) {
+      const auto first = from.offsets[r], last = from.offsets[r + 1];
+      text.ids.insert(text.ids.end(), from.ids.begin() + first, from.ids.begin() + last);
+      text.columns.insert(text.columns.end(), from.columns.begin() + first, from.columns.begin() + last);
+      text.offsets.push_back(int64_t(text.ids.size()));
+    }
   }
   pick(rows.rest.labels, schema.labels().size(), out.labels);
   pick(rows.rest.weight, 1, out.weight);

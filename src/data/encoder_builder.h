@@ -33,8 +33,8 @@ class EncoderBuilder {
 
   const RowParser& parser() const { return parser_; }
   /// `splits`: that of each of values.rows; 0 is the training split, and the rest is not fitted on.
-  void observe(const RawBatch& raw, const RowValues& values, std::span<const uint8_t> splits);
-  CodedRows code(const RawBatch& raw, const RowValues& values, std::vector<uint8_t> splits);
+  void observe(const RowValues& values, std::span<const uint8_t> splits);
+  CodedRows code(const RowValues& values, std::vector<uint8_t> splits);
   int64_t runs() const { return counts_.runs(); }
   Encoder build();
   /// How many ids of a field are there, missing values left out, and how many of those no vocabulary holds.
@@ -50,6 +50,7 @@ class EncoderBuilder {
     int64_t n = 0;
     double mean = 0, squares = 0, low = 0, high = 0;  // squares: sum of squared distances from the mean (Welford 1962)
     void add(double x);
+    NumberStatistics result() const;
   };
   struct KnownBuckets {  // of one field, so that a bucket is looked up once an epoch
     int64_t epoch = -1;
@@ -58,10 +59,8 @@ class EncoderBuilder {
   using Ids = std::shared_ptr<const std::vector<int32_t>>;  // by code, 0 being the unseen one
   struct IdCache;
 
-  bool reads_cells(size_t field) const;
-  void code_hashed(size_t field, const RawBatch& raw, const RowValues& values, CodedRows& out) const;
-  void code_table(TokenCounts::Lease& tokens, size_t table, const RawBatch& raw, const RowValues& values,
-                  CodedRows& out);
+  void code_hashed(size_t field, const RowValues& values, CodedRows& out) const;
+  void code_table(TokenCounts::Lease& tokens, size_t table, const RowValues& values, CodedRows& out);
   void code_cells(TokenCounts::Lease& tokens, size_t field, const RawColumn& column, std::span<const int32_t> rows,
                   std::span<const uint8_t> splits, std::vector<uint32_t>& codes) const;
   void code_buckets(TokenCounts::Lease& tokens, size_t field, const RowValues& values, std::span<const uint8_t> splits,
@@ -69,7 +68,8 @@ class EncoderBuilder {
   void code_lists(TokenCounts::Lease& tokens, const RowValues::Lists& lists, std::span<const int32_t> rows,
                   std::span<const uint8_t> splits, std::vector<uint32_t>& codes) const;
   Vocabulary build_vocabulary(size_t table, int64_t min_count);
-  void fit_numbers(FieldEncoding::Values& values, const Statistics& statistics);
+  void fit_numbers(size_t field, FieldEncoding::Values& values) const;
+  void fit(size_t field, const Vocabularies& vocabularies, Field& out) const;
   const Vocabulary* kept_vocabulary(const std::string& table) const;
   Ids ids_of(size_t table, int64_t epoch) const;
   size_t table_of(const Field& field) const { return table_of_[size_t(&field - built_->schema.fields().data())]; }
@@ -82,6 +82,7 @@ class EncoderBuilder {
   RowParser parser_;
   int threads_;
   std::vector<std::string> tables_;          // those with a vocabulary
+  std::vector<std::string> checksums_;       // beside them, once built
   std::vector<size_t> table_of_;             // beside the fields: index in tables_, or npos
   std::vector<Statistics> statistics_;       // beside the fields
   std::vector<KnownBuckets> known_buckets_;  // beside the fields; used by who has leased the table

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,7 +21,8 @@ using Vocabularies = std::map<std::string, std::shared_ptr<const Vocabulary>>;  
 struct Encoder::State {
   State(Schema fitted, DataSpec data, Vocabularies tables);
 
-  EncodedBatch encode(const RawBatch& raw, const RowValues& values, std::span<const int32_t> rows, bool labels) const;
+  void check() const;  ///< once
+  EncodedBatch encode(const RowValues& values, std::span<const int32_t> rows, bool labels) const;
 
   bool encode_ids(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, int32_t* out,
                   int64_t out_stride) const;
@@ -33,23 +35,16 @@ struct Encoder::State {
   RowParser parser;
 
  private:
-  struct FieldIds;
-  void encode_categorical(const RawBatch& raw, const RowValues& values, std::span<const int32_t> rows,
-                          EncodedBatch& out) const;
-  void encode_field(size_t field, const RawBatch& raw, const RowValues& values, std::span<const int32_t> rows,
-                    int32_t* out) const;
-  void encode_buckets(size_t field, const std::vector<double>& numbers, std::span<const int32_t> rows,
-                      int32_t* out) const;
+  mutable std::once_flag checked_;
+  void encode_categorical(const RowValues& values, std::span<const int32_t> rows, EncodedBatch& out) const;
   void encode_dense(const RowValues& values, std::span<const int32_t> rows, EncodedBatch& out) const;
   void encode_sequence(size_t field, const RowValues& values, std::span<const int32_t> rows,
                        EncodedBatch::Sequence& out) const;
-  int32_t id(size_t field, std::string_view token) const;
-  int32_t bucket_id(size_t field, int64_t bucket) const;
+  int32_t bucket_id(size_t field, double number) const;
 
   // Beside schema.fields():
-  std::vector<const Vocabulary*> vocabulary_;
-  std::vector<uint64_t> buckets_;                 // hash_buckets
-  std::vector<std::vector<int32_t>> bucket_ids_;  // log_square_bucket: ids of the buckets from kFirstBucket on
+  std::vector<TokenIds> ids_;
+  std::vector<std::vector<int32_t>> bucket_ids_;  // of a transform that makes buckets: ids from kFirstBucket on
   size_t ids_width_ = 0, dense_width_ = 0;
 };
 

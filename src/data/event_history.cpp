@@ -13,9 +13,7 @@ namespace interplay {
 
 struct EventHistory::State {
   explicit State(const Schema& s) : schema(s), spec(DataSpec::parse(s.source)), parser(Schema({}, {}), spec) {
-    for (const FieldOptions& field : spec.options.fields) {
-      if (field.kind == "history" && schema.find(field.name)) histories.emplace_back(field, parser);
-    }
+    for (const PastEvents& past : spec.past(schema)) histories.emplace_back(past, parser);
     if (spec.options.filter) parser.leave_out(*spec.options.filter);
     INTERPLAY_CHECK(!histories.empty(), "the model reads no history made of past events; leave the events away");
   }
@@ -74,6 +72,15 @@ void EventHistory::append(RawBatch& rows) {
   }
   s.appended += rows.rows;
   if (int64_t(good.size()) < rows.rows) rows = take_rows(rows, good);
+}
+
+std::vector<std::string> EventHistory::lists(const Schema& schema) {
+  if (schema.source.size() == 0) return {};
+  std::vector<std::string> out;
+  for (const PastEvents& past : DataSpec::parse(schema.source).past(schema)) {
+    for (auto& name : past.lists()) out.push_back(std::move(name));
+  }
+  return out;
 }
 
 std::vector<std::string> EventHistory::row_columns() const {

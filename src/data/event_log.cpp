@@ -38,10 +38,9 @@ Column column_of(const std::string& name, const DataSpec& spec) {
 /// The column of the items of a history.
 std::string item_of(const DataSpec& spec, const Config& data, const std::string& history) {
   std::vector<std::string> names;
-  for (const FieldOptions& field : spec.options.fields) {
-    if (field.kind != "history") continue;
-    if (field.name == history) return field.item;
-    names.push_back(field.name);
+  for (const PastEvents& past : spec.past()) {
+    if (past.name == history) return past.item;
+    names.push_back(past.name);
   }
   throw Error(fmt::format("'{}' is no history of {} (histories: {})", history,
                           data.source().empty() ? std::string("the data") : data.source(), fmt::join(names, ", ")));

@@ -23,10 +23,10 @@ const RawColumn& one_a_row(const RawBatch& raw, const std::string& name) {
 
 }  // namespace
 
-HistoryIndex::HistoryIndex(const FieldOptions& options, RowParser& parser)
-    : options_(options), time_at_(parser.require_number(options.time, true)) {
-  if (options.filter) filter_at_ = parser.require_number(options.filter->column, false);
-  for (const SideOptions& side : options.side) sides_.push_back({side.column, side.name, {}, {}, {}});
+HistoryIndex::HistoryIndex(const PastEvents& wanted, RowParser& parser)
+    : options_(wanted), time_at_(parser.require_number(wanted.time, true)) {
+  if (wanted.filter) filter_at_ = parser.require_number(wanted.filter->column, false);
+  for (const auto& side : wanted.sides) sides_.push_back({side.column, side.list, {}, {}, {}});
 }
 
 std::vector<std::string> HistoryIndex::columns() const {

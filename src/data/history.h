@@ -13,13 +13,13 @@
 
 namespace interplay {
 
-/// The histories of one field of kind history: for each row, its user's last max_length events that lie strictly
-/// earlier and pass the filter, oldest first, those of one time by item id as a number. Earlier is by time; with
-/// `ties: order`, by time and then item. First every row of every split goes through add(), in order; after finish()
-/// append() gives batches the columns that the encoder reads.
+/// Lists of past events, as of a field of kind history: for each row, its user's last max_length events that lie
+/// strictly earlier and pass the filter, oldest first, those of one time by item id as a number. Earlier is by time;
+/// with `ties: order`, by time and then item. First every row of every split goes through add(), in order; after
+/// finish() append() gives batches the columns that the encoder reads.
 class HistoryIndex {
  public:
-  HistoryIndex(const FieldOptions& options, RowParser& parser);  ///< tells the parser which cells must be numbers
+  HistoryIndex(const PastEvents& wanted, RowParser& parser);  ///< tells the parser which cells must be numbers
 
   std::vector<std::string> columns() const;      ///< raw columns that add() reads
   std::vector<std::string> row_columns() const;  ///< ... and that ask() reads
@@ -49,7 +49,7 @@ class HistoryIndex {
   RawColumn list_column(const std::string& name, const TokenIndex& tokens, const std::vector<uint32_t>& remembered,
                         const RawBatch& raw, std::span<const int32_t> rows, int64_t first) const;
 
-  FieldOptions options_;
+  PastEvents options_;
   size_t time_at_, filter_at_ = 0;  // places in RowValues::required
   TokenIndex users_;
   EventOrder order_{1};          // its tie is the item

@@ -18,7 +18,6 @@
 #include "data/data_spec.h"
 #include "data/dataset_writer.h"
 #include "data/encoder_builder.h"
-#include "data/field_encoding.h"
 #include "data/in_order.h"
 #include "data/raw_rows.h"
 #include "data/sample_plan.h"
@@ -146,11 +145,11 @@ class Preparation {
       report_.train_rows += std::count(batch.splits.begin(), batch.splits.end(), 0);
       report_.left_out_rows +=
           batch.values.left_out + std::count(batch.splits.begin(), batch.splits.end(), SamplePlan::kNoSplit);
-      builder_->observe(batch.raw, batch.values, batch.splits);
+      builder_->observe(batch.values, batch.splits);
     };
     const auto finish = [&](RawRows::Batch& batch) {
       const RowValues values = plan_->histories().empty() ? std::move(batch.values) : with_histories(batch);
-      coded_->add(batch.number, builder_->code(batch.raw, values, std::move(batch.splits)));
+      coded_->add(batch.number, builder_->code(values, std::move(batch.splits)));
     };
     rows_->run({"prepare: count", in_order, finish}, *bad_rows_);
     INTERPLAY_CHECK_DATA(report_.train_rows > 0, "{}: there are no training rows; nothing can be fitted",

@@ -12,8 +12,10 @@ namespace {
 uint32_t id_limit(const Field& field) { return uint32_t(std::clamp<int64_t>(field.rows, 0, int64_t(1) << 31)); }
 
 [[noreturn]] void id_error(const std::string& place, int64_t row, const Field& field, int32_t id) {
-  throw Error(fmt::format("{}: row {}: id {} of field '{}' lies outside its table of {} rows; prepare the data again",
-                          place, row, id, field.name, field.rows),
+  const std::string of = field.kind == FieldKind::text ? fmt::format("its {} tokens", field.rows)
+                                                       : fmt::format("its table of {} rows", field.rows);
+  throw Error(fmt::format("{}: row {}: id {} of field '{}' lies outside {}; prepare the data again", place, row, id,
+                          field.name, of),
               ErrorKind::data);
 }
 
@@ -36,16 +38,16 @@ void check_ids(const RowBlock& block, const Schema& schema, const std::string& p
 
 void check_ragged(const RowBlock& block, const RowBlock::Ragged& ragged, const Field& field, const std::string& place) {
   const int32_t* const offsets = ragged.offsets;
-  INTERPLAY_CHECK_DATA(offsets[0] == 0, "{}: sequence '{}' begins at offset {}, expected 0; prepare the data again",
-                       place, field.name, offsets[0]);
+  INTERPLAY_CHECK_DATA(offsets[0] == 0, "{}: {} '{}' begins at offset {}, expected 0; prepare the data again", place,
+                       to_string(field.kind), field.name, offsets[0]);
   for (int64_t row = 0; row < block.rows; ++row) {
     INTERPLAY_CHECK_DATA(offsets[row] <= offsets[row + 1] && offsets[row + 1] <= ragged.total,
-                         "{}: row {}: sequence '{}' spans entries {} to {} of {}; prepare the data again", place, row,
-                         field.name, offsets[row], offsets[row + 1], ragged.total);
+                         "{}: row {}: {} '{}' spans entries {} to {} of {}; prepare the data again", place, row,
+                         to_string(field.kind), field.name, offsets[row], offsets[row + 1], ragged.total);
   }
   INTERPLAY_CHECK_DATA(offsets[block.rows] == ragged.total,
-                       "{}: sequence '{}' has {} entries, but its offsets end at {}; prepare the data again", place,
-                       field.name, ragged.total, offsets[block.rows]);
+                       "{}: {} '{}' has {} entries, but its offsets end at {}; prepare the data again", place,
+                       to_string(field.kind), field.name, ragged.total, offsets[block.rows]);
   const uint32_t limit = id_limit(field);
   bool bad = false;
   for (int64_t i = 0; i < ragged.total; ++i) bad |= uint32_t(ragged.ids[i]) >= limit;
@@ -54,6 +56,15 @@ void check_ragged(const RowBlock& block, const RowBlock::Ragged& ragged, const F
       std::find_if(ragged.ids, ragged.ids + ragged.total, [&](int32_t id) { return uint32_t(id) >= limit; });
   const auto* const end = std::upper_bound(offsets, offsets + block.rows + 1, int32_t(wrong - ragged.ids));
   id_error(place, end - offsets - 1, field, *wrong);
+}
+
+void check_text(const RowBlock& block, const RowBlock::Text& text, const Field& field, const std::string& place) {
+  check_ragged(block, text.tokens, field, place);
+  const auto columns = int64_t(field.text_columns.size());
+  const auto* const end = text.columns + text.tokens.total;
+  const auto* const wrong = std::find_if(text.columns, end, [&](int8_t c) { return c < -1 || c >= columns; });
+  INTERPLAY_CHECK_DATA(wrong == end, "{}: a token of '{}' comes from column {} of its {}; prepare the data again",
+                       place, field.name, int(*wrong), columns);
 }
 
 void check_size(const std::string& place, const std::string& what, size_t found, int64_t expected) {
@@ -73,6 +84,8 @@ void check_block(const RowBlock& block, const Schema& schema, const std::string&
                          "{}: sequences '{}' and '{}' are paired but differ in length; prepare the data again", place,
                          field->name, field->paired_with);
   }
+  for (const Field* field : schema.of(FieldKind::text))
+    check_text(block, block.texts[size_t(field->column)], *field, place);
 }
 
 void check_sizes(const EncodedBatch& batch, const Schema& schema, RowColumns columns, const std::string& place) {
@@ -100,6 +113,17 @@ void check_sizes(const EncodedBatch& batch, const Schema& schema, RowColumns col
   for (const Field* field : vectors) {
     check_size(place, field->name, batch.vectors[size_t(field->column)].size(), rows * field->dimension);
   }
+  const auto texts = schema.of(FieldKind::text);
+  check_size(place, "texts", batch.texts.size(), int64_t(texts.size()));
+  for (const Field* field : texts) {
+    const auto& text = batch.texts[size_t(field->column)];
+    const int64_t total = int64_t(text.ids.size());
+    check_size(place, field->name + " (offsets)", text.offsets.size(), rows + 1);
+    check_size(place, field->name + " (columns)", text.columns.size(), total);
+    INTERPLAY_CHECK_DATA(total <= std::numeric_limits<int32_t>::max(),
+                         "{}: text '{}' has {} tokens in one batch; use smaller batches or fewer tokens", place,
+                         field->name, total);
+  }
 }
 
 RowColumns columns_of(const EncodedBatch& batch) {
@@ -124,20 +148,26 @@ RowBlock block_of(EncodedBatch batch, const Schema& schema, const std::string& p
                  .dense = pointer(held.dense),
                  .sequences = {},
                  .vectors = {},
+                 .texts = {},
                  .labels = pointer(held.labels),
                  .weight = pointer(held.weight),
                  .group = pointer(held.group),
                  .time = pointer(held.time),
                  .owner = owner};
-  for (const auto& sequence : held.sequences) {
+  const auto narrow = [&](const std::vector<int64_t>& wide) {
     std::vector<int32_t> offsets;
-    offsets.reserve(sequence.offsets.size());
-    for (const int64_t offset : sequence.offsets) {
+    offsets.reserve(wide.size());
+    for (const int64_t offset : wide)
       offsets.push_back(int32_t(std::clamp<int64_t>(offset, -1, std::numeric_limits<int32_t>::max())));
-    }
+    return owner->offsets.emplace_back(std::move(offsets)).data();  // moving a vector leaves its elements in place
+  };
+  for (const auto& sequence : held.sequences) {
     block.sequences.push_back(
-        {pointer(sequence.ids), offsets.data(), pointer(sequence.weights), int64_t(sequence.ids.size())});
-    owner->offsets.push_back(std::move(offsets));  // moving a vector leaves its elements where they are
+        {pointer(sequence.ids), narrow(sequence.offsets), pointer(sequence.weights), int64_t(sequence.ids.size())});
+  }
+  for (const auto& text : held.texts) {
+    block.texts.push_back(
+        {{pointer(text.ids), narrow(text.offsets), nullptr, int64_t(text.ids.size())}, pointer(text.columns)});
   }
   for (const auto& values : held.vectors) block.vectors.push_back(pointer(values));
   check_block(block, schema, place);

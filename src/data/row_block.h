@@ -19,11 +19,16 @@ struct RowBlock {
     const float* weights = nullptr;    ///< [total], or null
     int64_t total = 0;
   };
+  struct Text {
+    Ragged tokens;                    ///< without weights
+    const int8_t* columns = nullptr;  ///< [total]
+  };
   int64_t rows = 0;
   const int32_t* ids = nullptr;       ///< [rows, F]
   const float* dense = nullptr;       ///< [rows, D]
   std::vector<Ragged> sequences;      ///< one a sequence field
   std::vector<const float*> vectors;  ///< one a vector field, [rows, dimension]
+  std::vector<Text> texts;            ///< one a text field
   const float* labels = nullptr;      ///< [rows, T]
   const float* weight = nullptr;      ///< [rows]
   const int64_t* group = nullptr;     ///< [rows]
@@ -37,8 +42,8 @@ struct RowColumns {
   bool operator==(const RowColumns&) const = default;
 };
 
-/// Throws Error(data), beginning with `place`, unless every id lies in its table, offsets rise from 0 to the total, and
-/// paired sequences have the same offsets.
+/// Throws Error(data), beginning with `place`, unless every id lies in its table, offsets rise from 0 to the total,
+/// paired sequences have the same offsets, and tokens come from columns that there are.
 INTERPLAY_API void check_block(const RowBlock& block, const Schema& schema, const std::string& place);
 
 /// Throws Error(data), beginning with `place`, unless every part of `batch` has the size that `schema` and `columns`

@@ -92,9 +92,15 @@ bool parse_rest(std::string_view cell, double nearest, float& rest) {
   return true;
 }
 
-void copy_rest(const RowValues& values, const Schema& schema, std::span<const int32_t> rows, bool labels,
+void copy_rest(const RowParser& parser, const RowValues& values, std::span<const int32_t> rows, bool labels,
                EncodedBatch& out) {
+  const Schema& schema = parser.schema();
   for (size_t f = 0; f < schema.fields().size(); ++f) {
+    if (schema.fields()[f].kind == FieldKind::text) {
+      auto& text = out.texts.emplace_back();
+      text.offsets.push_back(0);
+      parser.tokens(f, values, rows, text);
+    }
     if (schema.fields()[f].kind != FieldKind::vector) continue;
     const int64_t width = schema.fields()[f].dimension;
     auto& vector = out.vectors.emplace_back();
@@ -126,6 +132,11 @@ RowParser::RowParser(const Schema& schema, const DataSpec& spec)
   for (size_t f = 0; f < fields.size(); ++f) {
     read_options(encodings_.emplace_back(), fields[f].encoding,
                  fmt::format("the encoding of field '{}'", fields[f].name));
+    numbers_.emplace_back(encodings_.back().values);
+    sources_.push_back(spec.source_of(fields[f].name));
+    INTERPLAY_CHECK_DATA(sources_.back() || fields[f].kind != FieldKind::text,
+                         "field '{}' is text, but the data.yaml that goes with it does not say what it is made of",
+                         fields[f].name);
     leader_.push_back(f);
   }
   for (size_t f = 0; f < fields.size(); ++f) {
@@ -164,9 +175,9 @@ std::vector<std::string> RowParser::columns(bool labels) const {
     }
     for (const auto& name : {weight_, group_, time_}) add(name);
   }
-  for (const auto& encoding : encodings_) {
-    add(encoding.column);
-    add(encoding.weights);
+  for (size_t f = 0; f < encodings_.size(); ++f) {
+    const std::vector<std::string> own = {encodings_[f].column, encodings_[f].weights};
+    for (const auto& name : sources_[f] ? sources_[f]->columns(schema_.fields()[f]) : own) add(name);
   }
   for (const auto& required : required_numbers_) add(required.column);
   for (const auto& name : required_cells_) add(name);
@@ -177,13 +188,56 @@ bool RowParser::is_missing_token(std::string_view text) const {
   return std::find(missing_tokens_.begin(), missing_tokens_.end(), text) != missing_tokens_.end();
 }
 
+bool RowParser::reads_cells(size_t field) const {
+  if (!sources_[field]) return true;
+  const auto columns = sources_[field]->columns(schema_.fields()[field]);
+  return columns.size() == 1 && columns[0] == encodings_[field].column;
+}
+
+bool RowParser::number(std::string_view cell, double& value) const {
+  value = std::numeric_limits<double>::quiet_NaN();
+  if (cell.empty() || (!missing_tokens_.empty() && is_missing_token(cell))) return true;
+  return parse_number(cell, value) && std::fabs(value) <= FLT_MAX;
+}
+
+void RowParser::tokens(size_t field, const RowValues& values, std::span<const int32_t> rows,
+                       EncodedBatch::Text& out) const {
+  const Field& f = schema_.fields()[field];
+  sources_[field]->tokens(f, values.raw, rows, out);
+  INTERPLAY_CHECK(out.offsets.size() == rows.size() + 1 && out.columns.size() == out.ids.size() &&
+                      out.offsets.back() == int64_t(out.ids.size()),
+                  "field '{}': its kind gave {} offsets, {} ids and {} columns for {} rows", f.name, out.offsets.size(),
+                  out.ids.size(), out.columns.size(), rows.size());
+}
+
+void RowParser::check_tokens() const {
+  for (size_t f = 0; f < encodings_.size(); ++f) {
+    const Field& field = schema_.fields()[f];
+    if (field.kind != FieldKind::text) continue;
+    FieldSource::TokenSpace space;
+    try {
+      space = sources_[f]->token_space();
+    } catch (const Error& problem) {  // what the user wrote is in order: it was prepared with
+      throw Error(problem.what(), ErrorKind::data);
+    }
+    INTERPLAY_CHECK_DATA(
+        space.size == field.rows && space.checksum == encodings_[f].values.tokens,
+        "field '{}': its tokenizer is not the one that the data were prepared with ({} tokens, checksum "
+        "{}; expected {}, {}); put that one in its place",
+        field.name, space.size, space.checksum, field.rows, encodings_[f].values.tokens);
+  }
+}
+
 /// One call of parse().
 class RowParser::Batch {
  public:
-  Batch(const RowParser& parser, const RawBatch& raw) : p_(parser), raw_(raw), bad_(size_t(raw.rows), 0) {}
+  Batch(const RowParser& parser, const RawBatch& raw) : p_(parser), raw_(out_.raw), bad_(size_t(raw.rows), 0) {
+    out_.raw = raw;
+  }
 
   RowValues parse(bool labels, BadRows* bad_rows) {
     const auto& fields = p_.schema_.fields();
+    derive();
     if (labels) parse_labels();
     if (labels) parse_beside();
     parse_required();
@@ -192,7 +246,8 @@ class RowParser::Batch {
     out_.vectors.resize(fields.size());
     for (size_t f = 0; f < fields.size(); ++f) {
       const Field& field = fields[f];
-      if (field.kind == FieldKind::numeric || p_.encodings_[f].is_bucket()) parse_numbers(f);
+      if (field.kind == FieldKind::numeric || p_.makes_buckets(f)) parse_numbers(f);
+      if (field.kind == FieldKind::categorical && !p_.makes_buckets(f)) check_cells(f);
       if (field.kind == FieldKind::vector) parse_vector(f);
       if (field.kind == FieldKind::sequence && p_.leader_[f] == f) parse_sequences(f);
     }
@@ -215,6 +270,25 @@ class RowParser::Batch {
     if (bad_[size_t(row)]) return;
     bad_[size_t(row)] = 1;
     problems_.push_back({row, column, std::string(value), std::move(reason)});
+  }
+
+  /// Each entry of the data.yaml once, whatever number of fields it declares.
+  void derive() {
+    std::vector<const FieldSource*> done;
+    for (const auto& source : p_.sources_) {
+      if (!source || std::find(done.begin(), done.end(), source.get()) != done.end()) continue;
+      done.push_back(source.get());
+      source->derive(out_.raw, [this](int64_t row, const std::string& column, std::string_view cell,
+                                      std::string reason) { problem(row, column, cell, std::move(reason)); });
+    }
+  }
+
+  /// Tokens are looked up where they are; here they only have to be there.
+  void check_cells(size_t f) {
+    const RawColumn& column = raw_.column(p_.encodings_[f].column);
+    INTERPLAY_CHECK_DATA(!column.is_list(),
+                         "{}: column '{}' holds lists, but field '{}' is categorical; declare it kind: sequence",
+                         raw_.place(0), column.name, p_.schema_.fields()[f].name);
   }
 
   /// Bad rows are told of even where they would be left out.
@@ -354,11 +428,13 @@ class RowParser::Batch {
   void parse_numbers(size_t f) {
     auto& numbers = out_.numbers[f];
     numbers.resize(size_t(raw_.rows));
-    const std::string& name = p_.encodings_[f].column;
-    for_numbers(name, "a numeric field", [&](int64_t r, std::string_view cell, double x) {
-      if (std::fabs(x) > FLT_MAX) problem(r, name, cell, "is too large a number");
-      numbers[size_t(r)] = x;
-    });
+    const RawColumn& column = plain(p_.encodings_[f].column, "a numeric field");
+    for (int64_t r = 0; r < raw_.rows; ++r) {
+      const std::string_view cell = column.missing(r) ? std::string_view() : column.cell(r);
+      if (p_.number(cell, numbers[size_t(r)])) continue;
+      double x = 0;
+      problem(r, column.name, cell, parse_number(cell, x) ? "is too large a number" : no_number(cell));
+    }
   }
 
   /// The entries of one row: of a list column its cells, of a plain one its cell cut at the separator.
@@ -480,8 +556,8 @@ class RowParser::Batch {
   }
 
   const RowParser& p_;
-  const RawBatch& raw_;
   RowValues out_;
+  const RawBatch& raw_;
   std::vector<uint8_t> bad_;
   std::vector<Problem> problems_;
 };

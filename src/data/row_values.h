@@ -12,18 +12,19 @@
 #include <interplay/data/reader.h>
 
 #include "data/data_spec.h"
+#include "data/encode_rules.h"
 #include "data/event_order.h"
-#include "data/field_encoding.h"
 
 namespace interplay {
 
-/// What the cells of a batch say before any vocabulary comes in. Views point into the RawBatch.
+/// What the cells of a batch say before any vocabulary comes in. Views point into `raw`.
 struct RowValues {
   struct Lists {
     std::vector<std::string_view> tokens;  ///< [total]; an empty one is a missing entry of a paired sequence
     std::vector<int64_t> offsets;          ///< [rows + 1]
     std::vector<float> weights;            ///< [total], or empty
   };
+  RawBatch raw;                ///< the batch, with the columns that fields derive
   std::vector<int32_t> rows;   ///< the rows that are usable, ascending; the rest was reported or left out
   int64_t left_out = 0;        ///< by RowParser::leave_out
   std::vector<float> labels;   ///< [raw rows, T]
@@ -50,7 +51,11 @@ class RowParser {
 
   /// Unusable rows are told to `bad_rows`, in order; nullptr: the first one throws.
   RowValues parse(const RawBatch& raw, bool labels, BadRows* bad_rows) const;
-  std::vector<std::string> columns(bool labels) const;  ///< what parse() and the encoder read, each once
+  std::vector<std::string> columns(bool labels) const;  ///< what raw rows must have for parse(), each once
+  /// Appends the tokens of these rows of a field of text.
+  void tokens(size_t field, const RowValues& values, std::span<const int32_t> rows, EncodedBatch::Text& out) const;
+  /// Throws Error(data) where a field of text now has other tokens than those that the schema was fitted with.
+  void check_tokens() const;
   bool missing(const RawColumn& column, int64_t cell) const {
     return column.missing(cell) || (!missing_tokens_.empty() && is_missing_token(column.cell(cell)));
   }
@@ -71,13 +76,22 @@ class RowParser {
   void leave_out(const ThresholdOptions& unless);   ///< ... only if it passes; the others are not bad, but do not count
 
   const FieldEncoding& encoding(size_t field) const { return encodings_[field]; }
+  const NumberRule& numbers(size_t field) const { return numbers_[field]; }
+  /// Its cells are numbers, and its tokens their buckets.
+  bool makes_buckets(size_t field) const { return numbers_[field].transform().makes_buckets(); }
+  /// Its cells are those of a raw column, not of one that is derived.
+  bool reads_cells(size_t field) const;
+  /// The number in a cell of a field, NaN where it is missing. False where it is none, or too large for a model.
+  bool number(std::string_view cell, double& value) const;
   const Schema& schema() const { return schema_; }
 
  private:
   class Batch;
   Schema schema_;
-  std::vector<FieldEncoding> encodings_;  // beside schema_.fields()
-  std::vector<size_t> leader_;            // of a paired sequence, else its own index
+  std::vector<FieldEncoding> encodings_;                     // beside schema_.fields()
+  std::vector<NumberRule> numbers_;                          // likewise
+  std::vector<std::shared_ptr<const FieldSource>> sources_;  // likewise; null where the data.yaml has no such field
+  std::vector<size_t> leader_;                               // of a paired sequence, else its own index
   std::vector<LabelOptions> labels_;
   std::string weight_, group_, time_;
   std::vector<std::string> missing_tokens_;
@@ -91,9 +105,9 @@ class RowParser {
   size_t filter_at_ = 0;  // place in RowValues::required
 };
 
-/// Appends what rows hold beside ids, dense numbers and sequences: vectors and, where `labels`, labels, weight, group
-/// and time.
-void copy_rest(const RowValues& values, const Schema& schema, std::span<const int32_t> rows, bool labels,
+/// Appends what rows hold beside ids, dense numbers and sequences: vectors, texts and, where `labels`, labels, weight,
+/// group and time.
+void copy_rest(const RowParser& parser, const RowValues& values, std::span<const int32_t> rows, bool labels,
                EncodedBatch& out);
 
 /// Parses a whole cell as a finite number, or says false. 1e-400 is 0, True is 1; a plus and blanks around are allowed.

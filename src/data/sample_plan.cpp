@@ -5,9 +5,7 @@
 namespace interplay {
 
 SamplePlan::SamplePlan(const DataSpec& spec, RowParser& parser) {
-  for (const FieldOptions& field : spec.options.fields) {
-    if (field.kind == "history") histories_.emplace_back(field, parser);
-  }
+  for (const PastEvents& past : spec.past()) histories_.emplace_back(past, parser);
   if (spec.options.filter) parser.leave_out(*spec.options.filter);
   if (spec.options.split) split_.emplace(*spec.options.split, parser);
 }

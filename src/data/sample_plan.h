@@ -27,7 +27,7 @@ class SamplePlan {
   /// 0 = train, 1 = valid, 2 = test, or kNoSplit. `of_file`: the split of the file the row is in, where no split is
   /// made.
   uint8_t split_of(int64_t row, int of_file) const;
-  std::vector<HistoryIndex>& histories() { return histories_; }  ///< one a field of kind history
+  std::vector<HistoryIndex>& histories() { return histories_; }  ///< those that fields are made of
   const std::vector<HistoryIndex>& histories() const { return histories_; }
 
  private:

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kFormat = 1;                         // of schema.yaml
 constexpr int64_t kMostRows = (int64_t{1} << 31) - 2;  // ids are int32
+constexpr int64_t kMostTextColumns = 127;              // their places are 8-bit
 const std::vector<std::string> kKinds = {"categorical", "numeric", "sequence", "vector", "text"};
 
 bool reads_table(const Field& field) {
@@ -40,6 +41,12 @@ Config to_yaml(const Field& field) {
     out.set("rows", number(field.rows));
     if (field.width != plain.width) out.set("width", number(field.width));
   }
+  if (field.kind == FieldKind::text) {
+    out.set("rows", number(field.rows));
+    std::vector<Config> columns;
+    for (const auto& name : field.text_columns) columns.push_back(text(name));
+    out.set("text_columns", Config::sequence(std::move(columns)));
+  }
   if (field.dimension != plain.dimension) out.set("dimension", number(field.dimension));
   if (field.max_length != plain.max_length) out.set("max_length", number(field.max_length));
   if (field.kind == FieldKind::sequence) out.set("pooling", text(field.pooling));
@@ -51,9 +58,9 @@ Config to_yaml(const Field& field) {
 }
 
 Field from_yaml(const Config& config) {
-  static const std::vector<std::string> known = {"name",   "kind",        "table",      "rows",
-                                                 "width",  "dimension",   "max_length", "pooling",
-                                                 "target", "paired_with", "weighted",   "encoding"};
+  static const std::vector<std::string> known = {"name",      "kind",       "table",       "rows",   "width",
+                                                 "dimension", "max_length", "pooling",     "target", "paired_with",
+                                                 "weighted",  "encoding",   "text_columns"};
   for (const auto& key : config.keys()) {
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       config[key].fail(fmt::format("unknown key of a field (keys: {})", fmt::join(known, ", ")));
@@ -72,6 +79,9 @@ Field from_yaml(const Config& config) {
   field.paired_with = config.get<std::string>("paired_with", "");
   field.weighted = config.get<bool>("weighted", false);
   if (config["encoding"].defined()) field.encoding = config["encoding"];
+  if (config["text_columns"].defined()) {
+    for (const Config& name : config["text_columns"].items()) field.text_columns.push_back(name.as<std::string>());
+  }
   return field;
 }
 
@@ -94,14 +104,17 @@ Schema::Schema(std::vector<Field> fields, std::vector<std::string> labels)
     INTERPLAY_CHECK(!field.name.empty(), "a field has no name; give it one");
     INTERPLAY_CHECK(names.insert(field.name).second, "two fields are called '{}'; rename one of them", field.name);
     field.column = columns[size_t(field.kind)]++;
-    if (field.kind == FieldKind::vector || field.kind == FieldKind::text) {
+    if (field.kind == FieldKind::vector) {
       INTERPLAY_CHECK(field.dimension >= 0, "field '{}': dimension {} is negative", field.name, field.dimension);
     }
     INTERPLAY_CHECK(field.max_length >= 0, "field '{}': max_length {} is negative", field.name, field.max_length);
-    if (!reads_table(field)) continue;
-    if (field.table.empty()) field.table = field.name;
     INTERPLAY_CHECK(field.rows >= 0 && field.rows <= kMostRows, "field '{}': {} rows; expected at most {}", field.name,
                     field.rows, kMostRows);
+    INTERPLAY_CHECK(int64_t(field.text_columns.size()) <= kMostTextColumns,
+                    "field '{}': a text of {} columns; expected at most {}", field.name, field.text_columns.size(),
+                    kMostTextColumns);
+    if (!reads_table(field)) continue;
+    if (field.table.empty()) field.table = field.name;
     INTERPLAY_CHECK(field.width >= 0, "field '{}': width {} is negative", field.name, field.width);
     const auto [it, fresh] = tables.emplace(field.table, &field);
     INTERPLAY_CHECK(fresh || it->second->width == field.width,

@@ -189,6 +189,13 @@ fs::path find_model(const std::string& name_or_path) {
                           fmt::join(known_names(), ", "), did_you_mean(name_or_path)));
 }
 
+fs::path find_tokenizer(const std::string& name_or_path) {
+  const fs::path path = name_or_path;
+  const bool is_file = path.extension() == ".json" && fs::is_regular_file(path);
+  const bool is_folder = !known(name_or_path) && fs::is_regular_file(path / "tokenizer.json");
+  return is_file || is_folder ? path : find_model(name_or_path);
+}
+
 fs::path fetch_model(const std::string& name) {
   const KnownModel* const model = known(name);
   INTERPLAY_CHECK(model, "there is no model '{}' to fetch{} (models: {})", name, did_you_mean(name),

@@ -7,6 +7,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/lm/gguf.h>
+#include <interplay/lm/model_files.h>
 
 #include "lm/json_file.h"
 #include "lm/tokenizers.h"
@@ -18,16 +19,9 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 void check_utf8(std::string_view text) {
-  INTERPLAY_CHECK_DATA(text.size() <= size_t(std::numeric_limits<int32_t>::max()),
-                       "a text of {} bytes; one of at most 2^31 is encoded at once; cut it", text.size());
-  const auto bytes = int32_t(text.size());
-  for (int32_t at = 0; at < bytes;) {
-    const int32_t begin = at;
-    UChar32 c = 0;
-    U8_NEXT(text.data(), at, bytes, c);
-    INTERPLAY_CHECK_DATA(c >= 0, "the text is not UTF-8 from its byte {} on (0x{:02x}); convert it first", begin,
-                         uint8_t(text[size_t(begin)]));
-  }
+  const auto bad = valid_utf8_before(text);
+  INTERPLAY_CHECK_DATA(!bad, "the text is not UTF-8 from its byte {} on (0x{:02x}); convert it first", *bad,
+                       uint8_t(text[*bad]));
 }
 
 std::unique_ptr<Tokenizer> load_gguf(const fs::path& file) {
@@ -50,6 +44,35 @@ std::unique_ptr<Tokenizer> load_json(const fs::path& file) {
 }
 
 }  // namespace
+
+std::optional<size_t> valid_utf8_before(std::string_view text) {
+  INTERPLAY_CHECK_DATA(text.size() <= size_t(std::numeric_limits<int32_t>::max()),
+                       "a text of {} bytes; one of at most 2^31 is encoded at once; cut it", text.size());
+  const auto bytes = int32_t(text.size());
+  for (int32_t at = 0; at < bytes;) {
+    const int32_t begin = at;
+    UChar32 c = 0;
+    U8_NEXT(text.data(), at, bytes, c);
+    if (c < 0) return size_t(begin);
+  }
+  return std::nullopt;
+}
+
+const Tokenizer& NamedTokenizer::operator*() const {
+  const std::lock_guard lock(mutex_);
+  if (loaded_) return *loaded_;
+  try {
+    model_ = find_tokenizer(name_);
+    loaded_ = Tokenizer::load(model_);
+    checksum_ = hash64_file(loaded_->origin());
+  } catch (const Error& problem) {
+    at_.fail(problem.what());
+  }
+  return *loaded_;
+}
+
+const fs::path& NamedTokenizer::model() const { return **this, model_; }
+uint64_t NamedTokenizer::checksum() const { return **this, checksum_; }
 
 JsonVocabulary vocabulary_of(const Json& tokenizer, const std::string& place) {
   JsonVocabulary out;

@@ -69,6 +69,9 @@ class Recorder {
         if (t->defined()) bind(*t, ragged);
     }
     for (const auto& v : probe.vectors) bind(v, ragged);
+    for (const auto& text : probe.tokens) {
+      for (const auto* t : {&text.ids, &text.offsets, &text.columns}) bind(*t, ragged);
+    }
     current_ = this;
     handle_ = at::addThreadLocalCallback(at::RecordFunctionCallback(&Recorder::begin, &Recorder::end)
                                              .needsInputs(true)
@@ -174,7 +177,7 @@ class Recorder {
     bool found = false;
     const auto look = [&](const at::Tensor& t) {
       const Value* const value = t.defined() ? find(t) : nullptr;
-      if (value && value->ragged) throw Unknown{"it reads a sequence or a vector"};
+      if (value && value->ragged) throw Unknown{"it reads a sequence, a vector or a text"};
       found = found || value;
     };
     if (argument.isTensor()) look(argument.toTensor());

@@ -65,6 +65,7 @@ std::shared_ptr<RequestLayout> Scorer::State::make_layout(const std::vector<std:
     if (field.kind != FieldKind::categorical && field.kind != FieldKind::numeric) continue;
     const bool numeric = field.kind == FieldKind::numeric;
     const std::string column = encoder.column(f);
+    if (column.empty()) return layout;  // derived of whole rows
     const bool user = contains(user_columns, column);
     (numeric ? user_dense : user_ids)[size_t(field.column)] = user;
     layout->sources.push_back(

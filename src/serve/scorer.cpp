@@ -40,7 +40,7 @@ RawBatch to_columns(const std::vector<Scorer::Row>& rows, const std::vector<std:
 }
 
 /// Rows whose ids are drawn evenly from their tables, numbers from N(0, 1); columns of the user are those of the first
-/// row. Sequences have two entries each, vectors are zero.
+/// row. Sequences and texts have two entries each, vectors are zero.
 EncodedBatch random_rows(const Schema& schema, int64_t rows, const std::vector<bool>& user_ids,
                          const std::vector<bool>& user_dense, uint64_t seed) {
   EncodedBatch batch;
@@ -64,6 +64,12 @@ EncodedBatch random_rows(const Schema& schema, int64_t rows, const std::vector<b
     if (f->weighted) sequence.weights.assign(size_t(2 * rows), 1.f);
   }
   for (const Field* f : schema.of(FieldKind::vector)) batch.vectors.emplace_back(size_t(rows * f->dimension), 0.f);
+  for (const Field* f : schema.of(FieldKind::text)) {
+    auto& text = batch.texts.emplace_back();
+    text.ids.assign(size_t(2 * rows), int32_t(std::min<int64_t>(1, f->rows - 1)));
+    text.columns.assign(size_t(2 * rows), -1);
+    for (int64_t r = 0; r <= rows; ++r) text.offsets.push_back(2 * r);
+  }
   return batch;
 }
 
@@ -157,7 +163,9 @@ std::vector<float> Scorer::State::logits(const EncodedBatch& rows) const {
 Scorer Scorer::load(const std::filesystem::path& run) {
   const Bundle bundle = Bundle::open(run);
   Scorer scorer;
-  scorer.state_ = std::make_shared<const State>(Encoder::load(run), bundle.model(), bundle.logit_offsets());
+  const Encoder encoder = Encoder::load(run);
+  encoder.check();
+  scorer.state_ = std::make_shared<const State>(encoder, bundle.model(), bundle.logit_offsets());
   return scorer;
 }
 

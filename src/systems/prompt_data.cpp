@@ -9,12 +9,12 @@
 #include <interplay/base/random.h>
 #include <interplay/data/dataset.h>
 #include <interplay/data/encoder.h>
+#include <interplay/data/field_kind.h>
 #include <interplay/lm/chat.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/tokenizer.h>
 
 #include "data/dataset_writer.h"
-#include "data/field_encoding.h"
 
 namespace fs = std::filesystem;
 
@@ -47,31 +47,47 @@ EncodedBatch encoded(const Batch& batch) {
   for (const auto& s : batch.features.sequences)
     out.sequences.push_back({values_of<int32_t>(s.ids), values_of<int64_t>(s.offsets), values_of<float>(s.weights)});
   for (const auto& v : batch.features.vectors) out.vectors.push_back(values_of<float>(v));
+  for (const auto& t : batch.features.tokens)
+    out.texts.push_back({values_of<int32_t>(t.ids), values_of<int8_t>(t.columns), values_of<int64_t>(t.offsets)});
   out.labels = values_of<float>(batch.labels);
   out.weight = values_of<float>(batch.weight);
   out.group = values_of<int64_t>(batch.group);
   return out;
 }
 
-/// The schema with the prompts, also in the data.yaml that it keeps: as hashed sequences, which need no vocabulary.
-Schema with_prompts(const Schema& schema, int64_t vocabulary, int64_t longest) {
+/// A prompt as an entry of a data.yaml: what makes the same of raw rows.
+Config entry_of(const std::string& name, const Rella& rella, const fs::path& retrieved, const PromptDataOptions& o) {
+  const RellaOptions& of = rella.options();
+  Config entry;
+  const auto text = [](const std::string& value) { return Config::scalar(value, true); };
+  entry.set("kind", text("rella"));
+  entry.set("name", text(name));
+  entry.set("lm", text(o.model));
+  entry.set("history", text(of.history));
+  entry.set("length", Config::scalar(std::to_string(o.length)));
+  if (name == kRetrieved) {
+    entry.set("retrieved", text(fs::absolute(retrieved).string()));
+    entry.set("order", text(of.retrieval.order));
+  }
+  entry.set("prompt", write_options(of.prompt));
+  return entry;
+}
+
+/// The schema with the prompts, also in the data.yaml that it keeps.
+Schema with_prompts(const Schema& schema, const Rella& rella, const fs::path& retrieved, const PromptDataOptions& o) {
   auto fields = schema.fields();
   auto declared = schema.source["fields"].items();
   for (const char* const name : {kRecent, kRetrieved}) {
-    FieldEncoding encoding;
-    encoding.column = name;
-    encoding.separator.assign(1, ' ');  // GCC 12 warns of = " "
-    encoding.values.hash_buckets = vocabulary;
-    Field f;
-    f.name = f.table = name;
-    f.kind = FieldKind::sequence;
-    f.rows = vocabulary + 2;
-    f.max_length = longest;
-    f.encoding = to_config(encoding);
-    fields.push_back(std::move(f));
-    declared.push_back(
-        Config::parse(fmt::format("{{column: {}, kind: sequence, separator: ' ', max_length: {}, hash_buckets: {}}}",
-                                  name, longest, vocabulary)));
+    FieldContext context;
+    context.at = entry_of(name, rella, retrieved, o);
+    const auto source = field_kinds().find(Config::scalar("rella", true)).make(context, context.at);
+    DeclaredField d = source->fields().front();
+    const auto space = source->token_space();
+    d.field.rows = space.size;
+    d.encoding.values.tokens = space.checksum;
+    d.field.encoding = to_config(d.encoding);
+    fields.push_back(std::move(d.field));
+    declared.push_back(source->resolved());
   }
   Schema out(std::move(fields), schema.labels());
   out.source = schema.source;
@@ -92,8 +108,12 @@ const Field* item_field(const Schema& schema, const std::string& column) {
 
 }  // namespace
 
-PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories& retrieved, const fs::path& prepared,
+PromptDataReport write_prompt_data(const Rella& rella, const fs::path& retrieved_file, const fs::path& prepared,
                                    const fs::path& out, const PromptDataOptions& options) {
+  const auto retrieved = RetrievedHistories::load(retrieved_file, rella);
+  INTERPLAY_CHECK(options.length <= retrieved.length(),
+                  "--length {}: {} holds {} events of a history; make it with a larger one among `lengths`",
+                  options.length, retrieved_file.string(), retrieved.length());
   const fs::path model = lm::find_model(options.model);
   const auto tokenizer = lm::Tokenizer::load(model);
   const auto frame = lm::ChatFrame::load(model);
@@ -119,7 +139,7 @@ PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories&
                          dataset.name(), dataset.rows(), samples.size());
     const auto chosen = draw(dataset.rows(), rows, options.seed);
     Part part{split, encoded(dataset.gather(chosen))};
-    EncodedBatch::Sequence prompts[2] = {{{}, {0}, {}}, {{}, {0}, {}}};
+    EncodedBatch::Text prompts[2] = {{{}, {}, {0}}, {{}, {}, {0}}};
     const auto labels = int64_t(part.rows.labels.size()) / part.rows.rows;
     const auto ids = int64_t(part.rows.ids.size()) / part.rows.rows;
     Progress progress(fmt::format("prompts, {}", split), part.rows.rows);
@@ -140,7 +160,8 @@ PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories&
                                        std::pair{&prompts[1], std::span<const uint32_t>(found)}}) {
         const auto messages = rella.prompt(event, events);
         if (report.example.empty() && to == &prompts[1]) report.example = frame.text(messages);
-        for (const int64_t id : frame.encode(*tokenizer, messages)) to->ids.push_back(int32_t(id + 1));
+        for (const int64_t id : frame.encode(*tokenizer, messages)) to->ids.push_back(int32_t(id));
+        to->columns.resize(to->ids.size(), -1);
         const int64_t length = int64_t(to->ids.size()) - to->offsets.back();
         to->offsets.push_back(int64_t(to->ids.size()));
         report.longest = std::max(report.longest, length);
@@ -149,14 +170,14 @@ PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories&
       }
       progress.add(1);
     }
-    for (auto& sequence : prompts) part.rows.sequences.push_back(std::move(sequence));
+    for (auto& prompt : prompts) part.rows.texts.push_back(std::move(prompt));
     (part.split == "train" ? report.train : part.split == "valid" ? report.valid : report.test) = part.rows.rows;
     parts.push_back(std::move(part));
   }
   INTERPLAY_CHECK(!parts.empty(), "no rows are to become prompts; ask for some of train, valid or test");
   report.mean_tokens = double(tokens) / double(told);
 
-  const Schema schema = with_prompts(encoder.schema(), tokenizer->size(), report.longest);
+  const Schema schema = with_prompts(encoder.schema(), rella, retrieved_file, options);
   NewDirectory made(out);
   const fs::path& partial = made.path();
   encoder.save(partial);

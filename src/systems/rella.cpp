@@ -1,16 +1,13 @@
 #include <interplay/systems/rella.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <numeric>
 #include <optional>
-#include <regex>
 #include <set>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <Eigen/Core>
 
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
@@ -19,7 +16,9 @@
 #include <interplay/nn/safetensors.h>
 
 #include "data/event_log.h"
+#include "systems/item_vectors.h"
 #include "systems/pca.h"
+#include "systems/rella_text.h"
 
 namespace fs = std::filesystem;
 
@@ -27,12 +26,6 @@ namespace interplay {
 namespace {
 
 INTERPLAY_SECTION("prompts", RellaOptions, "the prompts of model `rella`, as configs/ml-1m/prompts.yaml");
-
-/// A template and the columns of the log that fill its places.
-struct Filled {
-  lm::PromptTemplate text;
-  std::map<std::string, size_t, std::less<>> columns;
-};
 
 }  // namespace
 
@@ -42,45 +35,21 @@ struct Rella::State {
   std::optional<EventLog> log;
   size_t item_column = 0, topic_column = 0;
   std::vector<uint32_t> event_of_item;  // [items]: one that is about it
-  Filled item_text, system, user, event;
-  std::map<std::string, std::map<std::string, std::string, std::less<>>, std::less<>> words;
-  std::map<std::string, std::regex, std::less<>> shorten;
+  lm::PromptTemplate item_text;
+  std::optional<RellaText> text;
+  std::map<std::string, size_t, std::less<>> columns;  // of the log, by what texts call them
   uint64_t checksum = 0;
 
-  std::string value(const Filled& filled, std::string_view name, uint32_t event_row) const {
-    const auto cell = std::string(log->cell(filled.columns.find(name)->second, event_row));
-    const auto known = words.find(name);
-    if (known == words.end()) return cell;
-    const auto word = known->second.find(cell);
-    return word == known->second.end() ? cell : word->second;
-  }
-
-  /// Of the event at place `index` of a history.
-  std::string line(size_t index, uint32_t event_row) const {
-    return event.text.fill([&](std::string_view name) {
-      if (name == "index") return std::to_string(index + 1);
-      const auto cut = shorten.find(name);
-      const auto whole = value(event, name, event_row);
-      return cut == shorten.end() ? whole : std::regex_replace(whole, cut->second, "");
-    });
+  std::string_view cell(std::string_view name, uint32_t event) const {
+    return log->cell(columns.find(name)->second, event);
   }
 };
 
 namespace {
 
-lm::PromptTemplate parse_template(const Config& at, const std::string& text) {
-  if (text.empty()) at.fail("missing; a text is needed here");
-  try {
-    return lm::PromptTemplate(text);
-  } catch (const Error& problem) {
-    at.fail(problem.what());
-  }
-}
-
-void add_columns(const lm::PromptTemplate& text, const std::set<std::string>& own, std::vector<std::string>& columns) {
-  for (const auto& name : text.names()) {
-    if (!own.contains(name) && std::find(columns.begin(), columns.end(), name) == columns.end())
-      columns.push_back(name);
+void add_columns(const std::vector<std::string>& names, std::vector<std::string>& columns) {
+  for (const auto& name : names) {
+    if (std::find(columns.begin(), columns.end(), name) == columns.end()) columns.push_back(name);
   }
 }
 
@@ -110,42 +79,22 @@ Rella::Rella(const Config& experiment, int threads) {
   const Config data = load_data(experiment, o), prompt = experiment["prompt"];
   const std::string& item = s.item = EventLog::item_column(data, o.history);
 
-  s.item_text.text = parse_template(experiment["item_text"], o.item_text);
-  s.system.text = parse_template(prompt["system"], o.prompt.system);
-  s.user.text = parse_template(prompt["user"], o.prompt.user);
-  s.event.text = parse_template(prompt["event"], o.prompt.event);
-  if (!s.user.text.names("history")) prompt["user"].fail("has no {history}: where do the events go?");
+  s.item_text = parse_template(experiment["item_text"], o.item_text);
+  const RellaText& text = s.text.emplace(o.prompt, prompt);
   std::vector<std::string> columns = {item};
   if (o.topic.empty()) experiment["topic"].fail("missing; which column is counted in histories?");
-  if (o.topic != item) columns.push_back(o.topic);
-  add_columns(s.item_text.text, {}, columns);
-  add_columns(s.system.text, {}, columns);
-  add_columns(s.user.text, {"history"}, columns);
-  add_columns(s.event.text, {"index"}, columns);
-  for (const auto& column : o.prompt.words.keys()) {
-    const Config words = o.prompt.words[column];
+  add_columns({o.topic}, columns);
+  add_columns(s.item_text.names(), columns);
+  add_columns(text.row_names(), columns);
+  add_columns(text.event_names(), columns);
+  for (const auto& [column, words] : text.words()) {
     if (std::find(columns.begin(), columns.end(), column) == columns.end())
-      words.fail(fmt::format("no text names the column '{}' (columns named: {})", column, fmt::join(columns, ", ")));
-    for (const auto& value : words.keys()) s.words[column][value] = words[value].as<std::string>();
-  }
-  for (const auto& column : o.prompt.shorten.keys()) {
-    const Config cut = o.prompt.shorten[column];
-    if (!s.event.text.names(column))
-      cut.fail(fmt::format("prompt.event does not name the column '{}' (columns named: {})", column,
-                           fmt::join(s.event.text.names(), ", ")));
-    try {
-      s.shorten.emplace(column, cut.as<std::string>());
-    } catch (const std::regex_error& problem) {
-      cut.fail(fmt::format("'{}' is no regular expression (ECMAScript's): {}", cut.as<std::string>(), problem.what()));
-    }
+      o.prompt.words[column].fail(
+          fmt::format("no text names the column '{}' (columns named: {})", column, fmt::join(columns, ", ")));
   }
   s.log = EventLog::read(data, columns, o.history, threads, o.bad_rows);
-  for (Filled* filled : {&s.item_text, &s.system, &s.user, &s.event}) {
-    for (const auto& name : filled->text.names()) {
-      if (std::find(columns.begin(), columns.end(), name) != columns.end()) filled->columns[name] = s.log->column(name);
-    }
-  }
-  for (const auto& [column, words] : s.words) {
+  for (const auto& name : columns) s.columns[name] = s.log->column(name);
+  for (const auto& [column, words] : text.words()) {
     std::set<std::string_view> values;
     const size_t place = s.log->column(column);
     for (uint32_t code = 1; code < s.log->tokens(place); ++code) values.insert(s.log->token(place, code));
@@ -190,7 +139,7 @@ std::vector<std::string> Rella::item_texts() const {
   const State& s = *state_;
   std::vector<std::string> texts;
   for (const uint32_t event : s.event_of_item) {
-    texts.push_back(s.item_text.text.fill([&](std::string_view name) { return s.value(s.item_text, name, event); }));
+    texts.push_back(s.item_text.fill([&](std::string_view name) { return s.text->word(name, s.cell(name, event)); }));
   }
   return texts;
 }
@@ -207,32 +156,29 @@ RetrievedHistories Rella::retrieve(const at::Tensor& vectors, const std::vector<
                   "retrieval needs one vector for each of {} items, found a tensor of shape [{}]", items(),
                   fmt::join(vectors.sizes(), ", "));
   auto reduced = principal_components(vectors, state_->options.retrieval.dimension);  // [items, D']
-  reduced = (reduced / reduced.norm(2, 1, true).clamp_min(1e-12)).contiguous();       // a zero vector stays zero
+  reduced = reduced / reduced.norm(2, 1, true).clamp_min(1e-12);                      // a zero vector stays zero
   const int64_t width = reduced.size(1);
-  const Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> v(
-      reduced.data_ptr<float>(), items(), width);
+  std::vector<std::string> names;
+  for (const uint32_t event : state_->event_of_item) names.emplace_back(item_name(event));
+  const ItemVectors items(reduced, std::move(names));
   RetrievedHistories found;
   for (const auto& split : splits) {
     const auto samples = this->samples(split);
     const auto nearest = at::full({int64_t(samples.size()), k}, -1, at::kInt);  // [N, K]
     int32_t* const out = nearest.data_ptr<int32_t>();
     at::parallel_for(0, int64_t(samples.size()), 256, [&](int64_t begin, int64_t end) {
-      std::vector<std::pair<float, uint32_t>> near;  // similarity, event
+      std::vector<int64_t> past;
       for (int64_t n = begin; n < end; ++n) {
-        const int64_t target = item(samples[size_t(n)]);
-        const auto past = history(samples[size_t(n)]);
-        near.clear();
-        for (size_t i = 0; i < past.size(); ++i) {
-          const int64_t other = item(past[i]);
-          near.emplace_back(target < 0 || other < 0 ? 0.0f : v.row(target).dot(v.row(other)), uint32_t(i));
-        }
-        const auto last = near.begin() + std::min<int64_t>(k, int64_t(near.size()));
-        std::partial_sort(near.begin(), last, near.end(), std::greater<>());  // equally near: the later first
-        for (auto it = near.begin(); it != last; ++it) out[n * k + (it - near.begin())] = int32_t(past[it->second]);
+        const auto events = history(samples[size_t(n)]);
+        past.clear();
+        for (const uint32_t event : events) past.push_back(item(event));
+        int32_t* to = out + n * k;
+        for (const uint32_t place : items.nearest(item(samples[size_t(n)]), past, k)) *to++ = int32_t(events[place]);
       }
     });
     found.add(split, nearest);
   }
+  found.add_items(items.tensors());
   found.describe("data", fmt::format("{:016x}", checksum()));
   found.describe("dimension", std::to_string(width));
   return found;
@@ -249,17 +195,9 @@ std::vector<uint32_t> Rella::ordered(uint32_t sample, std::span<const int32_t> n
 
 std::vector<lm::ChatMessage> Rella::prompt(uint32_t sample, std::span<const uint32_t> history) const {
   const State& s = *state_;
-  std::string lines;
-  for (size_t i = 0; i < history.size(); ++i) {
-    if (i > 0) lines += "\n";
-    lines += s.line(i, history[i]);
-  }
-  const auto of_row = [&](const Filled& filled) {
-    return filled.text.fill([&](std::string_view name) {
-      return name == "history" && &filled == &s.user ? lines : s.value(filled, name, sample);
-    });
-  };
-  return {{"system", of_row(s.system)}, {"user", of_row(s.user)}};
+  return s.text->messages(
+      history.size(), [&](std::string_view name) { return s.cell(name, sample); },
+      [&](size_t i, std::string_view name) { return s.cell(name, history[i]); });
 }
 
 bool RetrievedHistories::has(std::string_view split) const {
@@ -286,12 +224,18 @@ void RetrievedHistories::add(const std::string& split, at::Tensor events) {
   splits_.emplace_back(split, events.contiguous());
 }
 
+void RetrievedHistories::add_items(std::vector<std::pair<std::string, at::Tensor>> tensors) {
+  items_ = std::move(tensors);
+}
+
 void RetrievedHistories::describe(const std::string& key, const std::string& value) {
   description_.emplace_back(key, value);
 }
 
 void RetrievedHistories::save(const fs::path& file) const {
-  nn::save_safetensors(file, {splits_.begin(), splits_.end()}, {description_.begin(), description_.end()});
+  std::map<std::string, at::Tensor> tensors(splits_.begin(), splits_.end());
+  tensors.insert(items_.begin(), items_.end());
+  nn::save_safetensors(file, tensors, {description_.begin(), description_.end()});
 }
 
 RetrievedHistories RetrievedHistories::load(const fs::path& file, const Rella& rella) {
@@ -305,6 +249,10 @@ RetrievedHistories RetrievedHistories::load(const fs::path& file, const Rella& r
   check(data != stored.metadata().end() && data->second == fmt::format("{:016x}", rella.checksum()),
         "these histories are of other data, or of items with other texts");
   for (const auto& [split, events] : stored.tensors()) {
+    if (ItemVectors::is_tensor(split)) {
+      out.items_.emplace_back(split, events);
+      continue;
+    }
     check(events.dim() == 2 && events.scalar_type() == at::kInt && events.size(1) > 0 &&
               events.size(0) == int64_t(rella.samples(split).size()),
           fmt::format("'{}' is no table of the events of that split", split));

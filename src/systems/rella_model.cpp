@@ -121,13 +121,13 @@ class Rella final : public Model, public nn::HasGroup, public AdaptedModel {
   int64_t column(const Schema& schema, const std::string& name) const {
     const Field& field = with_place("rella reads prompts, which `interplay lm prompts` makes",
                                     [&]() -> const Field& { return schema.field(name); });
-    INTERPLAY_CHECK(field.kind == FieldKind::sequence,
-                    "rella: field '{}' is {}; expected prompts, which `interplay lm prompts` makes", name,
+    INTERPLAY_CHECK(field.kind == FieldKind::text,
+                    "rella: field '{}' is {}; expected text, as the prompts that `interplay lm prompts` makes", name,
                     to_string(field.kind));
-    INTERPLAY_CHECK(field.rows == decoder_->config().vocabulary + 2,
+    INTERPLAY_CHECK(field.rows == decoder_->config().vocabulary,
                     "rella: the prompts '{}' are made of {} tokens, the language model has {}; make them for it "
                     "(`interplay lm prompts --model`)",
-                    name, field.rows - 2, decoder_->config().vocabulary);
+                    name, field.rows, decoder_->config().vocabulary);
     return field.column;
   }
 
@@ -166,11 +166,11 @@ class Rella final : public Model, public nn::HasGroup, public AdaptedModel {
     return {logits.empty() ? at::zeros({0}) : at::cat(logits), others.empty() ? at::Tensor() : at::cat(others)};
   }
 
-  static int64_t tokens(const Features& x, int64_t column) { return x.sequences[size_t(column)].ids.numel(); }
+  static int64_t tokens(const Features& x, int64_t column) { return x.tokens[size_t(column)].ids.numel(); }
 
   static std::vector<lm::TokenIds> texts(const Features& x, int64_t column) {
-    const Sequence& prompts = x.sequences[size_t(column)];
-    const at::Tensor ids = prompts.ids.to(at::kLong) - 1, ends = prompts.offsets.contiguous();
+    const Tokens& prompts = x.tokens[size_t(column)];
+    const at::Tensor ids = prompts.ids.to(at::kLong).contiguous(), ends = prompts.offsets.contiguous();
     const auto* const token = ids.const_data_ptr<int64_t>();
     const auto* const offset = ends.const_data_ptr<int64_t>();
     std::vector<lm::TokenIds> out;

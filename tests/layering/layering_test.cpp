@@ -20,7 +20,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"data", {"base"}},
     {"nn", {"base"}},
     {"optim", {"base", "nn"}},
-    {"lm", {"base", "nn"}},
+    {"lm", {"base", "data", "nn"}},
     {"core", {"base", "data", "nn", "optim"}},
     {"train", {"base", "data", "nn", "optim", "core"}},
     {"serve", {"base", "data", "nn", "optim", "core"}},

@@ -81,6 +81,11 @@ struct IsOptional<std::optional<T>> : std::true_type {};
 inline void check(const Config& at, int64_t value, const Range& range) { check_range(at, double(value), range); }
 inline void check(const Config& at, double value, const Range& range) { check_range(at, value, range); }
 inline void check(const Config& at, const std::string& value, const OneOf& names) { check_one_of(at, value, names); }
+template <OwnOption T>
+void check(const Config& at, const T&, const OneOf& names) {  // by the name that it is written with
+  const Config name = at.is_map() ? at["name"] : at;
+  check_one_of(name, name.as<std::string>(), names);
+}
 template <class T, class Limit>
 void check(const Config& at, const std::vector<T>& values, const Limit& limit) {
   for (const auto& v : values) check(at, v, limit);
@@ -246,7 +251,9 @@ std::vector<OptionLine> describe_options(const T& options = {}) {
     T chosen = options;
     for (const auto& choice : choices) {  // no structured binding: not every compiler lets a lambda take one along
       chosen.visit([&](const std::string& name, auto& member, auto&&...) {
-        if constexpr (std::same_as<std::remove_cvref_t<decltype(member)>, std::string>) {
+        using Member = std::remove_cvref_t<decltype(member)>;
+        if constexpr (std::same_as<Member, std::string> ||
+                      (OwnOption<Member> && std::is_assignable_v<Member&, const std::string&>)) {
           if (name == choice.first) member = choice.second;
         }
       });

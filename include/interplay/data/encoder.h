@@ -25,6 +25,9 @@ class INTERPLAY_API Encoder {
  public:
   static Encoder load(const std::filesystem::path& directory);  ///< reads schema.yaml and vocabulary/
   const Schema& schema() const;
+  /// Throws Error(data) where the tokenizer of a text is missing, or not the one that the data were prepared with. The
+  /// first encode() of rows asks too; who encodes nothing needs none.
+  void check() const;
 
   struct Want {
     bool labels = true;  ///< labels, weight and group; without them raw rows need no such columns
@@ -39,7 +42,9 @@ class INTERPLAY_API Encoder {
                   int64_t out_stride) const;
   bool encode_numbers(size_t field, const std::string_view* cells, int64_t stride, int64_t rows, float* out,
                       int64_t out_stride) const;
-  std::string column(size_t field) const;  ///< the raw column that a field of the schema reads
+  /// The raw column whose cells a field of the schema reads; "" where it reads others, or what is derived of them: the
+  /// two above are not for such a field.
+  std::string column(size_t field) const;
 
   /// The raw columns that encode() reads.
   std::vector<std::string> columns(Want want) const;

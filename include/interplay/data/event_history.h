@@ -12,7 +12,7 @@ namespace interplay {
 
 class BadRows;
 
-/// Gives raw rows the histories that they do not carry, from files of past events: for every field of kind history, the
+/// Gives raw rows the histories that they do not carry, from files of past events: for every field made of them, the
 /// row's user's last events before the row's time, as prepare() derives them (its `ties` holds here too).
 ///
 ///     EventHistory history(scorer.schema());
@@ -38,6 +38,8 @@ class INTERPLAY_API EventHistory {
   void finish();                ///< after the last row
   void append(RawBatch& rows);  ///< adds the list columns that the Encoder reads, and takes out the bad rows
   std::vector<std::string> row_columns() const;
+  /// The columns that append() makes for a schema; none where no field is made of the past.
+  static std::vector<std::string> lists(const Schema& schema);
 
  private:
   struct State;

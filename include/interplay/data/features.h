@@ -19,13 +19,20 @@ struct Sequence {
   at::Tensor weights;  ///< f32 [total], or undefined
 };
 
+/// A ragged batch of texts, as token ids: row b owns tokens [offsets[b], offsets[b+1]).
+struct Tokens {
+  at::Tensor ids;      ///< i32 [total], of the field's tokenizer
+  at::Tensor offsets;  ///< i64 [B + 1]
+  at::Tensor columns;  ///< i8 [total]: index in Field::text_columns of what the token came from; -1: no column
+};
+
 /// What a model may see of a batch: never a label. Plain tensors, indexed by Field::column.
 struct Features {
   at::Tensor ids;                   ///< i32 [B, F] categorical fields, local to each field's table
   at::Tensor dense;                 ///< f32 [B, D] numeric fields
   std::vector<Sequence> sequences;  ///< one a sequence field
   std::vector<at::Tensor> vectors;  ///< one a vector field, f32 [B, dimension]
-  std::vector<at::Tensor> tokens;   ///< one a text field, i32 [B, T]
+  std::vector<Tokens> tokens;       ///< one a text field
   int64_t rows = 0;                 ///< B
 
   INTERPLAY_API Features to(at::Device device) const;  ///< sequences that are paired still share their offsets

@@ -10,6 +10,8 @@
 
 namespace interplay {
 
+/// The shapes in which values are stored and models see them. What `kind:` of a data.yaml names (field_kinds()) is
+/// where they come from: a history is a sequence.
 enum class FieldKind { categorical, numeric, sequence, vector, text };
 INTERPLAY_API std::string to_string(FieldKind kind);
 INTERPLAY_API FieldKind parse_field_kind(const Config& name);
@@ -19,16 +21,17 @@ struct INTERPLAY_API Field {
   std::string name;
   FieldKind kind = FieldKind::categorical;
   std::string table;  ///< categorical, sequence: vocabulary and embedding table it reads; its own name unless shared
-  int64_t rows = 0;   ///< of that table: 0 = padding, 1..n tokens by falling count, last = unseen
+  int64_t rows = 0;   ///< of that table: 0 = padding, 1..n tokens by falling count, last = unseen; text: token ids
   int64_t width = 0;  ///< of a row of that table, where narrower than the model's vectors (fields.widths); 0 = as wide
   int64_t dimension = 0;         ///< vector: how many numbers
-  int64_t max_length = 0;        ///< sequence
+  int64_t max_length = 0;        ///< sequence: entries; text: tokens; 0 = any number
   std::string pooling = "mean";  ///< sequence: mean | sum, where a model wants one vector
   std::string target;            ///< sequence: the field whose value it is a history of, as item_id; "" = none
   std::string paired_with;  ///< sequence: its i-th entry belongs to the i-th of this sequence (same offsets); "" = none
   bool weighted = false;    ///< sequence: every entry has a weight
-  Config encoding;          ///< how a raw value becomes an id or number; read by the Encoder alone
-  int64_t column = 0;  ///< place among its kind: column of Features::ids or ::dense, index in ::sequences or ::vectors
+  std::vector<std::string> text_columns;  ///< text: names behind Tokens::columns
+  Config encoding;                        ///< how a raw value becomes an id or number; read by the Encoder alone
+  int64_t column = 0;  ///< place among its kind: column of Features::ids or ::dense, else index of its vector
 };
 
 /// A vocabulary and the embedding table that goes with it.

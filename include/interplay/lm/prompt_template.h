@@ -20,15 +20,16 @@ class INTERPLAY_API PromptTemplate {
   /// Throws Error(config) for a brace that is neither closed nor written twice, or a place without a name, quoting it.
   explicit PromptTemplate(std::string_view text);
 
+  struct Piece {
+    std::string before;  ///< text
+    std::string name;    ///< of the place after it; empty at the end
+  };
+  const std::vector<Piece>& pieces() const { return pieces_; }      ///< in the order of the text
   const std::vector<std::string>& names() const { return names_; }  ///< of the places, each once, as they come
   bool names(std::string_view name) const;                          ///< whether there is such a place
   std::string fill(const std::function<std::string(std::string_view name)>& value) const;
 
  private:
-  struct Piece {
-    std::string before;  // text
-    std::string name;    // of the place after it; empty at the end
-  };
   std::vector<Piece> pieces_;
   std::vector<std::string> names_;
 };

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include <interplay/base/api.h>
+#include <interplay/base/config.h>
 
 namespace interplay::lm {
 
@@ -51,6 +52,8 @@ class INTERPLAY_API Tokenizer {
   std::string decode(std::span<const int64_t> ids, bool control = false) const;
 
   int64_t size() const { return int64_t(tokens_.size()); }
+  std::span<const int64_t> frame_before() const { return before_; }  ///< what EncodeOptions::frame adds
+  std::span<const int64_t> frame_after() const { return after_; }
   /// The token of exactly these bytes, a control token by its name; none where there is none.
   std::optional<int64_t> find(std::string_view token) const;
   int64_t id(std::string_view token) const;  ///< throws Error(config) where there is none
@@ -87,5 +90,29 @@ class INTERPLAY_API Tokenizer {
   std::vector<int64_t> control_;  // ids of those that are no text, the longest name first
   bool first_byte_[256] = {};     // of their names
 };
+
+/// A tokenizer that a configuration names, loaded when it is first asked for: whoever tokenizes nothing need not have
+/// it. Thread safety: const functions may run concurrently.
+class INTERPLAY_API NamedTokenizer {
+ public:
+  /// `name` as find_tokenizer() takes it; `at` is where it is written.
+  NamedTokenizer(std::string name, Config at) : name_(std::move(name)), at_(std::move(at)) {}
+  /// Throws Error naming that place, and the remedy, where it cannot be found or read.
+  const Tokenizer& operator*() const;
+  const Tokenizer* operator->() const { return &**this; }
+  const std::filesystem::path& model() const;  ///< what it was found in
+  uint64_t checksum() const;                   ///< of its file
+
+ private:
+  std::string name_;
+  Config at_;
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const Tokenizer> loaded_;  // guarded by mutex_ until it is there
+  mutable std::filesystem::path model_;
+  mutable uint64_t checksum_ = 0;
+};
+
+/// Bytes before the first one that is not UTF-8; none where all are.
+INTERPLAY_API std::optional<size_t> valid_utf8_before(std::string_view text);
 
 }  // namespace interplay::lm

@@ -36,7 +36,7 @@ class INTERPLAY_API Scorer {
 
   const Schema& schema() const;
   std::vector<std::string> columns() const;  ///< raw columns that a row must have, named as in the raw files
-  /// Empty where the model runs compiled, else what stands against it ("it reads a sequence or a vector").
+  /// Empty where the model runs compiled, else what stands against it ("it reads a sequence, a vector or a text").
   const std::string& fallback_reason() const;
 
   /// Rows as column -> cell. An empty cell, or one that other rows have, is a missing value; a column of columns() that

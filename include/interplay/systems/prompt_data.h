@@ -25,10 +25,11 @@ struct PromptDataReport {
 };
 
 /// Data to train model `rella` on, and CTR models on the same rows: rows of prepared data, drawn uniformly, with two
-/// sequence fields more, `prompt_recent` and `prompt_retrieved`. These are the token ids, each plus 1, of the prompt
-/// with the row's last events and with those retrieved for it. `prepared` are the data of the data.yaml that `rella`
-/// reads; rows are held against each other, Error(data) where they differ. Whole or absent.
-INTERPLAY_API PromptDataReport write_prompt_data(const Rella& rella, const RetrievedHistories& retrieved,
+/// fields of kind `rella` more, `prompt_recent` and `prompt_retrieved`: the tokens of the prompt with the row's last
+/// events and with those that the file `retrieved` (RetrievedHistories) has for it. `prepared` are the data of the
+/// data.yaml that `rella` reads; rows are held against each other, Error(data) where they differ. A run trained on them
+/// scores raw rows as long as that file and the language model are there. Whole or absent.
+INTERPLAY_API PromptDataReport write_prompt_data(const Rella& rella, const std::filesystem::path& retrieved,
                                                  const std::filesystem::path& prepared,
                                                  const std::filesystem::path& out, const PromptDataOptions& options);
 

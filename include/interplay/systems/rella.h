@@ -67,7 +67,8 @@ struct RellaOptions {
 class Rella;
 
 /// Events of the past that were found for samples: the nearest K of each, which hold those of every smaller K.
-/// A safetensors file: for each split i32 [N, K], events by falling similarity, -1 past the end of a shorter history.
+/// A safetensors file: for each split i32 [N, K], events by falling similarity, -1 past the end of a shorter history;
+/// and the items' vectors with their names, so that histories of other rows can be searched alike.
 class INTERPLAY_API RetrievedHistories {
  public:
   static constexpr const char* kFile = "retrieved.safetensors";
@@ -78,6 +79,7 @@ class INTERPLAY_API RetrievedHistories {
   std::span<const int32_t> nearest(std::string_view split, int64_t sample, int64_t k) const;
 
   void add(const std::string& split, at::Tensor events);  ///< i32 [N, K]
+  void add_items(std::vector<std::pair<std::string, at::Tensor>> tensors);
   /// What they were made from and with, so that others are refused: an entry each in the file's header.
   void describe(const std::string& key, const std::string& value);
   void save(const std::filesystem::path& file) const;
@@ -85,7 +87,7 @@ class INTERPLAY_API RetrievedHistories {
   static RetrievedHistories load(const std::filesystem::path& file, const Rella& rella);
 
  private:
-  std::vector<std::pair<std::string, at::Tensor>> splits_;
+  std::vector<std::pair<std::string, at::Tensor>> splits_, items_;
   std::vector<std::pair<std::string, std::string>> description_;
   int64_t length_ = 0;
 };

@@ -23,7 +23,8 @@ Features Features::to(at::Device device) const {
     x.sequences.push_back(std::move(sequence));
   }
   for (const auto& v : vectors) x.vectors.push_back(moved(v, device));
-  for (const auto& t : tokens) x.tokens.push_back(moved(t, device));
+  for (const auto& t : tokens)
+    x.tokens.push_back({moved(t.ids, device), moved(t.offsets, device), moved(t.columns, device)});
   x.rows = rows;
   return x;
 }

@@ -75,28 +75,29 @@ void copy_column(std::span<const RowAt> rows, ColumnOf column_of, T* to) {
   copy_matrix(rows, 1, {0}, column_of, to);
 }
 
-/// i64 [B + 1]
-at::Tensor sequence_offsets(std::span<const RowAt> rows, size_t source) {
+/// i64 [B + 1]; `ragged_of` gives what a block holds of the field.
+template <class RaggedOf>
+at::Tensor offsets_of(std::span<const RowAt> rows, RaggedOf ragged_of) {
   auto offsets = at::empty({int64_t(rows.size()) + 1}, at::kLong);
   int64_t* to = offsets.data_ptr<int64_t>();
   int64_t total = 0;
   *to++ = 0;
   for (const auto& [block, row] : rows) {
-    const int32_t* const bounds = block->sequences[source].offsets + row;
+    const int32_t* const bounds = ragged_of(*block).offsets + row;
     total += bounds[1] - bounds[0];
     *to++ = total;
   }
   return offsets;
 }
 
-/// The entries of one sequence, row after row; `values_of` gives ids or weights.
-template <class T, class ValuesOf>
-void copy_ragged(std::span<const RowAt> rows, size_t source, ValuesOf values_of, T* to) {
+/// The entries of one field, row after row; `values_of` gives a block's ids, weights or columns.
+template <class T, class RaggedOf, class ValuesOf>
+void copy_ragged(std::span<const RowAt> rows, RaggedOf ragged_of, ValuesOf values_of, T* to) {
   for (const auto& [block, row] : rows) {
-    const auto& ragged = block->sequences[source];
+    const auto& ragged = ragged_of(*block);
     const int64_t first = ragged.offsets[row], count = ragged.offsets[row + 1] - first;
     if (count == 0) continue;
-    std::memcpy(to, values_of(ragged) + first, size_t(count) * sizeof(T));
+    std::memcpy(to, values_of(*block) + first, size_t(count) * sizeof(T));
     to += count;
   }
 }
@@ -107,7 +108,9 @@ std::vector<Sequence> gather_sequences(std::span<const RowAt> rows, const Projec
   for (const Field* field : fields) {  // those that lead first: a pair takes its offsets from them
     if (!field->paired_with.empty()) continue;
     const auto column = size_t(field->column);
-    sequences[column].offsets = sequence_offsets(rows, size_t(projection.sequences[column]));
+    const auto source = size_t(projection.sequences[column]);
+    sequences[column].offsets = offsets_of(
+        rows, [&](const RowBlock& b) -> const auto& { return b.sequences[source]; });
   }
   for (const Field* field : fields) {
     const auto column = size_t(field->column);
@@ -117,15 +120,30 @@ std::vector<Sequence> gather_sequences(std::span<const RowAt> rows, const Projec
       sequence.offsets = sequences[size_t(projection.schema.field(field->paired_with).column)].offsets;
     }
     const int64_t total = sequence.offsets.data_ptr<int64_t>()[rows.size()];
+    const auto ragged_of = [&](const RowBlock& b) -> const auto& { return b.sequences[source]; };
     sequence.ids = at::empty({total}, at::kInt);
     copy_ragged(
-        rows, source, [](const auto& ragged) { return ragged.ids; }, sequence.ids.data_ptr<int32_t>());
+        rows, ragged_of, [&](const RowBlock& b) { return ragged_of(b).ids; }, sequence.ids.data_ptr<int32_t>());
     if (!field->weighted) continue;
     sequence.weights = at::empty({total}, at::kFloat);
     copy_ragged(
-        rows, source, [](const auto& ragged) { return ragged.weights; }, sequence.weights.data_ptr<float>());
+        rows, ragged_of, [&](const RowBlock& b) { return ragged_of(b).weights; }, sequence.weights.data_ptr<float>());
   }
   return sequences;
+}
+
+Tokens gather_text(std::span<const RowAt> rows, size_t source) {
+  const auto ragged_of = [&](const RowBlock& b) -> const auto& { return b.texts[source].tokens; };
+  Tokens out;
+  out.offsets = offsets_of(rows, ragged_of);
+  const int64_t total = out.offsets.data_ptr<int64_t>()[rows.size()];
+  out.ids = at::empty({total}, at::kInt);
+  copy_ragged(
+      rows, ragged_of, [&](const RowBlock& b) { return b.texts[source].tokens.ids; }, out.ids.data_ptr<int32_t>());
+  out.columns = at::empty({total}, at::kChar);
+  copy_ragged(
+      rows, ragged_of, [&](const RowBlock& b) { return b.texts[source].columns; }, out.columns.data_ptr<int8_t>());
+  return out;
 }
 
 }  // namespace
@@ -151,7 +169,13 @@ Projection::Projection(const Schema& from, const Schema& to)
       case FieldKind::numeric: dense.push_back(source.column); break;
       case FieldKind::sequence: sequences.push_back(source.column); break;
       case FieldKind::vector: vectors.push_back(source.column); break;
-      case FieldKind::text: INTERPLAY_CHECK(false, "field '{}': rows of text cannot be read yet", field.name);
+      case FieldKind::text:
+        INTERPLAY_CHECK(source.text_columns == field.text_columns,
+                        "field '{}': the data's tokens come from the columns {}, the model knows {}; use the data that "
+                        "the model was made for",
+                        field.name, fmt::join(source.text_columns, ", "), fmt::join(field.text_columns, ", "));
+        texts.push_back(source.column);
+        break;
     }
   }
   for (const auto& label : to.labels()) {
@@ -182,6 +206,7 @@ Batch gather_rows(std::span<const RowAt> rows, const Projection& p, RowColumns c
         vectors.data_ptr<float>());
     x.vectors.push_back(std::move(vectors));
   }
+  for (const int64_t source : p.texts) x.tokens.push_back(gather_text(rows, size_t(source)));
   if (columns.labels) {
     batch.labels = at::empty({B, int64_t(p.labels.size())}, at::kFloat);
     copy_matrix(

@@ -23,7 +23,7 @@ struct Projection {
   int64_t ids_width = 0;     ///< F of the source
   int64_t dense_width = 0;   ///< D of the source
   int64_t labels_width = 0;  ///< T of the source
-  std::vector<int64_t> ids, dense, sequences, vectors, labels;
+  std::vector<int64_t> ids, dense, sequences, vectors, texts, labels;
 
   /// Throws Error(config) unless `to` keeps fields and labels of `from` as they are.
   Projection(const Schema& from, const Schema& to);

@@ -16,6 +16,7 @@
 #include "data/row_source.h"
 #include "data/vocabulary.h"
 #include "support/temp_dir.h"
+#include "support/word_piece.h"
 
 namespace fs = std::filesystem;
 
@@ -38,6 +39,11 @@ void put(std::ostream& out, const RowBlock& block, const Schema& schema) {
     put(out, s.weights, s.total);
   }
   for (const auto* vector : block.vectors) put(out, vector, 2 * block.rows);
+  for (const auto& text : block.texts) {
+    put(out, text.tokens.offsets, block.rows + 1);
+    put(out, text.tokens.ids, text.tokens.total);
+    put(out, text.columns, text.tokens.total);
+  }
   put(out, block.labels, block.rows * int64_t(schema.labels().size()));
   put(out, block.weight, block.rows);
   put(out, block.group, block.rows);
@@ -55,6 +61,7 @@ class PreparedData : public ::testing::Test {
           fmt::format("{},u{},{},t{}^t{},{}^0.5,{} {},{}\n", r % 2, r % 5, 1.5 * r, r % 3, r % 4, r, r, -r, 1000 + r);
     }
     for (const char* split : {"train", "valid"}) dir_.write(split + std::string(".csv"), rows);
+    write_word_piece(dir_ / "words", {"it", "is", "u", "##0"});
     dir_.write("data.yaml", R"(
 files: {train: train.csv, valid: valid.csv}
 label: click
@@ -65,7 +72,8 @@ fields:
   - {column: n, kind: numeric, transform: standardise}
   - {column: tags, kind: sequence, weights: w}
   - {column: v, kind: vector, dimension: 2, separator: " "}
-)");
+  - {name: said, kind: text, template: "it is {user}", tokenizer: ")" +
+                                (dir_ / "words").string() + "\"}\n");
     prepare(Config::load(dir_ / "data.yaml"), data_);
     original_ = everything();
   }

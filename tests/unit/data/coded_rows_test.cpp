@@ -20,6 +20,8 @@ CodedRows some_rows(int64_t epoch, uint32_t largest) {
   rows.rest.sequences[0].offsets = {0, 1, 3};
   rows.rest.sequences[0].weights = {0.5f, 1.5f, 2.5f};
   rows.rest.vectors = {{1, 2, 3, 4}};
+  rows.rest.texts.resize(1);
+  rows.rest.texts[0] = {{5, 30000, 2}, {-1, 0, 3}, {0, 2, 3}};
   rows.rest.labels = {1, 0};
   rows.rest.weight = {2, 3};
   rows.rest.group = {-1, int64_t(1) << 60};
@@ -49,6 +51,9 @@ TEST(CodedRowsFile, RowsComeBackByNumberWhateverTheOrder) {
     EXPECT_EQ(found.rest.sequences.at(0).offsets, expected.rest.sequences[0].offsets);
     EXPECT_EQ(found.rest.sequences.at(0).weights, expected.rest.sequences[0].weights);
     EXPECT_EQ(found.rest.vectors, expected.rest.vectors);
+    EXPECT_EQ(found.rest.texts.at(0).ids, expected.rest.texts[0].ids);
+    EXPECT_EQ(found.rest.texts.at(0).columns, expected.rest.texts[0].columns);
+    EXPECT_EQ(found.rest.texts.at(0).offsets, expected.rest.texts[0].offsets);
     EXPECT_EQ(found.rest.labels, expected.rest.labels);
     EXPECT_EQ(found.rest.weight, expected.rest.weight);
     EXPECT_EQ(found.rest.group, expected.rest.group);

@@ -50,6 +50,67 @@ std::string message_of(const std::function<void()>& action) {
   return "no error";
 }
 
+/// A text of 7 tokens that come from two columns or none: row r has r % 3 of them.
+Schema text_schema() {
+  Field field = make_field("said", FieldKind::text);
+  field.rows = 7;
+  field.text_columns = {"a", "b"};
+  return Schema({field}, {});
+}
+
+EncodedBatch text_rows(int64_t first, int64_t count) {
+  EncodedBatch batch;
+  batch.rows = count;
+  auto& text = batch.texts.emplace_back();
+  text.offsets.push_back(0);
+  for (int64_t r = first; r < first + count; ++r) {
+    for (int64_t i = 0; i < r % 3; ++i) text.ids.push_back(int32_t((r + i) % 7)), text.columns.push_back(int8_t(i - 1));
+    text.offsets.push_back(int64_t(text.ids.size()));
+  }
+  return batch;
+}
+
+TEST(DatasetWriter, TextsReadBackInBlocksOfTheirOwn) {
+  const testing::TempDir dir;
+  const Schema schema = text_schema();
+  schema.save(dir / "schema.yaml");
+  const Schema again = Schema::load(dir / "schema.yaml");
+  EXPECT_EQ(again.field("said").rows, 7);
+  EXPECT_THAT(again.field("said").text_columns, ElementsAre("a", "b"));
+  DatasetWriter writer(dir.path(), "train", schema, false, false, false);
+  const int64_t rows = kBlock + 5;
+  for (int64_t row = 0; row < rows; row += 1000) writer.write(text_rows(row, std::min<int64_t>(1000, rows - row)));
+  EXPECT_EQ(writer.finish(), rows);
+  Manifest::describe(dir.path(), writer.entries()).save(dir.path());
+  const auto source = RowSource::open(dir.path(), "train");
+  ASSERT_EQ(source->blocks(), 2);
+  const RowBlock& last = source->block(1);  // rows kBlock + 0 .. 4; 65536 % 3 = 1: 1, 2, 0, 1, 2 tokens
+  const auto& [tokens, columns] = last.texts.at(0);
+  EXPECT_THAT(std::vector(tokens.offsets, tokens.offsets + 6), ElementsAre(0, 1, 3, 3, 4, 6));
+  EXPECT_THAT(std::vector(columns, columns + 6), ElementsAre(-1, -1, 0, -1, -1, 0));
+  const int first = int(kBlock % 7);  // 2
+  EXPECT_THAT(std::vector(tokens.ids, tokens.ids + 6),
+              ElementsAre(first, first + 1, first + 2, first + 3, first + 4, (first + 5) % 7));
+}
+
+TEST(DatasetWriter, TextsThatCannotBeAreRefused) {
+  const testing::TempDir dir;
+  const auto refusal = [&](const std::function<void(EncodedBatch::Text&)>& change) {
+    EncodedBatch batch = text_rows(0, 3);
+    change(batch.texts[0]);
+    DatasetWriter writer(dir.path(), "train", text_schema(), false, false, false);
+    return message_of([&] { writer.write(batch); });
+  };
+  EXPECT_THAT(refusal([](auto& t) { t.ids[1] = 7; }),
+              HasSubstr("row 2: id 7 of field 'said' lies outside its 7 tokens"));
+  EXPECT_THAT(refusal([](auto& t) { t.ids[1] = -1; }), HasSubstr("id -1 of field 'said'"));
+  EXPECT_THAT(refusal([](auto& t) { t.columns[0] = 2; }), HasSubstr("a token of 'said' comes from column 2 of its 2"));
+  EXPECT_THAT(refusal([](auto& t) { t.columns[0] = -2; }), HasSubstr("comes from column -2"));
+  EXPECT_THAT(refusal([](auto& t) { t.columns.pop_back(); }), HasSubstr("said (columns) has 2 values, expected 3"));
+  EXPECT_THAT(refusal([](auto& t) { t.offsets[1] = 3; }), HasSubstr("text 'said' spans entries 3 to 1 of 3"));
+  EXPECT_THAT(refusal([](auto& t) { t.offsets.pop_back(); }), HasSubstr("said (offsets) has 3 values, expected 4"));
+}
+
 TEST(DatasetWriter, WhatIsWrittenReadsBack) {
   const testing::TempDir dir;
   testing::write_toy_data(dir.path(), 4);

@@ -34,8 +34,8 @@ Encoder fit(const std::string& fields, const RawBatch& raw, const std::string& m
   EncoderBuilder builder(spec, {int64_t{1} << 20, {}, from});
   const auto values = builder.parser().parse(raw, true, nullptr);
   const std::vector<uint8_t> train(values.rows.size(), 0);
-  builder.observe(raw, values, train);
-  builder.code(raw, values, train);
+  builder.observe(values, train);
+  builder.code(values, train);
   return builder.build();
 }
 
@@ -208,7 +208,7 @@ TEST(Encoder, LabelsMayBeSeveralAndThresholds) {
                                     "at_least: 4, name: liked}, {column: rating, above: 4, name: loved}]}"));
   EncoderBuilder builder(spec, {1 << 20, {}, {}});
   const auto values = builder.parser().parse(raw, true, nullptr);
-  builder.code(raw, values, std::vector<uint8_t>(values.rows.size(), 0));
+  builder.code(values, std::vector<uint8_t>(values.rows.size(), 0));
   const Encoder encoder = builder.build();
   EXPECT_THAT(encoder.encode(raw, {}).labels, ElementsAre(1, 1, 0, 0, 0, 0, 1, 1, 1));
   EXPECT_THAT(encoder.schema().labels(), ElementsAre("click", "liked", "loved"));

@@ -21,9 +21,9 @@ constexpr int64_t kVocabulary = 266, kYes = 260, kNo = 261;  // as tests/referen
 
 Field prompts(const std::string& name, int64_t tokens = kVocabulary) {
   Field f;
-  f.name = f.table = name;
-  f.kind = FieldKind::sequence;
-  f.rows = tokens + 2;
+  f.name = name;
+  f.kind = FieldKind::text;
+  f.rows = tokens;
   return f;
 }
 
@@ -37,20 +37,20 @@ Config config(const std::string& more = "") {
 using Ids = std::vector<std::vector<int64_t>>;
 const Ids kRecent{{1, 40, 41, 42}, {1, 90}, {7}}, kRetrieved{{1, 50, 51}, {2, 60, 61, 62, 63}, {80, 81}};
 
-Sequence sequence(const Ids& of) {
+Tokens prompt(const Ids& of) {
   std::vector<int32_t> ids;
   std::vector<int64_t> offsets{0};
   for (const auto& one : of) {
-    for (const int64_t id : one) ids.push_back(int32_t(id + 1));
+    for (const int64_t id : one) ids.push_back(int32_t(id));
     offsets.push_back(int64_t(ids.size()));
   }
-  return {at::tensor(ids), at::tensor(offsets), {}};
+  return {at::tensor(ids), at::tensor(offsets), at::full({int64_t(ids.size())}, -1, at::kChar)};
 }
 
 Features features(const Ids& recent, const Ids& retrieved) {
   Features x;
   x.rows = int64_t(recent.size());
-  x.sequences = {sequence(recent), sequence(retrieved)};
+  x.tokens = {prompt(recent), prompt(retrieved)};
   return x;
 }
 
