@@ -136,7 +136,9 @@ TEST(Exchange, TwoHalvesOfABatchTrainAsTheWhole) {
             const auto at = size_t(step);
             EXPECT_NEAR((halves[0].losses[at] + halves[1].losses[at]) / 2, whole.losses[at], kTolerance);
             EXPECT_NEAR(halves[0].norms[at], whole.norms[at], kTolerance * (1 + whole.norms[at]));
-            if (clip_norm > 0) EXPECT_GT(whole.norms[at], clip_norm) << "nothing is clipped";
+            if (clip_norm > 0) {
+              EXPECT_GT(whole.norms[at], clip_norm) << "nothing is clipped";
+            }
           }
           for (const auto& [name, w] : whole.weights) {
             EXPECT_TRUE(at::equal(halves[0].weights.at(name), halves[1].weights.at(name))) << name;

@@ -11,7 +11,7 @@
 #include <interplay/nn/embedding.h>
 
 #include "support/error_of.h"
-#include "support/make_field.h"
+#include "support/toy_rows.h"
 
 namespace interplay {
 namespace {
@@ -65,7 +65,7 @@ TEST(Stepper, HooksComeBeforeBetweenAndAfterInTheirOrder) {
   Sum model;
   Stepper stepper(model, config("{clip_norm: 100}"));
   std::vector<std::string> calls;
-  for (const std::string& who : {"a", "b"}) {
+  for (const std::string who : {"a", "b"}) {
     stepper.before_step([&, who](const Batch& b) {
       EXPECT_EQ(b.rows(), 2);
       EXPECT_FALSE(model.w.grad().defined() && model.w.grad().abs().sum().item<float>() > 0);
