@@ -676,5 +676,26 @@ TEST(Optimizer, GradientsThatAreNotFiniteAreNamedWithTableRowAndField) {
                         "'item_id')"));
 }
 
+// w <- w - lr g and s <- s + g, row by row: the tensors of another device, or of other strides, are moved likewise.
+TEST(UpdateRule, OneThatMovesRowsMovesTensors) {
+  struct Plain final : UpdateRule {
+    int64_t state_width(int64_t width) const override { return width; }
+    using UpdateRule::update;
+    void update(const Rows& rows, const StepInfo& step) const override {
+      for (int64_t i = 0; i < rows.count * rows.width; ++i) {
+        rows.w[i] -= float(step.lr) * rows.g[i];
+        rows.s[i] += rows.g[i];
+      }
+    }
+  };
+  const auto of = [](std::vector<float> numbers) { return at::tensor(numbers).view({3, 2}).t().contiguous().t(); };
+  const auto w = of({1, 2, 3, 4, 5, 6}), g = of({1, 0, 2, 0, 0, 4}), s = at::ones({3, 2});
+  ASSERT_FALSE(w.is_contiguous());
+  Plain().update(w, g, s, StepInfo{1, 0.5});
+  expect(w.contiguous(), {0.5, 2, 2, 4, 5, 4});
+  expect(s, {2, 1, 3, 1, 1, 5});
+  EXPECT_EQ(Plain().rest(0.1, 0), nullptr);
+}
+
 }  // namespace
 }  // namespace interplay
