@@ -169,7 +169,8 @@ TEST_F(TextField, ARunThatReadsItScoresRawRowsAsEvaluationDoes) {
   ASSERT_EQ(found.size(), 40u);
   EXPECT_EQ(found, expected);
   // One row at a time, and as a server asks: the user's cells once.
-  const auto ranked = scorer.score({{"sex", "F"}}, {{{"genres", "Drama"}}, {{"genres", "Sci-Fi|Drama"}}});
+  const auto ranked = scorer.score(Scorer::Row{{"sex", "F"}},
+                                   std::vector<Scorer::Row>{{{"genres", "Drama"}}, {{"genres", "Sci-Fi|Drama"}}});
   const auto alone = scorer.score(std::vector<Scorer::Row>{{{"sex", "F"}, {"genres", "Sci-Fi|Drama"}}});
   EXPECT_FLOAT_EQ(ranked[1], alone[0]);
   EXPECT_FLOAT_EQ(alone[0], found[1]);
