@@ -16,6 +16,8 @@ namespace interplay {
 class ItemVectors {
  public:
   ItemVectors() = default;
+  ItemVectors(ItemVectors&&) = default;  // no copies: places_ looks into names_
+  ItemVectors& operator=(ItemVectors&&) = default;
   /// f32 [items, D], each of length 1, or zero: near to nothing.
   ItemVectors(const at::Tensor& vectors, std::vector<std::string> names);
 

@@ -41,7 +41,7 @@ TEST(FieldKinds, AnEntryReadBackDeclaresTheSameFields) {
       "name: hr}]}\n");
   const DataSpec again = DataSpec::parse(Config::parse(spec.resolved.yaml()));
   EXPECT_EQ(again.resolved.yaml(), spec.resolved.yaml());
-  ASSERT_EQ(again.fields.size(), 10u);
+  ASSERT_EQ(again.fields.size(), 11u);
   for (size_t f = 0; f < spec.fields.size(); ++f) {
     EXPECT_EQ(again.fields[f].name, spec.fields[f].name);
     EXPECT_EQ(again.fields[f].kind, spec.fields[f].kind);

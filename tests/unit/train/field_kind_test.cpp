@@ -123,7 +123,7 @@ TEST_F(KindFromElsewhere, IsPreparedTrainedAndServedAsAnyOther) {
   // Few rows, which run compiled, and a server's requests, which go by whole rows where a field is derived.
   const auto two = scorer.score(raw(scorer.schema(), "rows.csv"));
   ASSERT_EQ(two.size(), 2u);
-  const auto ranked = scorer.score({{"x", "4"}}, {{{"t", "3601"}}});
+  const auto ranked = scorer.score(Scorer::Row{{"x", "4"}}, std::vector<Scorer::Row>{{{"t", "3601"}}});
   EXPECT_NEAR(ranked[0], two[0], 1e-6);
 }
 

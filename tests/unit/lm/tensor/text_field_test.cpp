@@ -169,7 +169,8 @@ TEST_F(TextField, ARunThatReadsItScoresRawRowsAsEvaluationDoes) {
   ASSERT_EQ(found.size(), 40u);
   EXPECT_EQ(found, expected);
   // One row at a time, and as a server asks: the user's cells once.
-  const auto ranked = scorer.score({{"sex", "F"}}, {{{"genres", "Drama"}}, {{"genres", "Sci-Fi|Drama"}}});
+  const auto ranked = scorer.score(Scorer::Row{{"sex", "F"}},
+                                   std::vector<Scorer::Row>{{{"genres", "Drama"}}, {{"genres", "Sci-Fi|Drama"}}});
   const auto alone = scorer.score(std::vector<Scorer::Row>{{{"sex", "F"}, {"genres", "Sci-Fi|Drama"}}});
   EXPECT_FLOAT_EQ(ranked[1], alone[0]);
   EXPECT_FLOAT_EQ(alone[0], found[1]);
@@ -218,10 +219,19 @@ TEST_F(TextField, WhatItsEntrySaysWronglyIsNamed) {
 
 TEST_F(TextField, RowsThatAreNoTextAreBadRows) {
   dir_.write("train.csv", "click,user,sex,genres\n1,u1,M,Dr\xffma\n0,u2,F,Drama\n1,u3,F,Drama\n");
-  EXPECT_THAT(data_error([&] { prepare(data(text()), dir_ / "refused"); }), HasSubstr("is not UTF-8 from its byte 2"));
+  EXPECT_THAT(data_error([&] { prepare(data(text()), dir_ / "refused"); }),
+              HasSubstr("train.csv:2: genres = 'Dr\\xffma' is not UTF-8"));
   PrepareOptions options;
   options.bad_rows = 1;
   EXPECT_EQ(prepare(data(text()), dir_ / "rest", options).train_rows, 2);
+  // Rows that a program makes are looked at too.
+  RawBatch rows;
+  rows.rows = 1;
+  for (const auto& [name, cell] :
+       std::map<std::string, std::string>{{"user", "u1"}, {"sex", "M"}, {"genres", "Dr\xffma"}})
+    rows.columns.push_back(make_raw_column(name, {cell}));
+  EXPECT_THAT(data_error([&] { Encoder::load(dir_ / "rest").encode(rows, {.labels = false}); }),
+              HasSubstr("genres = 'Dr' is not UTF-8 from its byte 2 on; convert it first"));
 }
 
 }  // namespace
