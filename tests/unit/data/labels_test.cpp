@@ -61,6 +61,14 @@ TEST(Labels, EachHasItsOwnGaps) {
   EXPECT_THAT(labels("[click, {column: buy, optional: true}]", {"", "1"}, {"1", "0"}), ElementsAre(1, IsNan(), 0, 1));
 }
 
+TEST(DataYaml, NamesAreUtf8) {
+  EXPECT_THAT(config_error([] { spec("caf\xE9"); }),
+              HasSubstr("label: 'caf\\xe9' is not UTF-8; write data.yaml in UTF-8"));
+  EXPECT_THAT(config_error([] { spec("[{column: y, optional: true}, {column: caf\xE9}]"); }),
+              HasSubstr("label.1.column: 'caf\\xe9' is not UTF-8"));
+  EXPECT_EQ(spec("caf\xC3\xA9").label_names(), std::vector<std::string>{"café"});
+}
+
 TEST(Groups, RowsWithoutOneAreNobodys) {
   const auto groups = [](const std::string& missing_tokens) {
     RawBatch raw;
