@@ -5,7 +5,6 @@
 #include <map>
 #include <numeric>
 #include <optional>
-#include <regex>
 #include <set>
 
 #include <ATen/ATen.h>
@@ -20,6 +19,7 @@
 
 #include "data/event_log.h"
 #include "systems/pca.h"
+#include "systems/text_pattern.h"
 
 namespace fs = std::filesystem;
 
@@ -44,7 +44,7 @@ struct Rella::State {
   std::vector<uint32_t> event_of_item;  // [items]: one that is about it
   Filled item_text, system, user, event;
   std::map<std::string, std::map<std::string, std::string, std::less<>>, std::less<>> words;
-  std::map<std::string, std::regex, std::less<>> shorten;
+  std::map<std::string, TextPattern, std::less<>> shorten;
   uint64_t checksum = 0;
 
   std::string value(const Filled& filled, std::string_view name, uint32_t event_row) const {
@@ -61,7 +61,7 @@ struct Rella::State {
       if (name == "index") return std::to_string(index + 1);
       const auto cut = shorten.find(name);
       const auto whole = value(event, name, event_row);
-      return cut == shorten.end() ? whole : std::regex_replace(whole, cut->second, "");
+      return cut == shorten.end() ? whole : cut->second.without_matches(whole);
     });
   }
 };
@@ -135,8 +135,8 @@ Rella::Rella(const Config& experiment, int threads) {
                            fmt::join(s.event.text.names(), ", ")));
     try {
       s.shorten.emplace(column, cut.as<std::string>());
-    } catch (const std::regex_error& problem) {
-      cut.fail(fmt::format("'{}' is no regular expression (ECMAScript's): {}", cut.as<std::string>(), problem.what()));
+    } catch (const Error& problem) {
+      cut.fail(problem.what());
     }
   }
   s.log = EventLog::read(data, columns, o.history, threads, o.bad_rows);
