@@ -53,6 +53,36 @@ EncodedBatch rows(size_t labels) {
   return out;
 }
 
+/// One row of a batch, `count` times.
+EncodedBatch repeated(const EncodedBatch& all, int64_t row, int64_t count) {
+  const auto part = [&](const auto& values) {
+    const size_t width = values.size() / size_t(all.rows);
+    return std::vector(values.begin() + row * int64_t(width), values.begin() + (row + 1) * int64_t(width));
+  };
+  const auto add = [](auto& to, const auto& values) { to.insert(to.end(), values.begin(), values.end()); };
+  EncodedBatch out;
+  out.rows = count;
+  out.sequences.resize(all.sequences.size());
+  out.vectors.resize(all.vectors.size());
+  for (auto& sequence : out.sequences) sequence.offsets.push_back(0);
+  for (int64_t i = 0; i < count; ++i) {
+    add(out.ids, part(all.ids));
+    add(out.dense, part(all.dense));
+    add(out.labels, part(all.labels));
+    for (size_t v = 0; v < all.vectors.size(); ++v) add(out.vectors[v], part(all.vectors[v]));
+    for (size_t s = 0; s < all.sequences.size(); ++s) {
+      const auto& from = all.sequences[s];
+      auto& to = out.sequences[s];
+      for (int64_t e = from.offsets[size_t(row)]; e < from.offsets[size_t(row) + 1]; ++e) {
+        to.ids.push_back(from.ids[size_t(e)]);
+        if (!from.weights.empty()) to.weights.push_back(from.weights[size_t(e)]);
+      }
+      to.offsets.push_back(int64_t(to.ids.size()));
+    }
+  }
+  return out;
+}
+
 class ModelContract : public ::testing::TestWithParam<Case> {
  protected:
   ModelContract() : batch_(to_batch(rows(labels()), schema())) { Progress::enable(false); }
@@ -123,6 +153,19 @@ TEST_P(ModelContract, RowsDoNotSeeTheirNeighbours) {
     // Products of other sizes may add up in another order: a few units in the last place of the largest term.
     const auto z = together[r].view({-1}), alone = logits(*model, slice(r, 1)).view({-1});
     EXPECT_TRUE(at::allclose(alone, z, 2e-6, 2e-5)) << "row " << r << ": " << alone << z;
+  }
+}
+
+/// Ties are ties: AUC counts equal rows half, whatever their places in a batch.
+TEST_P(ModelContract, EqualRowsGetEqualLogits) {
+  const auto model = trained();
+  for (const int64_t row : {0, 5, 6}) {
+    for (const int64_t count : {2, 3, 5, 7, 13, 31, 64, 103, 519}) {
+      const auto batch = to_batch(repeated(rows(labels()), row, count), schema());
+      const auto z = logits(*model, batch.features);
+      EXPECT_TRUE(at::equal(z, z.slice(0, 0, 1).expand_as(z)))
+          << count << " times row " << row << ": " << z.min() << " to " << z.max();
+    }
   }
 }
 
