@@ -14,6 +14,7 @@
 #include <interplay/core/objective.h>
 #include <interplay/core/represents.h>
 #include <interplay/core/retriever.h>
+#include <interplay/model.h>
 #include <interplay/nn/embedding.h>
 #include <interplay/train/trainer.h>
 
@@ -24,6 +25,39 @@ namespace interplay {
 namespace {
 
 constexpr int64_t kRows = 64;
+
+/// Tables and layers of their own.
+class TowerImpl final : public torch::nn::Module {
+ public:
+  explicit TowerImpl(const Schema& schema)
+      : fields_(register_module("fields", FieldEmbedding(schema, 8, 0.1))),
+        mlp_(register_module("mlp", nn::Mlp(fields_->flat_width(), nn::MlpOptions{.hidden = {16}, .output = 1}))) {}
+  at::Tensor forward(const Features& x) { return mlp_(fields_(x).flat()).squeeze(1); }
+
+ private:
+  FieldEmbedding fields_;
+  nn::Mlp mlp_;
+};
+TORCH_MODULE(Tower);
+
+/// One tower that is registered twice, as towers that share their weights may be: each weight has two names.
+class Twins final : public Model {
+ public:
+  struct Options {
+    bool once = false;
+    void visit(auto&& field) { field("once", once, "the tower is registered once"); }
+  };
+  Twins(const Schema& schema, const Options& o) : tower_(schema) {
+    register_module("left", tower_);
+    if (!o.once) register_module("right", tower_);
+  }
+  Output forward(const Features& x) override { return tower_(x) + tower_(x); }
+
+ private:
+  Tower tower_;
+};
+
+INTERPLAY_REGISTER_MODEL("twins", Twins, "a tower under two names");
 
 struct Case {
   std::string model, device;
@@ -355,6 +389,24 @@ std::vector<Case> cases() {
     if (at::hasCUDA()) out.push_back({name, "cuda"});
   }
   return out;
+}
+
+TEST(SharedModule, LearnsAsIfItHadOneName) {
+  const Schema schema = schema_of(1);
+  const Batch batch = to_batch(rows(1), schema);
+  const Config training = Config::parse(
+      "{optimizer: {dense: {name: adam, lr: 3e-3, l2: 0.1}, embedding: {name: adam, lr: 1e-2, l2: 0.1}}}");
+  std::vector<std::map<std::string, at::Tensor>> weights;
+  std::vector<int64_t> counts;
+  for (const char* once : {"true", "false"}) {
+    const auto model = make_model(Config::parse(fmt::format("{{name: twins, once: {}}}", once)), schema, 1);
+    Trainer trainer(*model, training, schema.labels());
+    for (int i = 0; i < 12; ++i) trainer.step(batch);
+    counts.push_back(parameter_count(*model));
+    weights.push_back(weights_of(*model));
+  }
+  EXPECT_EQ(counts[1], counts[0]);
+  for (const auto& [name, w] : weights[0]) EXPECT_TRUE(at::equal(w, weights[1].at(name))) << name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, ModelContract, ::testing::ValuesIn(cases()),
