@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include <interplay/model.h>
+#include <interplay/nn/row_dot.h>
 
 namespace {
 
@@ -110,8 +111,8 @@ class AutoInt final : public interplay::Model, public interplay::Represents {
   interplay::Output forward(const interplay::Features& x) override {
     const auto e = fields_(x);  // [B, F, K]
     at::Tensor y = e;
-    for (auto& layer : layers_) y = layer(y);       // [B, F, D]
-    auto logit = output_(y.flatten(1)).squeeze(1);  // [B]
+    for (auto& layer : layers_) y = layer(y);                                // [B, F, D]
+    auto logit = nn::row_dot(y.flatten(1), output_->weight, output_->bias);  // [B]
     if (linear_) logit = logit + linear_(x);
     if (mlp_) logit = logit + mlp_(e.flat()).squeeze(1);
     return logit;
@@ -127,7 +128,7 @@ class AutoInt final : public interplay::Model, public interplay::Represents {
   }
   at::Tensor output(const at::Tensor& hidden) override {  // [B]
     const auto [attended, rest] = interplay::without_rest(hidden);
-    return output_(attended).squeeze(1) + rest;
+    return nn::row_dot(attended, output_->weight, output_->bias) + rest;
   }
   int64_t representation_width() const override { return output_->weight.size(1) + 1; }
 

@@ -1,5 +1,6 @@
 // DCN-V2 (Wang et al. 2021, arXiv:2008.13535): explicit crossing of the embeddings, alone or with an MLP.
 #include <interplay/model.h>
+#include <interplay/nn/row_dot.h>
 
 #include <ATen/ATen.h>
 
@@ -52,7 +53,9 @@ class DcnV2 final : public interplay::Model, public interplay::Represents {
     if (parallel_) parts.push_back(parallel_(x0));     // [B, H]
     return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
   }
-  at::Tensor output(const at::Tensor& hidden) override { return output_(hidden).squeeze(1); }  // [B]
+  at::Tensor output(const at::Tensor& hidden) override {  // [B]
+    return interplay::nn::row_dot(hidden, output_->weight, output_->bias);
+  }
   int64_t representation_width() const override { return output_->weight.size(1); }
 
  private:

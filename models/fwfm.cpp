@@ -3,6 +3,7 @@
 #include <torch/nn/init.h>
 
 #include <interplay/model.h>
+#include <interplay/nn/row_dot.h>
 
 namespace {
 
@@ -48,24 +49,24 @@ class Fwfm final : public interplay::Model {
   }
 
   interplay::Output forward(const interplay::Features& x) override {
-    const auto e = fields_(x);               // [B, F, K]
-    return pairs(e) + bias_ + linear(x, e);  // [B], logits
+    const auto e = fields_(x);       // [B, F, K]
+    return pairs(e) + linear(x, e);  // [B], logits
   }
 
  private:
-  /// The sum over pairs, as all F^2 products by a matrix r that is zero on and below the diagonal. At 39 fields that is
-  /// thirty times as fast as gathering [B, P, K] for the P = 741 products alone. f32 [B, F, K] -> f32 [B]
+  /// The sum over pairs and the bias, as all F^2 products by a matrix r that is zero on and below the diagonal. At 39
+  /// fields that is thirty times as fast as gathering [B, P, K] for the P = 741 products alone. [B, F, K] -> f32 [B]
   at::Tensor pairs(const at::Tensor& e) {
     const auto products = at::bmm(e, e.transpose(1, 2)).flatten(1);  // [B, F F]
     auto r = at::zeros({e.size(1), e.size(1)}, e.options());
     if (strength_.defined()) r = r.index_put({left_, right_}, strength_[0]);
-    return at::mv(products, r.flatten());
+    return nn::row_dot(products, r.flatten(), bias_);
   }
 
   at::Tensor linear(const interplay::Features& x, const nn::FieldVectors& e) {
     if (values_) return values_(x);
     if (value_vectors_) return (e.tensor() * value_vectors_(x).tensor()).sum({1, 2});
-    return field_vectors_(e.flat()).squeeze(1);
+    return nn::row_dot(e.flat(), field_vectors_->weight);
   }
 
   interplay::FieldEmbedding fields_;

@@ -223,6 +223,7 @@ void predict_file(const Arguments& a) {
     done = reader->bytes_done();
   }
   out.close();
+  bad_rows->finish();
   fmt::print("{}: {} rows in {}, {} rows/s\n", a.out, out.rows(), human_seconds(progress.seconds()),
              human_count(double(out.rows()) / progress.seconds()));
   if (bad_rows->count() > 0) fmt::print("{} rows rejected, see {}\n", bad_rows->count(), rejected.string());

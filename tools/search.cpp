@@ -1,4 +1,6 @@
 // interplay search EXP.yaml --data DIR --out RUN: which interactions, functions and widths a model needs.
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include <interplay/base/files.h>
@@ -45,9 +47,13 @@ std::string kept_line(const Json& interactions) {
 
 std::string search_table(const std::filesystem::path& search) {
   const Json json = Json::parse(read_file(search / "search.json"));
+  const Json& stages = json.at("stages");
+  const bool untested =
+      std::any_of(stages.begin(), stages.end(), [](const Json& s) { return s.at("split") == "valid"; });
+  const std::string of = untested ? "valid " : "";  // rows that chose something
   std::vector<std::vector<std::string>> rows{
-      {"stage", "AUC", "logloss", "parameters", "weights", "train rows/s", "steps", "run"}};
-  for (const auto& s : json.at("stages")) {
+      {"stage", of + "AUC", of + "logloss", "parameters", "weights", "train rows/s", "steps", "run"}};
+  for (const auto& s : stages) {
     rows.push_back({s.at("name"), number(s.at("auc")), number(s.at("logloss")), s.at("parameters").dump(),
                     human_bytes(s.at("bytes").get<double>()), fmt::format("{:.0f}", s.at("rows_per_s").get<double>()),
                     s.at("steps").dump(), (search / s.at("directory").get<std::string>()).string()});

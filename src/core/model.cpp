@@ -1,5 +1,7 @@
 #include <interplay/core/model.h>
 
+#include <set>
+
 #include <ATen/ATen.h>
 
 #include <interplay/nn/embedding.h>
@@ -41,7 +43,10 @@ Config ModelOption::write_option() const { return config_.is_null() ? config_ : 
 
 int64_t parameter_count(const torch::nn::Module& model) {
   int64_t count = 0;
-  for (const auto& p : model.parameters()) count += p.numel();
+  std::set<const void*> counted;  // a module registered under two names is one
+  for (const auto& p : model.parameters()) {
+    if (counted.insert(p.unsafeGetTensorImpl()).second) count += p.numel();
+  }
   for (const auto& t : nn::tables_of(model)) count += t.table->rows() * t.table->width();
   return count;
 }

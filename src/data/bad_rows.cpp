@@ -1,8 +1,13 @@
 #include <interplay/data/reader.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <mutex>
+#include <sstream>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
@@ -89,7 +94,30 @@ void BadRows::report(const std::string& file, int64_t line, const std::string& c
   ++state_->count;
 }
 
-void BadRows::restart() {}  // a row is known by file and line, so a new pass needs no reset
+void BadRows::finish() {
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->out) return;
+  state_->out->close();
+  state_->out.reset();
+  struct Row {
+    std::string file;
+    int64_t line;
+    std::string text;
+  };
+  std::istringstream in(read_file(state_->rejected));
+  std::string header;
+  std::getline(in, header);
+  std::vector<Row> rows;
+  for (std::string text; std::getline(in, text);) {
+    const size_t tab = text.find('\t');
+    rows.push_back({text.substr(0, tab), std::atoll(text.c_str() + tab + 1), text});
+  }
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Row& a, const Row& b) { return std::tie(a.file, a.line) < std::tie(b.file, b.line); });
+  std::string sorted = header + "\n";
+  for (const Row& row : rows) sorted += row.text + "\n";
+  write_file(state_->rejected, sorted);
+}
 
 int64_t BadRows::count() const {
   const std::lock_guard lock(state_->mutex);

@@ -4,8 +4,11 @@
 #include <charconv>
 #include <set>
 
+#include <interplay/base/printable.h>
 #include <interplay/base/section.h>
 #include <interplay/data/reader.h>
+
+#include "data/reader_parts.h"
 
 namespace interplay {
 namespace {
@@ -262,11 +265,34 @@ Config resolve(const DataSpec& spec, const Config& data) {
   return out;
 }
 
+/// Names and tokens end in files of text, which are UTF-8; paths may be any bytes.
+void check_text(const Config& at) {
+  const auto check = [&](const std::string& text) {
+    if (!is_utf8(text)) {
+      at.fail(
+          fmt::format("'{}' is not UTF-8; write data.yaml in UTF-8 (the rows may be Latin-1: format: {{name: csv, "
+                      "encoding: latin1}})",
+                      printable(text)));
+    }
+  };
+  if (at.is_map()) {
+    for (const auto& key : at.keys()) {
+      check(key);
+      if (key != "root" && key != "file" && key != "files") check_text(at[key]);
+    }
+  } else if (at.is_sequence()) {
+    for (size_t i = 0; i < at.size(); ++i) check_text(at.at(i));
+  } else if (!at.is_null()) {
+    check(at.as<std::string>());
+  }
+}
+
 }  // namespace
 
 DataSpec DataSpec::parse(const Config& data) {
   DataSpec spec;
   DataOptions& o = spec.options;
+  check_text(data);
   read_options(o, data, "data.yaml");
   o.header = expand_ranges(o.header, data["header"]);
   check_sources(o, data);

@@ -5,9 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <optional>
-#include <sstream>
 #include <thread>
-#include <tuple>
 
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
@@ -28,29 +26,6 @@ namespace interplay {
 namespace {
 
 constexpr const char* kSplits[] = {"train", "valid", "test"};
-
-/// A later pass may find bad rows in files before those of the first: the list is put in the order of files and lines.
-void sort_rejected(const fs::path& file) {
-  if (!fs::exists(file)) return;
-  struct Row {
-    std::string file;
-    int64_t line;
-    std::string text;
-  };
-  std::istringstream in(read_file(file));
-  std::string header;
-  std::getline(in, header);
-  std::vector<Row> rows;
-  for (std::string text; std::getline(in, text);) {
-    const size_t tab = text.find('\t');
-    rows.push_back({text.substr(0, tab), std::atoll(text.c_str() + tab + 1), text});
-  }
-  std::stable_sort(rows.begin(), rows.end(),
-                   [](const Row& a, const Row& b) { return std::tie(a.file, a.line) < std::tie(b.file, b.line); });
-  std::string out = header + "\n";
-  for (const Row& row : rows) out += row.text + "\n";
-  write_file(file, out);
-}
 
 class Clock {
  public:
@@ -95,8 +70,7 @@ class Preparation {
     builder_.reset();
     report_.encode_seconds = clock.lap();
     report_.rejected_rows = bad_rows_->count();
-    bad_rows_.reset();
-    sort_rejected(partial_ / "rejected.tsv");
+    bad_rows_->finish();
     Manifest::describe(partial_, entries_).save(partial_);
     directory_.commit();
     report_.sync_seconds = clock.lap();

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include <interplay/data/no_group.h>
+
 #include "data/token_index.h"
 
 namespace interplay {
@@ -381,7 +383,8 @@ class RowParser::Batch {
     if (!p_.group_.empty()) {
       const RawColumn& column = plain(p_.group_, "the group");
       out_.group.resize(rows);
-      for (int64_t r = 0; r < raw_.rows; ++r) out_.group[size_t(r)] = int64_t(token_hash(column.cell(r)));
+      for (int64_t r = 0; r < raw_.rows; ++r)
+        out_.group[size_t(r)] = p_.missing(column, r) ? kNoGroup : int64_t(token_hash(column.cell(r)));
     }
   }
 

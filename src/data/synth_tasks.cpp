@@ -23,12 +23,14 @@ struct Row {
 
 /// Scores of three tasks over the same pairs of fields. Those of `like` disagree with those of `click` by
 /// options.conflict: each effect is r times the click's plus sqrt(1 - r^2) times one of its own, r = 1 - 2 conflict.
-/// Conversions agree with clicks half-way (r = 0.5), so that rows that were clicked are not like the others. Immutable
-/// once made: any thread may draw any row.
+/// Conversions do by options.conversion_conflict, by default half-way (r = 0.5), so that rows that were clicked are not
+/// like the others. Immutable once made: any thread may draw any row.
 class Generator {
  public:
   explicit Generator(const SynthOptions& options)
-      : options_(options), seed_(uint64_t(options.seed)), agreement_{1, 1 - 2 * options.conflict, 0.5} {
+      : options_(options),
+        seed_(uint64_t(options.seed)),
+        agreement_{1, 1 - 2 * options.conflict, 1 - 2 * options.conversion_conflict} {
     INTERPLAY_CHECK(options.categories >= 2 * options.fields, "categories: {} are too few for {} fields of two or more",
                     options.categories, options.fields);
     find_thresholds();

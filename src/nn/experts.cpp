@@ -4,6 +4,8 @@
 
 #include <interplay/base/error.h>
 
+#include "nn/f32_layers.h"
+
 namespace interplay::nn {
 
 TowersImpl::TowersImpl(int64_t labels, int64_t in, const MlpOptions& tower) {
@@ -41,7 +43,7 @@ GateImpl::GateImpl(int64_t in, int64_t experts, MlpOptions hidden) {
   }
 }
 
-at::Tensor GateImpl::weights(const at::Tensor& x) { return at::softmax(linear_ ? linear_(x) : mlp_(x), 1); }
+at::Tensor GateImpl::weights(const at::Tensor& x) { return at::softmax(linear_ ? linear(linear_, x) : mlp_(x), 1); }
 
 at::Tensor GateImpl::forward(const at::Tensor& x, const at::Tensor& experts) {
   return (weights(x).unsqueeze(2) * experts).sum(1);

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/row_dot.h>
 
 #include "nn/plain.h"
 #include "nn/product_tiles.h"
@@ -157,7 +158,7 @@ at::Tensor gated(const FieldVectors& fields, const at::Tensor& sets, const at::T
   const at::Tensor& e = fields.tensor();
   if (!is_fused(e)) {
     const auto z = plain_norm(plain_products(e, sets.to(e.device())), norm);
-    return summed ? at::mv(z, gates) : z * gates;
+    return summed ? row_dot(z, gates) : z * gates;
   }
   const auto whole = e.contiguous();
   if (at::GradMode::is_enabled()) return GatedNode::apply(whole, gates.contiguous(), sets, norm, summed);
@@ -232,7 +233,7 @@ ProductNorm GatesImpl::norm_of(int64_t rows) const {
 
 at::Tensor GatesImpl::forward(const at::Tensor& z) { return plain_norm(z, norm_of(z.size(0))) * gate; }
 
-at::Tensor GatesImpl::sum(const at::Tensor& z) { return at::mv(plain_norm(z, norm_of(z.size(0))), gate); }
+at::Tensor GatesImpl::sum(const at::Tensor& z) { return row_dot(plain_norm(z, norm_of(z.size(0))), gate); }
 
 at::Tensor GatesImpl::sum(const FieldVectors& fields, const at::Tensor& sets) {
   return gated_sum(fields, sets, gate, norm_of(fields.batch()));

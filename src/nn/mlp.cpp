@@ -129,7 +129,7 @@ at::Tensor MlpImpl::layers(at::Tensor x, bool fused) {
     if (fused && layer.is_relu_alone) {
       x = f32_linear_relu(x, layer.linear->weight, layer.linear->bias);
     } else {
-      x = layer.linear(x);
+      x = linear(layer.linear, x);
       if (layer.batch_norm) x = normalise(layer.batch_norm, x);
       if (layer.layer_norm) x = layer.layer_norm(x);
       x = is_relu_ ? x.relu_() : layer.activation(x);  // in place: nothing else reads what it is computed from
@@ -150,7 +150,7 @@ at::Tensor MlpImpl::forward(at::Tensor x) {
   const bool fused = is_fused_f32(x);
   x = layers(std::move(x), fused);
   if (fused && one) return f32_dot(x, output_->weight, output_->bias);
-  return output_ ? output_(x) : x;
+  return output_ ? linear(output_, x) : x;
 }
 
 at::Tensor MlpImpl::hidden(at::Tensor x) {
@@ -159,6 +159,11 @@ at::Tensor MlpImpl::hidden(at::Tensor x) {
   return layers(std::move(x), fused);
 }
 
-at::Tensor MlpImpl::output(const at::Tensor& hidden) { return output_ ? output_(hidden) : hidden; }
+at::Tensor MlpImpl::output(const at::Tensor& hidden) {
+  if (!output_) return hidden;
+  if (at::GradMode::is_enabled() || !is_fused_f32(hidden)) return output_(hidden);
+  if (output_->weight.size(0) == 1) return f32_dot(hidden, output_->weight, output_->bias);
+  return linear(output_, hidden);
+}
 
 }  // namespace interplay::nn

@@ -60,7 +60,7 @@ INTERPLAY_INLINE void tile(const Task& t, const float* panel, int64_t row, int64
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
       Vector s = sum[r][v];
-      if (t.relu) s = s > 0 ? s : Vector{};
+      if (t.relu) s = s <= 0 ? Vector{} : s;  // as ATen: a NaN stays one
       *reinterpret_cast<Vector*>(t.y + (row + r) * t.y_stride + first_out + v * L) = s;
     }
   }
@@ -111,7 +111,7 @@ INTERPLAY_CLONES void multiply_few(const Task& t) {
         w += run.count;
       }
       sum += simd::sum(sums);
-      t.y[row * t.y_stride + o] = t.relu ? std::max(sum, 0.f) : sum;
+      t.y[row * t.y_stride + o] = t.relu && sum <= 0 ? 0 : sum;
     }
   }
 }

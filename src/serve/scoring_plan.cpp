@@ -60,7 +60,13 @@ INTERPLAY_INLINE void each(const float* from, int64_t stride, int64_t n, Target 
 
 float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
 
-INTERPLAY_CLONES void relu(const float* x, int64_t stride, int64_t n, float slope, const float* slopes, Target out) {
+/// As ATen: a NaN stays one, and what is not above 0 is 0 even where it is infinite.
+INTERPLAY_CLONES void relu(const float* x, int64_t stride, int64_t n, Target out) {
+  each(x, stride, n, out, [](float v, int64_t) INTERPLAY_INLINE_LAMBDA { return v <= 0 ? 0.f : v; });
+}
+
+INTERPLAY_CLONES void leaky_relu(const float* x, int64_t stride, int64_t n, float slope, const float* slopes,
+                                 Target out) {
   each(x, stride, n, out,
        [&](float v, int64_t j) INTERPLAY_INLINE_LAMBDA { return v > 0 ? v : v * (slopes ? slopes[j] : slope); });
 }
@@ -69,9 +75,9 @@ void unary(const Graph::Node& node, const float* x, int64_t stride, Target out) 
   const int64_t n = node.n;
   const float slope = float(node.parameter);
   switch (node.unary) {
-    case Graph::Unary::relu: return relu(x, stride, n, 0, nullptr, out);
-    case Graph::Unary::leaky_relu: return relu(x, stride, n, slope, nullptr, out);
-    case Graph::Unary::prelu: return relu(x, stride, n, 0, node.weight.data(), out);
+    case Graph::Unary::relu: return relu(x, stride, n, out);
+    case Graph::Unary::leaky_relu: return leaky_relu(x, stride, n, slope, nullptr, out);
+    case Graph::Unary::prelu: return leaky_relu(x, stride, n, 0, node.weight.data(), out);
     case Graph::Unary::sigmoid: return each(x, stride, n, out, [](float v, int64_t) { return sigmoid(v); });
     case Graph::Unary::silu: return each(x, stride, n, out, [](float v, int64_t) { return v * sigmoid(v); });
     case Graph::Unary::tanh: return each(x, stride, n, out, [](float v, int64_t) { return std::tanh(v); });

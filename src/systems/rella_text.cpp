@@ -45,8 +45,8 @@ RellaText::RellaText(const RellaOptions::Prompt& o, const Config& at)
                            fmt::join(event_.names(), ", ")));
     try {
       shorten_.emplace(name, cut.as<std::string>());
-    } catch (const std::regex_error& problem) {
-      cut.fail(fmt::format("'{}' is no regular expression (ECMAScript's): {}", cut.as<std::string>(), problem.what()));
+    } catch (const Error& problem) {
+      cut.fail(problem.what());
     }
   }
 }
@@ -66,7 +66,7 @@ std::string RellaText::line(size_t index, const EventCell& event) const {
     if (name == "index") return std::to_string(index + 1);
     const auto cut = shorten_.find(name);
     const auto whole = word(name, event(index, name));
-    return cut == shorten_.end() ? whole : std::regex_replace(whole, cut->second, "");
+    return cut == shorten_.end() ? whole : cut->second.without_matches(whole);
   });
 }
 

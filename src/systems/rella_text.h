@@ -2,7 +2,6 @@
 
 #include <functional>
 #include <map>
-#include <regex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +9,8 @@
 #include <interplay/lm/chat.h>
 #include <interplay/lm/prompt_template.h>
 #include <interplay/systems/rella.h>
+
+#include "systems/text_pattern.h"
 
 namespace interplay {
 
@@ -36,7 +37,7 @@ class RellaText {
   std::string line(size_t index, const EventCell& event) const;
   lm::PromptTemplate system_, user_, event_;
   std::map<std::string, std::map<std::string, std::string, std::less<>>, std::less<>> words_;
-  std::map<std::string, std::regex, std::less<>> shorten_;
+  std::map<std::string, TextPattern, std::less<>> shorten_;
 };
 
 /// A template of an experiment; Error at `at` where it is missing or cannot be one.

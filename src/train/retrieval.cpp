@@ -12,6 +12,7 @@
 #include <interplay/base/error.h>
 #include <interplay/core/ranking_metric.h>
 #include <interplay/core/retriever.h>
+#include <interplay/data/no_group.h>
 #include <interplay/data/row_facts.h>
 
 #include "train/eval_mode.h"
@@ -107,6 +108,7 @@ class Retrieval {
         out.push_back({int64_t(r), {events_.item[r]}});
         continue;
       }
+      if (events_.group[r] == kNoGroup) continue;
       const auto [it, fresh] = of_group.try_emplace(events_.group[r], out.size());
       if (fresh) out.push_back({int64_t(r), {}});
       auto& items = out[it->second].items;
@@ -138,7 +140,8 @@ class Retrieval {
 
   void find_seen() {
     for (size_t r = 0; r < seen_events_.item.size(); ++r) {
-      if (seen_events_.label[r] >= 0.5f) seen_[seen_events_.group[r]].insert(seen_events_.item[r]);
+      if (seen_events_.label[r] >= 0.5f && seen_events_.group[r] != kNoGroup)
+        seen_[seen_events_.group[r]].insert(seen_events_.item[r]);
     }
   }
 

@@ -14,6 +14,7 @@
 #include <interplay/core/objective.h>
 #include <interplay/core/represents.h>
 #include <interplay/core/retriever.h>
+#include <interplay/model.h>
 #include <interplay/nn/embedding.h>
 #include <interplay/train/trainer.h>
 
@@ -24,6 +25,39 @@ namespace interplay {
 namespace {
 
 constexpr int64_t kRows = 64;
+
+/// Tables and layers of their own.
+class TowerImpl final : public torch::nn::Module {
+ public:
+  explicit TowerImpl(const Schema& schema)
+      : fields_(register_module("fields", FieldEmbedding(schema, 8, 0.1))),
+        mlp_(register_module("mlp", nn::Mlp(fields_->flat_width(), nn::MlpOptions{.hidden = {16}, .output = 1}))) {}
+  at::Tensor forward(const Features& x) { return mlp_(fields_(x).flat()).squeeze(1); }
+
+ private:
+  FieldEmbedding fields_;
+  nn::Mlp mlp_;
+};
+TORCH_MODULE(Tower);
+
+/// One tower that is registered twice, as towers that share their weights may be: each weight has two names.
+class Twins final : public Model {
+ public:
+  struct Options {
+    bool once = false;
+    void visit(auto&& field) { field("once", once, "the tower is registered once"); }
+  };
+  Twins(const Schema& schema, const Options& o) : tower_(schema) {
+    register_module("left", tower_);
+    if (!o.once) register_module("right", tower_);
+  }
+  Output forward(const Features& x) override { return tower_(x) + tower_(x); }
+
+ private:
+  Tower tower_;
+};
+
+INTERPLAY_REGISTER_MODEL("twins", Twins, "a tower under two names");
 
 struct Case {
   std::string model, device;
@@ -50,6 +84,36 @@ EncodedBatch rows(size_t labels) {
     for (size_t i = 0; i < 2; ++i) out.vectors[0][size_t(2 * r) + i] /= float(kRows);
   }
   for (float& w : out.sequences[2].weights) w /= float(kRows);
+  return out;
+}
+
+/// One row of a batch, `count` times.
+EncodedBatch repeated(const EncodedBatch& all, int64_t row, int64_t count) {
+  const auto part = [&](const auto& values) {
+    const size_t width = values.size() / size_t(all.rows);
+    return std::vector(values.begin() + row * int64_t(width), values.begin() + (row + 1) * int64_t(width));
+  };
+  const auto add = [](auto& to, const auto& values) { to.insert(to.end(), values.begin(), values.end()); };
+  EncodedBatch out;
+  out.rows = count;
+  out.sequences.resize(all.sequences.size());
+  out.vectors.resize(all.vectors.size());
+  for (auto& sequence : out.sequences) sequence.offsets.push_back(0);
+  for (int64_t i = 0; i < count; ++i) {
+    add(out.ids, part(all.ids));
+    add(out.dense, part(all.dense));
+    add(out.labels, part(all.labels));
+    for (size_t v = 0; v < all.vectors.size(); ++v) add(out.vectors[v], part(all.vectors[v]));
+    for (size_t s = 0; s < all.sequences.size(); ++s) {
+      const auto& from = all.sequences[s];
+      auto& to = out.sequences[s];
+      for (int64_t e = from.offsets[size_t(row)]; e < from.offsets[size_t(row) + 1]; ++e) {
+        to.ids.push_back(from.ids[size_t(e)]);
+        if (!from.weights.empty()) to.weights.push_back(from.weights[size_t(e)]);
+      }
+      to.offsets.push_back(int64_t(to.ids.size()));
+    }
+  }
   return out;
 }
 
@@ -123,6 +187,19 @@ TEST_P(ModelContract, RowsDoNotSeeTheirNeighbours) {
     // Products of other sizes may add up in another order: a few units in the last place of the largest term.
     const auto z = together[r].view({-1}), alone = logits(*model, slice(r, 1)).view({-1});
     EXPECT_TRUE(at::allclose(alone, z, 2e-6, 2e-5)) << "row " << r << ": " << alone << z;
+  }
+}
+
+/// Ties are ties: AUC counts equal rows half, whatever their places in a batch.
+TEST_P(ModelContract, EqualRowsGetEqualLogits) {
+  const auto model = trained();
+  for (const int64_t row : {0, 5, 6}) {
+    for (const int64_t count : {2, 3, 5, 7, 13, 31, 64, 103, 519}) {
+      const auto batch = to_batch(repeated(rows(labels()), row, count), schema());
+      const auto z = logits(*model, batch.features);
+      EXPECT_TRUE(at::equal(z, z.slice(0, 0, 1).expand_as(z)))
+          << count << " times row " << row << ": " << z.min() << " to " << z.max();
+    }
   }
 }
 
@@ -312,6 +389,24 @@ std::vector<Case> cases() {
     if (at::hasCUDA()) out.push_back({name, "cuda"});
   }
   return out;
+}
+
+TEST(SharedModule, LearnsAsIfItHadOneName) {
+  const Schema schema = schema_of(1);
+  const Batch batch = to_batch(rows(1), schema);
+  const Config training = Config::parse(
+      "{optimizer: {dense: {name: adam, lr: 3e-3, l2: 0.1}, embedding: {name: adam, lr: 1e-2, l2: 0.1}}}");
+  std::vector<std::map<std::string, at::Tensor>> weights;
+  std::vector<int64_t> counts;
+  for (const char* once : {"true", "false"}) {
+    const auto model = make_model(Config::parse(fmt::format("{{name: twins, once: {}}}", once)), schema, 1);
+    Trainer trainer(*model, training, schema.labels());
+    for (int i = 0; i < 12; ++i) trainer.step(batch);
+    counts.push_back(parameter_count(*model));
+    weights.push_back(weights_of(*model));
+  }
+  EXPECT_EQ(counts[1], counts[0]);
+  for (const auto& [name, w] : weights[0]) EXPECT_TRUE(at::equal(w, weights[1].at(name))) << name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, ModelContract, ::testing::ValuesIn(cases()),

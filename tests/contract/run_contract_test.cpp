@@ -115,7 +115,7 @@ TEST_P(RunContract, RawRowsScoreAsPreparedOnesDo) {
   ASSERT_EQ(found.size(), expected.logit.size());
   for (size_t i = 0; i < found.size(); ++i)
     EXPECT_NEAR(found[i], 1 / (1 + std::exp(-double(expected.logit[i]))), 1e-6) << "row " << i;
-  // Row by row, as requests come.
+  // Row by row, as requests come; and one row many times, whose scores are all the same.
   std::vector<Scorer::Row> rows;
   std::ifstream in(*work_ / "valid.csv");
   std::string line;
@@ -130,6 +130,11 @@ TEST_P(RunContract, RawRowsScoreAsPreparedOnesDo) {
     }
     const auto p = scorer.score({row});
     for (size_t t = 0; t < p.size(); ++t) EXPECT_NEAR(p[t], found[size_t(r) * p.size() + t], 1e-6);
+    for (const size_t count : {2, 3, 5, 13, 103}) {
+      const auto same = scorer.score(std::vector<Scorer::Row>(count, row));
+      for (size_t i = 0; i < same.size(); ++i)
+        ASSERT_EQ(same[i], same[i % p.size()]) << "score " << i << " of " << count << " times row " << r;
+    }
   }
 }
 

@@ -11,6 +11,7 @@ from fuxictr.pytorch.layers import CrossNetV2, FactorizationMachine, FeatureEmbe
 from fuxictr.pytorch.models import BaseModel
 from model_zoo.LongCTR.DCNv2 import DCNv2
 from model_zoo.LongCTR.DIN import DIN
+from multitask_models import LABELS, MODELS as MULTITASK
 from plain_models import ATTENTION, CROSS, HIDDEN, K, LEARNING_RATE, NUMERIC, TABLES
 from torch import nn
 
@@ -67,6 +68,10 @@ def feature_map(model):
     }
     out = FeatureMap("reference", "")
     names = list(TABLES)
+    if model in MULTITASK:
+        out.features.update({name: table(name) for name in names})
+        out.labels, out.default_emb_dim, out.num_fields = LABELS, K, len(out.features)
+        return out
     out.features.update({name: table(name) for name in (names[:-1] if model in WITH_HISTORY else names)})
     out.features.update({name: {"type": "numeric", "source": ""} for name in NUMERIC})
     if model in WITH_HISTORY:
@@ -75,20 +80,23 @@ def feature_map(model):
     return out
 
 
+def base_options(l2):
+    return dict(
+        embedding_regularizer=float(l2) if l2 else None,
+        net_regularizer=None,
+        verbose=0,
+        metrics=["AUC"],
+        model_root=tempfile.gettempdir(),
+        optimizer="adam",
+        loss="binary_crossentropy",
+    )
+
+
 class Fuxi:
     """A FuxiCTR model with its parameters under the stored names."""
 
     def __init__(self, model, weights, l2):
-        folder = tempfile.gettempdir()
-        kwargs = dict(
-            embedding_regularizer=float(l2) if l2 else None,
-            net_regularizer=None,
-            verbose=0,
-            metrics=["AUC"],
-            model_root=folder,
-            optimizer="adam",
-            loss="binary_crossentropy",
-        )
+        kwargs = base_options(l2)
         fields = feature_map(model)
         self.history = model in WITH_HISTORY
         if model == "dcnv2_history":

@@ -36,17 +36,22 @@ def make_data():
     match = (liked * hidden["item_id"][ids[4]]).sum(1)
     z = -0.7 + effect + 0.6 * pair + 0.15 * match + dense @ [0.5, -0.4]
     labels = rng.random(ROWS) < 1 / (1 + np.exp(-z))
+    # Another label of the same rows, for models of several: an effect of each id, half of it that of the first label.
+    rng = np.random.default_rng(20212)
+    other = sum(0.8 * rng.normal(0, 1, rows)[column] for rows, column in zip(TABLES.values(), ids))
+    second = rng.random(ROWS) < 1 / (1 + np.exp(0.5 - 0.5 * effect - other))
     return {
         "ids": torch.tensor(np.stack(ids, 1)),
         "dense": torch.tensor(dense, dtype=torch.float32),
         "labels": torch.tensor(labels, dtype=torch.float32),
+        "second": torch.tensor(second, dtype=torch.float32),
         "history.ids": torch.tensor(history),
         "history.offsets": torch.tensor(offsets),
     }
 
 
 class Rows:
-    """A batch: ids i64 [B, F], dense [B, D], labels [B], and the history both ragged and padded at its end."""
+    """A batch: ids i64 [B, F], dense [B, D], labels [B], both labels [B, 2], and the history both ragged and padded at its end."""
 
     def __init__(self, data, step, dtype):
         a = BATCH * (step % (ROWS // BATCH))
@@ -54,6 +59,7 @@ class Rows:
         self.ids = data["ids"][a : a + BATCH]
         self.dense = data["dense"][a : a + BATCH].to(dtype)
         self.labels = data["labels"][a : a + BATCH].to(dtype)
+        self.every_label = torch.stack([self.labels, data["second"][a : a + BATCH].to(dtype)], 1)
         self.history = data["history.ids"][offsets[0] : offsets[-1]]
         lengths = offsets.diff()
         self.row = torch.repeat_interleave(torch.arange(BATCH), lengths)  # of each history entry

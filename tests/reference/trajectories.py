@@ -1,21 +1,23 @@
-"""Trajectories: 200 training steps of LR, FM, FFM, DeepFM, DCNv2 and DIN from fixed weights on fixed batches.
+"""Trajectories: 200 training steps of LR, FM, FFM, DeepFM, DCNv2, DIN, SharedBottom, MMoE and PLE from fixed weights
+on fixed batches.
 
-    python -m venv venv && venv/bin/pip install torch==2.15.0 fuxictr==2.3.10 safetensors
-    venv/bin/python tests/reference/trajectories.py      (one thread, about two minutes; on one machine the same bytes)
+    python -m venv venv && venv/bin/pip install torch==2.15.0 fuxictr==2.3.10 torch-rechub==0.9.0 safetensors
+    FUXICTR=<checkout of FuxiCTR> venv/bin/python tests/reference/trajectories.py [RUN...]
+    (one thread, about two minutes; on one machine the same bytes. With names of runs, the others stay as they are.)
 
 WHAT IS STORED (data/; float32 and int32)
-trajectory_data.safetensors, shared by all runs: ids [3200, 5], dense [3200, 2], labels [3200], and the history of the
-    item_id field, ragged: history.ids [total], history.offsets [3201]. 0 is padding, 1..n tokens, the last row unseen.
+trajectory_data.safetensors, shared by all runs: ids [3200, 5], dense [3200, 2], labels and second [3200], and the history of
+    the item_id field, ragged: history.ids [total], history.offsets [3201]. 0 is padding, 1..n tokens, the last row unseen.
     Step s (from 0) trains on rows 64 (s mod 50) .. 64 (s mod 50) + 63: four passes over the data, never shuffled.
 trajectory_<run>.safetensors, one a run:
     weight/<name>          before the first step
     gradient/<name>        first step, of the mean binary cross-entropy alone (dense, tables too)
     gradient_total/<name>  first step, of cross-entropy + regulariser, before clipping
-    logit                  [64], first batch, before the first step, in training mode
+    logit                  [64] ([64, 2] of two labels), first batch, before the first step, in training mode
     loss, loss_bce         [200]: with and without the regulariser, before the step's update
     norm                   [200]: 2-norm of all gradients together, before clipping
     final/<name>           after step 200; also Dice's running_mean, running_var
-    final_logit            [64], first batch, after step 200, in evaluation mode
+    final_logit            as logit, after step 200, in evaluation mode
 trajectories.json: fields, options and provenance of each run; how far it is from fp64 (loss_vs_fp64, gradient_vs_fp64,
     the latter against the largest entry of each gradient) and from the plain twin, and how much fp64 losses move when
     each initial weight is off by 1e-7 (sensitivity). All are below 2e-6, so 1e-5 tells a fault from rounding.
@@ -26,6 +28,9 @@ NAMES OF WEIGHTS
     mlp.<i>.weight [out, in], mlp.<i>.bias: hidden layers in order, then (not in dcnv2*) the linear layer to one logit
     cross.<l>.weight [W, W], cross.<l>.bias [W]  output.weight [1, W + H], output.bias [1]: of dcnv2*, over [cross; mlp]
     attention.mlp.<i>.weight|bias, attention.dice.<i>.alpha|running_mean|running_var
+    of two labels (embedding.* as above, no linear.*, nothing numeric): tower<t>.<i>, hidden layers and the one to a
+    logit; bottom.<i> of shared_bottom; expert<k>.<i>, gate<t> of mmoe; level<l>.own<t>.expert<k>.<i>,
+    level<l>.shared.expert<k>.<i>, level<l>.gate<t>, level0.shared_gate of ple; each .weight and, but for gates, .bias
 Flat field vectors are categorical fields, numeric fields, pooled history, each in the order of trajectories.json. The
 history reads item_id's table.
 
@@ -33,7 +38,7 @@ HOW THE LOSS IS DEFINED, as FuxiCTR does
     loss = mean BCE + l2 / 2 * sum of squares over whole tables, padding row included: embedding.*, linear.* and both
     numeric_* (its numeric embedding is a Linear in the same dictionary); bias, mlp, cross, output and attention are
     free of it. The padding row is zero and its gradient is zero, so whether it is counted makes no difference. A shared
-    table counts once. Then the gradients are clipped to a global norm (clip_grad_norm_, over all parameters,
+    table counts once. Of two labels the mean BCEs are summed. Then the gradients are clipped to a global norm (clip_grad_norm_, over all parameters,
     regulariser included), then Adam 1e-3 (0.9, 0.999, eps 1e-8) updates every row of every table.
 
 WHERE IT COMES FROM
@@ -44,14 +49,18 @@ lr, fm, deepfm*, dcnv2: FuxiCTR's BaseModel, embeddings and layers, put together
     same in plain PyTorch with statistics over the real entries alone. ffm is plain PyTorch. deepfm_lazy*, ffm_lazy: plain PyTorch, tables by
     torch.optim.SparseAdam on the rows of the batch (l2: on those rows only, added to their summed gradient, and on all
     of numeric_*), the rest by Adam, no clipping; `loss` has no regulariser there, gradient_total and norm do.
-Every FuxiCTR run is checked here against the plain PyTorch twin below.
+shared_bottom, mmoe: FuxiCTR's own classes (gate_hidden_units: []), ple: torch-rechub's, as multitask_models.py says.
+Every run of a library is checked here against the plain PyTorch twin below.
 """
 
 import copy
+import json
+import sys
 
-from common import save_json, save_tensors
+from common import DATA, save_json, save_tensors
 
 import numpy as np
+import multitask_models as multitask
 import torch
 from fuxictr_models import Fuxi
 from plain_models import (
@@ -80,15 +89,19 @@ def as_dense(grad):
     return grad.to_dense() if grad.is_sparse else grad
 
 
-def run_fuxi(model, weights, data, l2, clip):
-    net = Fuxi(model, weights, l2)
+PEERS = {"shared_bottom": multitask.FuxiMultitask, "mmoe": multitask.FuxiMultitask, "ple": multitask.RechubPle}
+
+
+def run_peer(model, weights, data, l2, clip):
+    net = PEERS.get(model, Fuxi)(model, weights, l2)
     parameters = list(net.parameters.values())
     read = lambda what: net.gather(weights, what)
     return train(net, net.net, parameters, [net.optimizer], read, data, torch.float32, clip)
 
 
 def run_plain(model, weights, data, l2, clip, dtype=torch.float32, lazy=False, padded=False):
-    net = Plain(model, weights, dtype, l2, lazy, padded)
+    twin = multitask.PlainMultitask if model in multitask.MODELS else Plain
+    net = twin(model, weights, dtype, l2, lazy, padded)
     tables = [v for n, v in net.w.items() if lazy and n.startswith(("embedding.", "linear."))]
     others = [v for n, v in net.w.items() if not any(v is t for t in tables)]
     optimizers = [torch.optim.Adam(others, lr=LEARNING_RATE)]
@@ -173,24 +186,28 @@ def gradient_difference(a, b):
     return max(float((a[n].double() - b[n].double()).abs().max() / b[n].double().abs().max()) for n in names)
 
 
-RUNS = {  # run: (model, FuxiCTR's classes?, options)
-    "lr": ("lr", True, dict(l2=1e-3, clip=10.0)),
-    "fm": ("fm", True, dict(l2=1e-3, clip=10.0)),
-    "ffm": ("ffm", False, dict(l2=1e-3, clip=10.0)),
-    "ffm_lazy": ("ffm", False, dict(l2=0.0, clip=None, lazy=True)),
-    "deepfm": ("deepfm", True, dict(l2=1e-3, clip=10.0)),
-    "deepfm_no_l2": ("deepfm", True, dict(l2=0.0, clip=10.0)),
-    "deepfm_clipped": ("deepfm", True, dict(l2=1e-3, clip=0.05)),
-    "deepfm_lazy": ("deepfm", False, dict(l2=0.0, clip=None, lazy=True)),
-    "deepfm_lazy_l2": ("deepfm", False, dict(l2=1e-3, clip=None, lazy=True)),
-    "dcnv2": ("dcnv2", True, dict(l2=1e-3, clip=10.0)),
-    "dcnv2_history": ("dcnv2_history", True, dict(l2=1e-3, clip=10.0)),
-    "din": ("din", False, dict(l2=1e-3, clip=10.0)),
-    "din_padded": ("din", True, dict(l2=1e-3, clip=10.0, padded=True)),
+RUNS = {  # run: (model, whose classes, options)
+    "lr": ("lr", "fuxictr", dict(l2=1e-3, clip=10.0)),
+    "fm": ("fm", "fuxictr", dict(l2=1e-3, clip=10.0)),
+    "ffm": ("ffm", "plain", dict(l2=1e-3, clip=10.0)),
+    "ffm_lazy": ("ffm", "plain", dict(l2=0.0, clip=None, lazy=True)),
+    "deepfm": ("deepfm", "fuxictr", dict(l2=1e-3, clip=10.0)),
+    "deepfm_no_l2": ("deepfm", "fuxictr", dict(l2=0.0, clip=10.0)),
+    "deepfm_clipped": ("deepfm", "fuxictr", dict(l2=1e-3, clip=0.05)),
+    "deepfm_lazy": ("deepfm", "plain", dict(l2=0.0, clip=None, lazy=True)),
+    "deepfm_lazy_l2": ("deepfm", "plain", dict(l2=1e-3, clip=None, lazy=True)),
+    "dcnv2": ("dcnv2", "fuxictr", dict(l2=1e-3, clip=10.0)),
+    "dcnv2_history": ("dcnv2_history", "fuxictr", dict(l2=1e-3, clip=10.0)),
+    "din": ("din", "plain", dict(l2=1e-3, clip=10.0)),
+    "din_padded": ("din", "fuxictr", dict(l2=1e-3, clip=10.0, padded=True)),
+    "shared_bottom": ("shared_bottom", "fuxictr", dict(l2=1e-3, clip=10.0)),
+    "mmoe": ("mmoe", "fuxictr", dict(l2=1e-3, clip=10.0)),
+    "ple": ("ple", "torch-rechub", dict(l2=1e-3, clip=10.0)),
 }
 
 
 def main():
+    chosen = sys.argv[1:]
     data = make_data()
     save_tensors("trajectory_data", data)
     about = {
@@ -204,6 +221,11 @@ def main():
         "attention_hidden": ATTENTION,
         "cross_layers": CROSS,
         "history_max_length": MAX_LENGTH,
+        "bottom_hidden": multitask.BOTTOM,
+        "expert_hidden": multitask.EXPERT,
+        "tower_hidden": multitask.TOWER,
+        "mmoe_experts": multitask.EXPERTS,
+        "ple": {"levels": multitask.LEVELS, "own_experts": multitask.OWN, "shared_experts": multitask.SHARED},
         "fields": [{"name": n, "kind": "categorical", "rows": r} for n, r in TABLES.items()]
         + [{"name": n, "kind": "numeric"} for n in NUMERIC]
         + [
@@ -215,16 +237,19 @@ def main():
             }
         ],
         "torch": torch.__version__,
-        "fuxictr": "2.3.10",
-        "runs": {},
+        "fuxictr": "2.3.10; multi-task classes of commit 0245987f",
+        "torch-rechub": "0.9.0",
+        "runs": json.loads((DATA / "trajectories.json").read_text())["runs"] if chosen else {},
     }
-    for name, (model, fuxi, options) in RUNS.items():
-        weights = make_weights(model)
+    for name, (model, source, options) in RUNS.items():
+        if chosen and name not in chosen:
+            continue
+        weights = multitask.make_weights(model) if model in multitask.MODELS else make_weights(model)
         exact = run_plain(model, weights, data, dtype=torch.float64, **options)
         plain = run_plain(model, weights, data, **options)
         result = plain
-        if fuxi:
-            result = run_fuxi(model, weights, data, options["l2"], options["clip"])
+        if source != "plain":
+            result = run_peer(model, weights, data, options["l2"], options["clip"])
             if model == "din":
                 result.update({k: v for k, v in plain.items() if "running" in k})
             assert relative(result["loss"], plain["loss"]) < 5e-6, name
@@ -237,7 +262,7 @@ def main():
         about["runs"][name] = {
             "file": f"trajectory_{name}.safetensors",
             "model": model,
-            "from": "fuxictr" if fuxi else "plain",
+            "from": source,
             **options,
             "first_loss": float(result["loss"][0]),
             "last_loss": float(result["loss"][-1]),

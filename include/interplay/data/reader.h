@@ -27,8 +27,11 @@ class INTERPLAY_API BadRows {
   /// Throws when the limit is passed. `column` and `value` may be empty.
   virtual void report(const std::string& file, int64_t line, const std::string& column, std::string_view value,
                       const std::string& reason);
-  void restart();         ///< a new pass over the same rows: they are neither counted nor written twice
-  int64_t count() const;  ///< distinct rows rejected so far
+  /// Distinct rows rejected so far: a row that several passes meet is counted and written once.
+  int64_t count() const;
+  /// Ends the file of rejected rows and puts it in the order of files and lines, whichever pass, column or thread found
+  /// them. Nothing may be reported afterwards. Error(data) where it cannot be written.
+  void finish();
 
  private:
   struct State;

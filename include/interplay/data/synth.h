@@ -32,7 +32,7 @@ struct SynthOptions {
   int64_t factors = 0;
   double correlation = 0.5;
   double noise = 0.5;
-  double conflict = 0.5;
+  double conflict = 0.5, conversion_conflict = 0.25;
 
   void visit(auto&& field) {
     field("shape", shape, "what the data look like", OneOf{{"movielens", "criteo", "planted", "tasks"}});
@@ -48,6 +48,7 @@ struct SynthOptions {
           "tasks: how much likes disagree with clicks: 0 = not at all, 0.5 = they have nothing to do with each other, "
           "1 = they are opposites",
           Range{0, 1});
+    field("conversion_conflict", conversion_conflict, "tasks: the same of conversions and clicks", Range{0, 1});
     field("pairs", pairs,
           "planted: pairs of fields whose interaction decides, as 0-1,2-5:inner,3-4:kernel:16 (function and width may "
           "follow); where no set is asked for at all, 0-1,2-5,3-4");
@@ -88,7 +89,7 @@ struct SynthOptions {
 ///
 /// - `tasks`: `train|valid|test.csv` with header click,like,buy,cvr,would_buy,f0..: several labels of one row, a fifth
 ///   of the rows each. Every label has an effect of each category and of each pair of fields 0-1, 2-3, ...; those of
-///   likes disagree with those of clicks as `conflict` says, those of conversions correlate with them by one half.
+///   likes disagree with those of clicks as `conflict` says, those of conversions as `conversion_conflict`.
 ///   `would_buy` is the conversion of every row, `buy` that of clicked rows and 0 elsewhere, `cvr` the same and empty
 ///   elsewhere.
 ///

@@ -1,18 +1,18 @@
 // Losses that compare rows of one group: whose logits come out right beside each other, not by themselves.
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 #include <ATen/ATen.h>
 
 #include <interplay/core/loss.h>
+#include <interplay/data/no_group.h>
 
 namespace interplay {
 
 namespace {
 
-/// Rows of a batch, group after group: group g owns rows [begin[g], begin[g + 1]).
+/// Rows of a batch, group after group: group g owns rows [begin[g], begin[g + 1]). Rows that are nobody's are left out.
 struct Groups {
   std::vector<int64_t> rows, begin;
 
@@ -23,8 +23,9 @@ struct Groups {
                     loss);
     const auto group = in.group.to(at::kCPU).contiguous();
     const auto* const of = group.const_data_ptr<int64_t>();
-    rows.resize(size_t(group.numel()));
-    std::iota(rows.begin(), rows.end(), 0);
+    for (int64_t row = 0; row < group.numel(); ++row) {
+      if (of[row] != kNoGroup) rows.push_back(row);
+    }
     std::stable_sort(rows.begin(), rows.end(), [of](int64_t a, int64_t b) { return of[a] < of[b]; });
     for (size_t i = 0; i < rows.size(); ++i) {
       if (i == 0 || of[rows[i]] != of[rows[i - 1]]) begin.push_back(int64_t(i));

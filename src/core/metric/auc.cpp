@@ -1,8 +1,11 @@
 // Metrics of order: AUC, AUC within groups, average precision. Only the ranking of the logits counts.
 #include <interplay/core/metric.h>
 
+#include <algorithm>
 #include <limits>
 #include <unordered_map>
+
+#include <interplay/data/no_group.h>
 
 #include "core/ranking.h"
 
@@ -57,25 +60,32 @@ class GroupAuc final : public Metric {
   std::string display() const override { return "gAUC"; }
   std::string why_undefined(const Predictions& p) const override {
     if (p.rows() > 0 && p.group.empty()) return "the data has no group column";
-    return p.rows() == 0 ? Metric::why_undefined(p) : "no group has both classes";
+    if (p.rows() == 0) return Metric::why_undefined(p);
+    const bool any = std::any_of(p.group.begin(), p.group.end(), [](int64_t group) { return group != kNoGroup; });
+    return any ? "no group has both classes" : "every row's group is empty";
   }
 
  private:
   // The ranking's entries, group after group, each in its order: a counting sort by group keeps it. Group g owns
-  // [begin[g], begin[g + 1]).
+  // [begin[g], begin[g + 1]). Rows that are nobody's come last, and are no group.
   static std::vector<uint64_t> by_group(const Predictions& p, std::vector<size_t>& begin) {
     std::unordered_map<int64_t, uint32_t> numbers;
     std::vector<uint32_t> number(p.group.size());  // [N] groups numbered 0, 1, ... by first appearance
     for (size_t i = 0; i < number.size(); ++i) {
-      number[i] = numbers.emplace(p.group[i], uint32_t(numbers.size())).first->second;
+      if (p.group[i] != kNoGroup) number[i] = numbers.emplace(p.group[i], uint32_t(numbers.size())).first->second;
     }
-    begin.assign(numbers.size() + 1, 0);
+    const auto nobody = uint32_t(numbers.size());
+    for (size_t i = 0; i < number.size(); ++i) {
+      if (p.group[i] == kNoGroup) number[i] = nobody;
+    }
+    begin.assign(numbers.size() + 2, 0);
     for (const uint32_t g : number) ++begin[g + 1];
     for (size_t g = 0; g + 1 < begin.size(); ++g) begin[g + 1] += begin[g];
     std::vector<size_t> next(begin.begin(), begin.end() - 1);
     const Ranking ranking(p.logit);
     std::vector<uint64_t> entries(ranking.size());
     for (const uint64_t e : ranking.entries()) entries[next[number[uint32_t(e)]]++] = e;
+    begin.pop_back();
     return entries;
   }
 

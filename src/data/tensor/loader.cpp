@@ -14,6 +14,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/random.h>
+#include <interplay/data/no_group.h>
 #include <interplay/data/row_facts.h>
 
 namespace interplay {
@@ -99,21 +100,19 @@ class EpochOrder {
     const std::vector<int64_t> group = row_facts(dataset.select(Schema({}, {}))).group;
     std::optional<Permutation> shuffle;
     if (options.shuffle) shuffle.emplace(uint64_t(rows_), random_bits(options.seed, kOrderStream, uint64_t(epoch)));
-    std::unordered_map<int64_t, std::vector<int64_t>> members;
-    std::vector<int64_t> order;  // groups by first appearance
+    std::unordered_map<int64_t, size_t> known;
+    std::vector<std::vector<int64_t>> groups;  // rows, by first appearance; one that is nobody's is by itself
     for (int64_t i = 0; i < rows_; ++i) {
       const int64_t place = shuffle ? int64_t(shuffle->at(uint64_t(i))) : i,
                     row = kept_ ? (*kept_)[size_t(place)] : place;
-      auto& rows = members[group[size_t(row)]];
-      if (rows.empty()) order.push_back(group[size_t(row)]);
-      rows.push_back(row);
+      const int64_t of = group[size_t(row)];
+      const size_t g = of == kNoGroup ? groups.size() : known.try_emplace(of, groups.size()).first->second;
+      if (g == groups.size()) groups.emplace_back();
+      groups[g].push_back(row);
     }
     std::vector<int64_t> rows;
     rows.reserve(size_t(rows_));
-    for (const int64_t g : order) {
-      const auto& some = members.at(g);
-      rows.insert(rows.end(), some.begin(), some.end());
-    }
+    for (const auto& some : groups) rows.insert(rows.end(), some.begin(), some.end());
     kept_ = std::move(rows);
   }
 

@@ -9,6 +9,8 @@
 #include <ATen/ATen.h>
 #include <torch/types.h>
 
+#include <interplay/data/no_group.h>
+
 namespace interplay {
 namespace {
 
@@ -135,6 +137,18 @@ TEST(ListwiseLoss, IsTheSoftmaxWithinTheGroup) {
   const LossInput three{at::tensor({1.0f, 2.0f, 3.0f}), at::tensor({0.0f, 1.0f, 1.0f}), {}, at::zeros({3}, at::kLong)};
   const double all = std::log(std::exp(1) + std::exp(2) + std::exp(3));
   EXPECT_NEAR(losses().make(Config::scalar("softmax"))->forward(three).item<double>(), all - 2.5, 1e-6);
+}
+
+TEST(GroupedLosses, RowsThatAreNobodysAreComparedWithNone) {
+  for (const char* name : {"bpr", "softmax"}) {
+    LossInput in = of_groups();
+    in.group = at::tensor({kNoGroup, int64_t(-3), kNoGroup, int64_t(-3), kNoGroup}, at::kLong);
+    const auto value = losses().make(Config::scalar(name))->forward(in);
+    value.backward();
+    EXPECT_NEAR(value.item<double>(), softplus(2 + 1), 1e-6) << name;
+    const auto expected = at::tensor({0.0, -p(3), 0.0, p(3), 0.0}).to(at::kFloat);
+    EXPECT_TRUE(at::allclose(in.logit.grad(), expected, 1e-5, 1e-7)) << name << in.logit.grad();
+  }
 }
 
 TEST(GroupedLosses, AskForGroups) {

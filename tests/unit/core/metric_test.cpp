@@ -9,6 +9,7 @@
 
 #include <interplay/base/random.h>
 #include <interplay/core/reliability.h>
+#include <interplay/data/no_group.h>
 
 namespace interplay {
 namespace {
@@ -138,6 +139,19 @@ TEST(GroupAuc, LeavesOutGroupsOfOneClass) {
   const std::vector<float> logit = {1, 2, 5, 6, 9}, label = {0, 1, 0, 0, 1};
   const std::vector<int64_t> group = {1, 1, 2, 2, 3};
   EXPECT_EQ(value({.logit = logit, .label = label, .group = group}, "gauc"), 1.0);
+}
+
+TEST(GroupAuc, RowsThatAreNobodysAreNoGroup) {
+  // By themselves they would be a group of AUC 1, in the middle of the ranking and first to appear.
+  const std::vector<float> logit = {1, 2, 1.2f, 1.9f, 5, 6}, label = {0, 1, 0, 1, 1, 0};
+  const std::vector<int64_t> group = {kNoGroup, 7, kNoGroup, kNoGroup, 2, 2};
+  const std::vector<int64_t> mixed = {kNoGroup, kNoGroup, 7, 7, 2, 2};
+  EXPECT_EQ(value({.logit = logit, .label = label, .group = group}, "gauc"), 0.0);
+  EXPECT_EQ(value({.logit = logit, .label = label, .group = mixed}, "gauc"), 0.5);
+  const std::vector<int64_t> nobody(6, kNoGroup);
+  const auto all = evaluate({.logit = logit, .label = label, .group = nobody}, Config::parse("[gauc]"));
+  EXPECT_TRUE(std::isnan(all[0].value));
+  EXPECT_EQ(all[0].reason, "every row's group is empty");
 }
 
 TEST(LogLoss, IsExactWhereTheProbabilityIsOneToTheLastBit) {

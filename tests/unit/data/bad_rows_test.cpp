@@ -33,7 +33,6 @@ TEST(BadRows, ARowIsCountedOnceWhateverIsWrongWithItAndHoweverOftenItIsRead) {
     bad_rows.report("a.tsv", 1, "x", "?", "is not a number");
     bad_rows.report("a.tsv", 1, "y", "?", "is not a number");
     bad_rows.report("b.tsv", 1, "y", "?", "is not a number");
-    bad_rows.restart();
   }
   EXPECT_EQ(bad_rows.count(), 2);
   EXPECT_EQ(read_file(dir / "rejected.tsv"),
@@ -41,6 +40,21 @@ TEST(BadRows, ARowIsCountedOnceWhateverIsWrongWithItAndHoweverOftenItIsRead) {
   EXPECT_THAT(error_of([&] { bad_rows.report("b.tsv", 2, "", "", "is empty"); }),
               AllOf(HasSubstr("b.tsv:2: is empty"),
                     HasSubstr("2 bad rows were left out already, as many as the limit allows")));
+}
+
+TEST(BadRows, TheFileEndsInTheOrderOfFilesAndLines) {
+  const TempDir dir;
+  BadRows bad_rows(9, dir / "rejected.tsv");
+  for (const auto& [file, line] : std::vector<std::pair<const char*, int64_t>>{{"b", 2}, {"a", 10}, {"b", 1}, {"a", 9}})
+    bad_rows.report(file, line, "x", "?", "is bad");
+  bad_rows.finish();
+  EXPECT_EQ(read_file(dir / "rejected.tsv"),
+            "file\tline\tcolumn\tvalue\treason\na\t9\tx\t?\tis bad\na\t10\tx\t?\tis bad\nb\t1\tx\t?\tis bad\n"
+            "b\t2\tx\t?\tis bad\n");
+  EXPECT_EQ(bad_rows.count(), 4);
+  BadRows none(9, dir / "none.tsv");
+  none.finish();
+  EXPECT_FALSE(std::filesystem::exists(dir / "none.tsv"));
 }
 
 TEST(BadRows, MessagesAreOneLineAndCutLongOrBinaryValues) {

@@ -1,11 +1,14 @@
-// Labels that rows may lack.
+// Labels that rows may lack, and groups.
 #include <cmath>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <interplay/data/no_group.h>
+
 #include "data/data_spec.h"
 #include "data/row_values.h"
+#include "data/token_index.h"
 #include "support/error_of.h"
 
 namespace interplay {
@@ -56,6 +59,32 @@ TEST(Labels, AConditionSaysWhichRowsHaveIt) {
 
 TEST(Labels, EachHasItsOwnGaps) {
   EXPECT_THAT(labels("[click, {column: buy, optional: true}]", {"", "1"}, {"1", "0"}), ElementsAre(1, IsNan(), 0, 1));
+}
+
+TEST(DataYaml, NamesAreUtf8) {
+  EXPECT_THAT(config_error([] { spec("caf\xE9"); }),
+              HasSubstr("label: 'caf\\xe9' is not UTF-8; write data.yaml in UTF-8"));
+  EXPECT_THAT(config_error([] { spec("[{column: y, optional: true}, {column: caf\xE9}]"); }),
+              HasSubstr("label.1.column: 'caf\\xe9' is not UTF-8"));
+  EXPECT_EQ(spec("caf\xC3\xA9").label_names(), std::vector<std::string>{"café"});
+}
+
+TEST(Groups, RowsWithoutOneAreNobodys) {
+  const auto groups = [](const std::string& missing_tokens) {
+    RawBatch raw;
+    raw.rows = 4;
+    raw.columns.push_back(make_raw_column("y", {"1", "0", "1", "0"}));
+    raw.columns.push_back(make_raw_column("x", {"0", "0", "0", "0"}));
+    raw.columns.push_back(make_raw_column("user", {"u", "", "NULL", "u"}));
+    const DataSpec s = DataSpec::parse(Config::parse(
+        "{format: csv, file: a.csv, split: {by: random}, label: y, group: user, missing_tokens: " + missing_tokens +
+        ", fields: [{column: x, kind: numeric}]}"));
+    return RowParser(s.plain_schema(), s).parse(raw, true, nullptr).group;
+  };
+  const auto hash = [](const char* token) { return int64_t(token_hash(token)); };
+  EXPECT_EQ(kNoGroup, hash(""));  // as in data prepared before there was a name for it
+  EXPECT_THAT(groups("[]"), ElementsAre(hash("u"), kNoGroup, hash("NULL"), hash("u")));
+  EXPECT_THAT(groups("[\"NULL\"]"), ElementsAre(hash("u"), kNoGroup, kNoGroup, hash("u")));
 }
 
 TEST(Labels, ContradictionsAreNamed) {

@@ -1,5 +1,6 @@
 #include "serve/packed_matrix.h"
 
+#include <cmath>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -60,6 +61,25 @@ TEST(PackedMatrix, ReadsTheColumnsThatItWasMadeFor) {
     check({9, 40, out, {{0, 3}, {5, 1}, {20, 20}}});
     check({9, 40, out, {{39, 1}}});
     check({9, 40, out, {}});  // the bias alone
+  }
+}
+
+TEST(PackedMatrix, ReluLeavesNoInfinityBelowAndHidesNoNan) {
+  for (const int64_t out : {1, 2, 3, 4, 16, 50}) {
+    const int64_t stride = PackedMatrix::padded(out);
+    const std::vector<float> w(static_cast<size_t>(out), 1), bias(static_cast<size_t>(stride));
+    const PackedMatrix matrix(w.data(), out, 1, {{0, 1}});
+    const std::vector<float> x{NAN, -INFINITY, INFINITY, -2, 3};
+    std::vector<float> y(size_t(int64_t(x.size()) * stride), -7);
+    matrix.multiply(x.data(), 1, int64_t(x.size()), bias.data(), y.data(), stride, /*relu=*/true);
+    for (int64_t o = 0; o < out; ++o) {
+      const auto of = [&](int64_t row) { return y[size_t(row * stride + o)]; };
+      EXPECT_TRUE(std::isnan(of(0))) << out << " outputs";
+      EXPECT_EQ(of(1), 0);
+      EXPECT_EQ(of(2), INFINITY);
+      EXPECT_EQ(of(3), 0);
+      EXPECT_EQ(of(4), 3);
+    }
   }
 }
 

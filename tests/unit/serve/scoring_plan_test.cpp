@@ -115,6 +115,21 @@ INSTANTIATE_TEST_SUITE_P(
                       "{name: dcnv2, embedding_dim: 4, hidden: [10], structure: stacked_parallel}",
                       "{name: dcnv2, embedding_dim: 4, structure: crossnet_only}"));
 
+TEST(ScoringPlan, ReluOfMinusInfinityIsZero) {
+  const Schema schema = plain_schema();
+  const auto model = model_of("{name: dnn, hidden: [12], norm: layer}", schema);
+  {
+    const at::NoGradGuard no_grad;
+    weights_of(*model).at("mlp.norm0.bias")[3] = -INFINITY;
+  }
+  std::string why;
+  auto recorded = ForwardGraph::record(
+      *model, to_features(Rows(schema, 5, std::vector<bool>(5), {false, false}).batch, schema), why);
+  ASSERT_TRUE(recorded.has_value()) << why;
+  expect_equal(*model, schema, std::make_shared<const ForwardGraph>(std::move(*recorded)), std::vector<bool>(5),
+               {false, false});
+}
+
 TEST(ForwardGraph, SaysWhatItDoesNotKnow) {
   std::string why;
   const Schema plain = plain_schema();

@@ -9,6 +9,7 @@
 
 #include "support/error_of.h"
 #include "support/temp_dir.h"
+#include "systems/text_pattern.h"
 
 namespace interplay {
 namespace {
@@ -79,6 +80,23 @@ TEST_F(RellaTest, LinesOfHistoriesLeaveOutWhatIsShortened) {
               HasSubstr("prompt.event does not name the column 'genre'"));
   EXPECT_THAT(config_error([&] { rella(words, words + "\n  shorten: {title: \"(\"}"); }),
               HasSubstr("is no regular expression"));
+}
+
+TEST(TextPattern, LeavesOutWhatMatches) {
+  const TextPattern year(R"( \(\d{4}\)$)");
+  EXPECT_EQ(year.without_matches("Heat (1995)"), "Heat");
+  EXPECT_EQ(year.without_matches("1984 (1984) (1985)"), "1984 (1984)");
+  EXPECT_EQ(year.without_matches("Amélie (2001)"), "Amélie");
+  EXPECT_EQ(TextPattern("o").without_matches("\xFFgoo\xC3 d"), "\xFFg\xC3 d");  // no UTF-8: the rest stays as it is
+  EXPECT_EQ(TextPattern("x*").without_matches("axxb"), "ab");
+}
+
+TEST(TextPattern, TextsMayBeOfAnyLength) {
+  const std::string title(1 << 20, 'a');
+  EXPECT_EQ(TextPattern(R"(: .*$)").without_matches("Film: " + title), "Film");
+  EXPECT_EQ(TextPattern(R"((a|b)+c)").without_matches(title.substr(0, 50000) + "c"), "");
+  EXPECT_THAT(data_error([&] { TextPattern(R"((a|b)+c)").without_matches(title + "c"); }),
+              HasSubstr("too much memory in a text of 1048577 bytes"));
 }
 
 TEST_F(RellaTest, TheNearestItemsAreFoundByCosine) {

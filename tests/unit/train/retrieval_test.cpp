@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/core/retriever.h>
+#include <interplay/data/no_group.h>
 
 #include "support/error_of.h"
 #include "support/toy_rows.h"
@@ -42,7 +43,7 @@ Dataset data(const std::vector<Row>& rows, std::vector<float> weight = {}, bool 
   for (const Row& r : rows) {
     batch.ids.insert(batch.ids.end(), {r.user, r.item});
     batch.labels.push_back(r.label);
-    if (groups) batch.group.push_back(r.user);
+    if (groups) batch.group.push_back(r.user == 0 ? kNoGroup : r.user);
   }
   batch.weight = std::move(weight);
   return Dataset::from(
@@ -86,6 +87,20 @@ TEST(Retrieval, AGroupAsksOnceForAllItsItems) {
   options.per = "group";
   // User 2 wants 3 and 5, of which the catalogue lacks 5.
   EXPECT_NEAR(value("recall@4", data(kRows), options), (1 + 1 / 2.) / 2, 1e-9);
+}
+
+TEST(Retrieval, RowsThatAreNobodysAreNoGroup) {
+  // User 0's rows are: 3 and 4 are no single group's wishes, and what they saw in training is nobody's past.
+  const std::vector<Row> rows{{1, 2, 1}, {0, 3, 1}, {0, 4, 1}};
+  RetrievalOptions options;
+  options.per = "group";
+  EXPECT_NEAR(value("mrr", data(rows), options), 1 / 2., 1e-9);
+  options = {};
+  options.leave_out_seen = true;
+  Tabled model;
+  const auto train = data({{0, 1, 1}, {0, 2, 1}, {1, 3, 0}, {2, 4, 0}});
+  const auto all_tie = evaluate_retrieval(model, data({{0, 3, 1}}), train, {"hit@1"}, options, 2);
+  EXPECT_NEAR(all_tie[0].value, 1 / 4., 1e-9);
 }
 
 TEST(Retrieval, SaysWhatItLacks) {

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/base/error.h>
+#include <interplay/data/no_group.h>
 
 #include "support/error_of.h"
 #include "support/temp_dir.h"
@@ -354,6 +355,19 @@ Dataset grouped(int64_t rows) {
     batch.group.push_back(1000 + r % 7);
   }
   return Dataset::from(Schema({make_field("r", FieldKind::numeric)}, {"click"}), {batch});
+}
+
+TEST(Loader, RowsThatAreNobodysAreKeptWithNone) {
+  EncodedBatch batch;
+  batch.rows = 8;
+  for (int64_t r = 0; r < 8; ++r) {
+    batch.dense.push_back(float(r));
+    batch.labels.push_back(0);
+    batch.group.push_back(r % 2 == 0 ? kNoGroup : r % 4);
+  }
+  const auto data = Dataset::from(Schema({make_field("r", FieldKind::numeric)}, {"click"}), {batch});
+  const Rows stored = joined(epoch_of(data, {.batch_size = 4, .shuffle = false, .keep_groups = true}));
+  EXPECT_THAT(stored, ElementsAre(0, 1, 5, 2, 3, 7, 4, 6));
 }
 
 TEST(Loader, KeepsGroupsTogether) {
