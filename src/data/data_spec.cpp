@@ -87,6 +87,8 @@ class FieldParser {
     encoding.values.missing = o.missing;
     encoding.values.hash_buckets = o.hash_buckets;
     encoding.first_of = o.first_of;
+    if (!o.catalogue.empty() && o.hash_buckets > 0)
+      at_["catalogue"].fail("ids by hash need no list of values; leave it out, or hash_buckets");
     if (o.kind == "numeric") {
       field.kind = o.transform == "log_square_bucket" ? FieldKind::categorical : FieldKind::numeric;
     } else if (o.kind == "vector") {

@@ -52,7 +52,7 @@ struct SideOptions {
 /// One entry of `fields:`. Which keys it takes depends on its kind.
 struct FieldOptions {
   std::vector<std::string> columns;
-  std::string column, name, kind = "categorical", share, transform = "none", separator, first_of, weights,
+  std::string column, name, kind = "categorical", share, catalogue, transform = "none", separator, first_of, weights,
                             pooling = "mean", paired, target, user, item, time, ties = "before";
   std::optional<int64_t> min_count;
   int64_t hash_buckets = 0, max_length = 0, min_length = 0, dimension = 0;
@@ -73,6 +73,9 @@ struct FieldOptions {
       field("min_count", min_count, "tokens seen less often become the unseen id", Range{1, 1e18});
       field("hash_buckets", hash_buckets, "ids by hash instead of a vocabulary, this many", Range{0, 2147483640});
       field("share", share, "field whose table this one reads");
+      field("catalogue", catalogue,
+            "table whose values get ids of their own even where no training row has them: those of the field's column, "
+            "or of `key`; found in the folder of the data's files");
     }
     if (kind == "categorical") {
       field("first_of", first_of, "cells hold several tokens with this between them; the field is the first one");
