@@ -27,7 +27,7 @@ namespace interplay {
 ///
 /// Parameter group: dense, unless it says otherwise. Thread safety: concurrent augment() in eval mode under NoGradGuard
 /// is allowed.
-class INTERPLAY_API Augmenter : public torch::nn::Module, public nn::ParameterGroup {
+class INTERPLAY_API Augmenter : public torch::nn::Module, public nn::HasGroup {
  public:
   ~Augmenter() override;
   virtual at::Tensor augment(const Features& x) = 0;  ///< f32 [B, n, K]
