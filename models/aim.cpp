@@ -92,12 +92,15 @@ struct AimOptions {
 /// The interactions of one order under one function, and the tables that they alone read.
 class BlockImpl final : public torch::nn::Module, public interplay::HasInteractions {
  public:
-  BlockImpl(const Schema& schema, int64_t order, const std::string& function,
+  /// `names`: vector_names(schema)
+  BlockImpl(const Schema& schema, const std::vector<std::string>& names, int64_t order, const std::string& function,
             const std::vector<std::vector<std::string>>& sets, const AimOptions& o)
       : order_(order), function_name_(function) {
     std::set<std::string> used, tables;
     for (const auto& set : sets) used.insert(set.begin(), set.end());
-    for (const auto& name : used) tables.insert(schema.field(name).table);
+    for (const auto& name : used) {
+      if (const Field* const f = schema.find(name)) tables.insert(f->table);
+    }
     std::map<std::string, int64_t> widths;
     for (const auto& table : schema.tables()) {
       if (!tables.contains(table.name)) widths[table.name] = 0;
@@ -107,8 +110,8 @@ class BlockImpl final : public torch::nn::Module, public interplay::HasInteracti
       for (const auto& table : narrow.tables) widths.emplace(table, narrow.width);
     }
     std::vector<std::string> unused;
-    for (const Field& f : schema.fields()) {
-      if (!used.contains(f.name)) unused.push_back(f.name);
+    for (const auto& name : names) {
+      if (!used.contains(name)) unused.push_back(name);
     }
     fields_ = register_module(
         "fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std, unused, "embedding", widths));
@@ -185,7 +188,8 @@ class Aim final : public interplay::Model {
   using Options = AimOptions;
 
   Aim(const Schema& schema, const Options& o) : linear_(register_module("linear", interplay::FieldLinear(schema))) {
-    const auto listed = interactions(schema, o);
+    const auto names = interplay::vector_names(schema);
+    const auto listed = interactions(names, o);
     int64_t deep = 0;
     for (int64_t order = 2; order <= 4; ++order) {
       for (const auto& function : interplay::nn::interaction_functions()) {
@@ -194,8 +198,8 @@ class Aim final : public interplay::Model {
           if (int64_t(i.fields.size()) == order && i.function == function) sets.push_back(i.fields);
         }
         if (sets.empty()) continue;
-        blocks_.push_back(
-            register_module(fmt::format("order{}_{}", order, function), Block(schema, order, function, sets, o)));
+        blocks_.push_back(register_module(fmt::format("order{}_{}", order, function),
+                                          Block(schema, names, order, function, sets, o)));
         deep += blocks_.back()->out();
       }
     }
@@ -213,15 +217,6 @@ class Aim final : public interplay::Model {
   }
 
  private:
-  /// Names in the order in which FieldEmbedding gives vectors.
-  static std::vector<std::string> names(const Schema& schema) {
-    std::vector<std::string> out;
-    for (const auto kind : {FieldKind::categorical, FieldKind::numeric, FieldKind::sequence, FieldKind::vector}) {
-      for (const Field* f : schema.of(kind)) out.push_back(f->name);
-    }
-    return out;
-  }
-
   static std::vector<Item> read_items(const std::vector<Config>& list, const std::vector<std::string>& functions) {
     std::vector<Item> out;
     for (const Config& given : list) {
@@ -239,8 +234,7 @@ class Aim final : public interplay::Model {
     return out;
   }
 
-  static std::vector<Item> interactions(const Schema& schema, const Options& o) {
-    const auto all = names(schema);
+  static std::vector<Item> interactions(const std::vector<std::string>& all, const Options& o) {
     if (o.interactions) {
       const auto listed = read_items(*o.interactions, o.functions);
       for (const auto& function : interplay::nn::interaction_functions()) {

@@ -25,8 +25,9 @@ class DeepFfm final : public interplay::Model {
 
   DeepFfm(const interplay::Schema& schema, const Options& o)
       : linear_(register_module("linear", interplay::FieldLinear(schema))),
-        fields_(register_module("fields", interplay::FieldEmbedding(
-                                              schema, int64_t(schema.fields().size()) * o.embedding_dim, o.init_std))),
+        fields_(register_module(
+            "fields", interplay::FieldEmbedding(
+                          schema, int64_t(interplay::vector_names(schema).size()) * o.embedding_dim, o.init_std))),
         deep_(register_module("deep", interplay::FieldEmbedding(schema, o.deep_dim, o.deep_init_std,
                                                                 std::vector<std::string>(), "deep"))),
         mlp_(register_module("mlp", interplay::nn::Mlp(deep_->flat_width(), o.mlp))) {

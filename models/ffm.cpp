@@ -19,8 +19,9 @@ class Ffm final : public interplay::Model {
 
   Ffm(const interplay::Schema& schema, const Options& o)
       : linear_(register_module("linear", interplay::FieldLinear(schema))),
-        fields_(register_module("fields", interplay::FieldEmbedding(
-                                              schema, int64_t(schema.fields().size()) * o.embedding_dim, o.init_std))) {
+        fields_(register_module(
+            "fields", interplay::FieldEmbedding(
+                          schema, int64_t(interplay::vector_names(schema).size()) * o.embedding_dim, o.init_std))) {
     fields_->shift_start(o.init_mean);
   }
 

@@ -1,4 +1,4 @@
-// interplay lm embed MODEL: texts to vectors.
+// interplay lm embed [MODEL] [TABLE]: texts to vectors.
 #include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +8,7 @@
 #include <interplay/lm/model_files.h>
 
 #include "lm.h"
+#include "lm_embed_table.h"
 
 namespace interplay::tool {
 namespace {
@@ -45,14 +46,29 @@ void print(const lm::TextEncoder& encoder, const std::vector<std::string>& texts
 
 std::function<void()> add(CLI::App& app) {
   struct Arguments {
-    std::string model, precision = "fp32", cache;
+    std::string model, second, precision = "fp32", cache;
     TextArguments texts;
+    EmbeddedTable table;
     int64_t max_length = 0;
     bool chat = false, json = false;
   };
   auto a = std::make_shared<Arguments>();
-  app.add_option("MODEL", a->model, "a fetched name, a GGUF file or a folder")->required();
+  app.add_option("MODEL", a->model,
+                 "a fetched name, a GGUF file or a folder; with --column it may be left out: minilm-l6")
+      ->required();
+  app.add_option("TABLE", a->second,
+                 "csv, tsv or Parquet with a text and its key a row, for --column, --key and --out");
   a->texts.add(app);
+  auto* const column = app.add_option("--column", a->table.column, "column of TABLE with the texts");
+  auto* const key =
+      app.add_option("--key", a->table.key, "column of TABLE that the vectors go by: each of its values once");
+  auto* const out = app.add_option("--out", a->table.out, "file of vectors by key that is written: .parquet");
+  column->needs(key)->needs(out);
+  key->needs(column);
+  out->needs(column);
+  app.add_option("--format", a->table.format, "of TABLE, where its name does not say it: as in data.yaml")
+      ->needs(column);
+  app.add_flag("--force", a->table.force, "replace what is at --out")->needs(out);
   app.add_option("--precision", a->precision, "of weights and layers")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
@@ -63,13 +79,30 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--cache", a->cache, "directory of vectors that are known already; new ones are added");
   app.add_flag("--json", a->json, "for machines: a line {ids, vector} a text");
   return [a] {
-    const auto texts = a->texts.read();
+    const bool of_table = !a->table.column.empty();
+    if (of_table) {
+      INTERPLAY_CHECK(a->texts.texts.empty() && a->texts.file.empty() && !a->json,
+                      "--column is of a TABLE; leave --text, --file and --json out");
+      a->table.file = a->second.empty() ? a->model : a->second;
+      if (a->second.empty()) a->model = "minilm-l6";
+      check_out(a->table.out, a->table.force);
+    } else {
+      INTERPLAY_CHECK(a->second.empty(), "{}: of a table, --column, --key and --out say what becomes vectors",
+                      a->second);
+    }
+    const auto texts = of_table ? std::vector<std::string>() : a->texts.read();
     lm::EncoderOptions options;
     options.precision = nn::parse_precision(a->precision);
     options.max_length = a->max_length;
-    options.progress = "lm embed";
+    options.progress = of_table ? "" : "lm embed";  // it has a line of its own
     options.chat = a->chat;
     const auto encoder = lm::load_encoder(lm::find_model(a->model), options);
+    if (of_table) {
+      if (a->cache.empty()) return embed_table(a->table, *encoder);
+      lm::CachedEncoder cached(*encoder, a->cache);
+      embed_table(a->table, cached);
+      return log::info("{}: {} texts were not in it", a->cache, cached.encoded());
+    }
     at::Tensor vectors;
     if (a->cache.empty()) {
       vectors = encoder->encode(texts);

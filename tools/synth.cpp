@@ -23,7 +23,7 @@ std::function<void()> add(CLI::App& app) {
   auto given = std::make_shared<Config>();
   app.add_option_function<std::string>(
       "SHAPE", [given](const std::string& value) { given->set("shape", Config::scalar(value)); },
-      "movielens, criteo, planted or tasks; may be left out where an option of planted is given");
+      "movielens, criteo, planted, tasks or texts; may be left out where an option of planted is given");
   app.add_option("--out", a->out, "directory to make")->required();
   for (const auto& option : describe_options<SynthOptions>()) {  // every option of the generator is a flag
     if (option.name == "shape") continue;
@@ -54,7 +54,7 @@ std::function<void()> add(CLI::App& app) {
   };
 }
 
-const AddCommand command("synth", "make data with a known signal: movielens, criteo, planted or tasks", add);
+const AddCommand command("synth", "make data with a known signal: movielens, criteo, planted, tasks or texts", add);
 
 }  // namespace
 }  // namespace interplay::tool

@@ -7,10 +7,13 @@
 #include <interplay/base/files.h>
 #include <interplay/base/options.h>
 #include <interplay/base/section.h>
+#include <interplay/core/augmenter.h>
+#include <interplay/core/vector_table.h>
 #include <interplay/data/loader.h>
 #include <interplay/nn/safetensors.h>
 
 #include "core/generators.h"
+#include "core/pretrained.h"
 #include "data/vocabulary.h"
 
 namespace fs = std::filesystem;
@@ -39,16 +42,19 @@ bool is_kept_out_of_manifest(const std::string& file) {  // files that grow afte
 
 struct FieldChoice {
   std::vector<std::string> keep, drop, labels;
-  Config widths;
+  Config widths, pretrained, augment;
   void visit(auto&& field) {
     field("keep", keep, "only these fields");
     field("drop", drop, "all fields but these");
     field("labels", labels, "what is learnt, where the data have several labels; all by default");
     field("widths", widths, "numbers in a row of a table, by its name, where fewer than the model's embedding_dim");
+    field("pretrained", pretrained, "by field, vectors by key that its rows start from, are, or stand beside");
+    field("augment", augment, "a list of augmenters, each a name and its options: what they give are further fields");
   }
 };
 
 INTERPLAY_SECTION("fields", FieldChoice, "`fields:` of an experiment");
+INTERPLAY_SECTION("pretrained", Pretrained, "an entry of `fields.pretrained` of an experiment");
 
 Schema with_widths(const Schema& schema, const Config& config) {
   if (!config.is_map()) config.fail("expected a map from table to width");
@@ -63,7 +69,32 @@ Schema with_widths(const Schema& schema, const Config& config) {
 
 }  // namespace
 
-Schema select_fields(const Schema& schema, const Config& fields) {
+Config resolve_fields(const Config& fields) {
+  Config out = fields;
+  if (!fields.is_map()) return out;
+  if (const Config given = fields["pretrained"]; !given.is_null()) {
+    if (!given.is_map()) given.fail("expected a map from field to vectors, as {item_id: {from: items.parquet}}");
+    Config resolved;
+    for (const auto& name : given.keys()) {
+      Pretrained p;
+      read_options(p, given[name]);
+      if (p.source.from.empty()) given[name]["from"].fail("missing; expected a file with vectors by key");
+      resolved.set_key(name, write_options(p));
+    }
+    out.set("pretrained", resolved);
+  }
+  if (const Config given = fields["augment"]; !given.is_null()) {
+    if (given.is_map())
+      given.fail("expected a list of augmenters, as [{name: text_vectors, from: items.parquet, ...}]");
+    std::vector<Config> resolved;
+    for (const Config& entry : given.items()) resolved.push_back(augmenters().resolve(entry));
+    out.set("augment", Config::sequence(std::move(resolved)));
+  }
+  return out;
+}
+
+Schema select_fields(const Schema& schema, const Config& given) {
+  const Config fields = resolve_fields(given);
   FieldChoice choice;
   read_options(choice, fields);
   const auto check_names = [&](const char* key, const std::vector<std::string>& names) {
@@ -75,12 +106,24 @@ Schema select_fields(const Schema& schema, const Config& fields) {
   };
   check_names("keep", choice.keep);
   check_names("drop", choice.drop);
+  std::map<std::string, Config> pretrained;
+  if (choice.pretrained.is_map()) {
+    check_names("pretrained", choice.pretrained.keys());
+    for (const auto& name : choice.pretrained.keys()) pretrained.emplace(name, choice.pretrained[name]);
+  }
   for (const char* key : {"keep", "labels"}) {
     if (fields.has(key) && fields[key].size() == 0) fields[key].fail("an empty list leaves nothing; leave the key out");
   }
   Schema out = choice.keep.empty() ? schema : schema.keep(choice.keep);
   if (!choice.drop.empty()) out = out.drop(choice.drop);
   if (fields.has("widths")) out = with_widths(out, fields["widths"]);
+  if (!pretrained.empty() || choice.augment.size() > 0) {
+    try {
+      out = out.with_vectors(pretrained, choice.augment);
+    } catch (const Error& problem) {  // a field that was left out
+      fields["pretrained"].fail(problem.what());
+    }
+  }
   if (choice.labels.empty()) return out;
   for (const auto& label : choice.labels) {
     if (std::find(schema.labels().begin(), schema.labels().end(), label) == schema.labels().end()) {
@@ -88,9 +131,7 @@ Schema select_fields(const Schema& schema, const Config& fields) {
           fmt::format("the data have no label '{}' (labels: {})", label, fmt::join(schema.labels(), ", ")));
     }
   }
-  Schema chosen(out.fields(), choice.labels);
-  chosen.source = out.source;
-  return chosen;
+  return out.with_labels(choice.labels);
 }
 
 Bundle Bundle::open(const fs::path& directory) {

@@ -7,7 +7,12 @@
 #include <torch/nn/init.h>
 
 #include <interplay/base/error.h>
+#include <interplay/core/augmenter.h>
+#include <interplay/core/vector_table.h>
 #include <interplay/nn/fm.h>
+
+#include "core/generators.h"
+#include "core/pretrained.h"
 
 namespace interplay {
 namespace {
@@ -38,7 +43,62 @@ std::map<std::string, int64_t> widths_of(const Schema& schema, std::map<std::str
   return widths;
 }
 
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+Pretrained pretrained_of(const Field& field) {
+  Pretrained out;
+  read_options(out, field.pretrained);
+  return out;
+}
+
+bool has_mode(const Field& field, const char* mode) {
+  return field.pretrained.size() > 0 && pretrained_of(field).mode == mode;
+}
+
+std::string vector_name(const Field& field) { return field.name + ".vector"; }
+
+std::shared_ptr<Augmenter> make_augmenter(const Schema& schema, const Config& config, int64_t width) {
+  auto made = augmenters().make(schema, width, config);
+  INTERPLAY_CHECK(made->count() >= 1 && made->width() >= 1, "fields.augment: '{}' gives {} vectors of {} numbers",
+                  config["name"].as<std::string>(), made->count(), made->width());
+  return made;
+}
+
 }  // namespace
+
+std::vector<std::string> augmenter_names(const Schema& schema) {
+  std::vector<std::string> out;
+  if (schema.augment.size() == 0) return out;
+  std::map<std::string, int> seen;
+  for (const Config& entry : schema.augment.items()) {
+    const auto name = entry.is_scalar() ? entry.as<std::string>() : entry["name"].as<std::string>();
+    const int nth = ++seen[name];
+    out.push_back(nth == 1 ? name : fmt::format("{}_{}", name, nth));
+  }
+  return out;
+}
+
+std::string augmenter_module(const std::string& name) { return "augment_" + module_name(name); }
+
+/// What is made of vectors by key, and by augmenters.
+struct FieldEmbeddingImpl::ByKey {
+  struct Concat {
+    Field field;
+    VectorTable vectors;
+    torch::nn::Linear projection;
+  };
+  struct Augment {
+    std::string name;
+    std::shared_ptr<Augmenter> made;
+    std::vector<int64_t> places;            // of its vectors, those that are wanted
+    torch::nn::Linear projection{nullptr};  // null: it gives vectors of the right width
+  };
+  std::map<std::string, VectorTable> frozen;  // by table
+  std::vector<Concat> concats;
+  std::vector<Augment> augments;
+};
 
 FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std,
                                        std::vector<std::string> leave_out, std::string group,
@@ -46,9 +106,10 @@ FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, doub
     : schema_(schema), width_(width), init_std_(init_std), group_(std::move(group)) {
   INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
   widths_ = widths_of(schema_, std::move(widths), width);
-  for (const auto& name : leave_out) schema_.field(name);  // throws where there is none
-  build([](const Field&) { return true; },
-        [&](const Field& f) { return std::find(leave_out.begin(), leave_out.end(), f.name) == leave_out.end(); });
+  for (const auto& name : leave_out) {
+    if (!name.starts_with("augment.") && !name.ends_with(".vector")) schema_.field(name);  // throws where there is none
+  }
+  build([](const Field&) { return true; }, [&](const Field& f) { return !contains(leave_out, f.name); }, leave_out);
 }
 
 FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, const OnlyFields& only, int64_t width, double init_std,
@@ -57,13 +118,12 @@ FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, const OnlyFields& o
   INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
   widths_ = widths_of(schema_, {}, width);
   for (const auto& name : only.names) schema_.field(name);  // throws where there is none
-  const auto here = [&](const Field& f) {
-    return std::find(only.names.begin(), only.names.end(), f.name) != only.names.end();
-  };
+  const auto here = [&](const Field& f) { return contains(only.names, f.name); };
   build(here, here);
 }
 
-void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted) {
+void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted, const std::vector<std::string>& leave_out) {
+  build_frozen(here);
   const auto has_table = [&](const Field* f) {
     if (!here(*f)) return false;
     const auto own = widths_.find(f->table);
@@ -73,12 +133,17 @@ void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted) {
     return false;
   };
   for (const Field* f : schema_.of(FieldKind::categorical)) {
-    if (!has_table(f)) continue;
+    if (!has_table(f) || by_key_->frozen.contains(f->table)) continue;
     const auto t = table(*f);
     if (!wanted(*f)) continue;
     names_.push_back(f->name);
     categorical_.push_back(f->column);
     categorical_tables_.push_back(t);
+  }
+  for (const Field* f : schema_.of(FieldKind::categorical)) {
+    if (!here(*f) || !wanted(*f) || !by_key_->frozen.contains(f->table)) continue;
+    names_.push_back(f->name);
+    frozen_.push_back(*f);
   }
   const auto numeric_fields = schema_.of(FieldKind::numeric);
   if (std::any_of(numeric_fields.begin(), numeric_fields.end(), [&](const Field* f) { return here(*f); })) {
@@ -92,7 +157,7 @@ void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted) {
   }
   for (const Field* f : schema_.of(FieldKind::sequence)) {
     if (!has_table(f)) continue;
-    table(*f);
+    if (!by_key_->frozen.contains(f->table)) table(*f);
     if (!wanted(*f)) continue;
     names_.push_back(f->name);
     sequences_.push_back(*f);
@@ -106,6 +171,113 @@ void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted) {
   }
   INTERPLAY_CHECK(schema_.count(FieldKind::text) == 0,
                   "text fields have no vector of their own; leave them out with fields.drop");
+  build_added(here, leave_out);
+}
+
+/// Tables that are frozen are made first, those that start from vectors once they are learnt.
+void FieldEmbeddingImpl::build_frozen(const Choice& here) {
+  by_key_ = std::make_shared<ByKey>();
+  std::map<std::string, const Field*> given;  // by table
+  for (const Field& f : schema_.fields()) {
+    if (f.pretrained.size() == 0 || has_mode(f, "concat")) continue;
+    const auto [other, fresh] = given.emplace(f.table, &f);
+    INTERPLAY_CHECK(fresh || f.table.empty(),
+                    "fields.pretrained: '{}' and '{}' share the table '{}'; say what its rows are for one of them",
+                    other->second->name, f.name, f.table);
+    const bool read = std::any_of(schema_.fields().begin(), schema_.fields().end(),
+                                  [&](const Field& other) { return other.table == f.table && here(other); });
+    const auto own = widths_.find(f.table);
+    if (!read || (own != widths_.end() && own->second == 0)) continue;
+    const Pretrained p = pretrained_of(f);
+    const VectorTable vectors(schema_, f.name, p.source);
+    const int64_t rows_width = p.mode == "init" && own != widths_.end() ? own->second : width_;
+    INTERPLAY_CHECK(vectors->width() == rows_width,
+                    "fields.pretrained.{}: {} has vectors of {} numbers, the rows of this model's table '{}' have {}; "
+                    "set model.embedding_dim to {}, or choose mode: concat, which projects them",
+                    f.name, p.source.from, vectors->width(), f.table, rows_width, vectors->width());
+    if (p.mode == "frozen") {
+      by_key_->frozen.emplace(f.table, register_module(module_name(f.table) + "_frozen", vectors));
+      continue;
+    }
+    const at::NoGradGuard no_grad;
+    auto rows = table(f)->table().weight();
+    const auto has = vectors->has().nonzero().squeeze(1);
+    rows.index_copy_(0, has, vectors->vectors().index_select(0, has));
+  }
+}
+
+/// Fields beside those of the data.
+void FieldEmbeddingImpl::build_added(const Choice& here, const std::vector<std::string>& leave_out) {
+  for (const Field& f : schema_.fields()) {
+    if (!here(f) || !has_mode(f, "concat") || contains(leave_out, vector_name(f))) continue;
+    const std::string name = module_name(f.name) + "_vector";
+    const auto vectors = register_module(name, VectorTable(schema_, f.name, pretrained_of(f).source));
+    by_key_->concats.push_back(
+        {f, vectors, register_module(name + "_projection", nn::xavier_linear(vectors->width(), width_, false))});
+    names_.push_back(vector_name(f));
+  }
+  const auto names = augmenter_names(schema_);
+  for (size_t i = 0; i < names.size(); ++i) {
+    ByKey::Augment a{names[i], make_augmenter(schema_, schema_.augment.at(i), width_), {}};
+    const auto reads = a.made->reads();
+    const auto reads_here = [&](const std::string& name) { return here(schema_.field(name)); };
+    if (!std::all_of(reads.begin(), reads.end(), reads_here)) continue;
+    for (int64_t v = 0; v < a.made->count(); ++v) {
+      const std::string name = fmt::format("augment.{}.{}", a.name, v);
+      if (contains(leave_out, name)) continue;
+      a.places.push_back(v);
+      names_.push_back(name);
+    }
+    if (a.places.empty()) continue;
+    const std::string module = augmenter_module(a.name);
+    register_module(module, a.made);
+    if (a.made->width() != width_)
+      a.projection = register_module(module + "_projection", nn::xavier_linear(a.made->width(), width_, false));
+    by_key_->augments.push_back(std::move(a));
+  }
+}
+
+bool FieldEmbeddingImpl::uses_vectors() const {
+  const auto starts = [](const Field& f) { return has_mode(f, "init"); };
+  return !by_key_->frozen.empty() || !by_key_->concats.empty() || !by_key_->augments.empty() ||
+         std::any_of(schema_.fields().begin(), schema_.fields().end(), starts);
+}
+
+at::Tensor FieldEmbeddingImpl::augmented(const Features& x, size_t which) {
+  const auto& a = by_key_->augments[which];
+  auto v = a.made->augment(x);
+  INTERPLAY_CHECK(v.dim() == 3 && v.size(0) == x.rows && v.size(1) == a.made->count() && v.size(2) == a.made->width(),
+                  "fields.augment: '{}' gave a tensor [{}] for {} rows; expected [{}, {}, {}], as its count() and "
+                  "width() say",
+                  a.name, fmt::join(v.sizes(), ", "), x.rows, x.rows, a.made->count(), a.made->width());
+  if (int64_t(a.places.size()) < v.size(1))
+    v = v.index_select(1, at::tensor(a.places, at::TensorOptions().dtype(at::kLong).device(v.device())));
+  return a.projection ? torch::nn::Linear(a.projection)(v) : v;
+}
+
+std::vector<std::string> vector_names(const Schema& schema) {
+  std::vector<std::string> out;
+  const auto is_frozen = [&](const Field& field) {
+    return std::any_of(schema.fields().begin(), schema.fields().end(),
+                       [&](const Field& f) { return f.table == field.table && has_mode(f, "frozen"); });
+  };
+  for (const bool frozen : {false, true}) {
+    for (const Field* f : schema.of(FieldKind::categorical))
+      if (is_frozen(*f) == frozen) out.push_back(f->name);
+  }
+  for (const auto kind : {FieldKind::numeric, FieldKind::sequence, FieldKind::vector}) {
+    for (const Field* f : schema.of(kind)) out.push_back(f->name);
+  }
+  for (const Field& f : schema.fields()) {
+    if (has_mode(f, "concat")) out.push_back(vector_name(f));
+  }
+  const KeptGenerators kept;  // whoever draws weights afterwards draws what it would have drawn
+  const auto names = augmenter_names(schema);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const int64_t count = make_augmenter(schema, schema.augment.at(i), 1)->count();
+    for (int64_t v = 0; v < count; ++v) out.push_back(fmt::format("augment.{}.{}", names[i], v));
+  }
+  return out;
 }
 
 void FieldEmbeddingImpl::shift_start(double mean) {
@@ -124,6 +296,8 @@ nn::Embedding FieldEmbeddingImpl::table(const Field& field) {
 }
 
 at::Tensor FieldEmbeddingImpl::read(const Field& field, const at::Tensor& ids) {
+  const auto frozen = by_key_->frozen.find(field.table);
+  if (frozen != by_key_->frozen.end()) return frozen->second(ids);
   return nn::gather_fields(ids.unsqueeze(1), {table(field)}, width_).squeeze(1);
 }
 
@@ -150,9 +324,12 @@ nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
     parts.width = width_;
   }
   std::vector<at::Tensor> others;
+  for (const auto& f : frozen_) others.push_back(field(x, f.name).unsqueeze(1));
   if (!numeric_.empty()) others.push_back(numeric(x));
   for (const auto& f : sequences_) others.push_back(field(x, f.name).unsqueeze(1));
   for (const auto& f : vectors_) others.push_back(field(x, f.name).unsqueeze(1));
+  for (auto& c : by_key_->concats) others.push_back(c.projection(c.vectors->field(x, c.field)).unsqueeze(1));
+  for (size_t i = 0; i < by_key_->augments.size(); ++i) others.push_back(augmented(x, i));
   if (!others.empty()) parts.others = others.size() == 1 ? others.front() : at::cat(others, 1);
   INTERPLAY_CHECK(parts.ids.defined() || parts.others.defined(),
                   "the model has no field to read; check fields.keep and fields.drop");
@@ -221,8 +398,8 @@ std::vector<History> histories_of(const Schema& schema) {
 }
 
 FieldLinearImpl::FieldLinearImpl(const Schema& schema, bool bias, double init_std)
-    : weights_(register_module(
-          "weights", FieldEmbedding(schema.with_widths({}), 1, init_std, std::vector<std::string>(), "linear"))) {
+    : weights_(register_module("weights",
+                               FieldEmbedding(schema.plain(), 1, init_std, std::vector<std::string>(), "linear"))) {
   if (bias) bias_ = register_parameter("bias", at::zeros({}));
 }
 

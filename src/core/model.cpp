@@ -1,12 +1,16 @@
 #include <interplay/core/model.h>
 
+#include <algorithm>
 #include <set>
 
 #include <ATen/ATen.h>
 
+#include <interplay/core/field_embedding.h>
+#include <interplay/core/interactions.h>
 #include <interplay/nn/embedding.h>
 
 #include "core/generators.h"
+#include "core/pretrained.h"
 
 namespace interplay {
 
@@ -17,10 +21,47 @@ Registry<Model, const Schema&>& models() {
   return *registry;
 }
 
+namespace {
+
+/// What an experiment adds to the fields is read by FieldEmbedding: a model that has none, or in whose parts it has no
+/// place, would learn without it.
+void check_reads_vectors(const torch::nn::Module& model, const Schema& schema, const Config& config) {
+  const auto is_given = [](const Field& f) { return f.pretrained.size() > 0; };
+  const bool given = std::any_of(schema.fields().begin(), schema.fields().end(), is_given);
+  const auto augmenters = augmenter_names(schema);
+  if (!given && augmenters.empty()) return;
+  const auto name = config.is_scalar() ? config.as<std::string>() : config["name"].as<std::string>();
+  bool used = false, chooses = false;
+  std::set<std::string> children;
+  for (const auto& m : model.modules()) {
+    chooses = chooses || dynamic_cast<const HasInteractions*>(m.get());  // and may have left some out
+    const auto* const fields = dynamic_cast<const FieldEmbeddingImpl*>(m.get());
+    used = used || (fields && fields->uses_vectors());
+    if (!fields) continue;
+    for (const auto& child : fields->named_children()) children.insert(child.key());
+  }
+  INTERPLAY_CHECK(
+      !given || used || chooses,
+      "fields.pretrained: model '{}' embeds no fields, so that vectors have no part in it; leave it out, or "
+      "take another model, as deepfm",
+      name);
+  for (const auto& augmenter : augmenters) {
+    INTERPLAY_CHECK(
+        chooses || children.contains(augmenter_module(augmenter)),
+        "fields.augment: '{}' has no place in model '{}', no part of which embeds all of the fields that it "
+        "reads; give each of these an entry of its own, or take another model, as deepfm",
+        augmenter, name);
+  }
+}
+
+}  // namespace
+
 std::shared_ptr<Model> make_model(const Config& config, const Schema& schema, uint64_t seed) {
   const KeptGenerators kept;  // who trains in this process goes on drawing what it would have drawn
   at::manual_seed(seed);
-  return models().make(schema, config);
+  auto model = models().make(schema, config);
+  check_reads_vectors(*model, schema, config);
+  return model;
 }
 
 void Output::take(const std::string& name, Output&& nested) {

@@ -1,9 +1,11 @@
 #include <interplay/core/warm_start.h>
 
 #include <algorithm>
+#include <set>
 
 #include <ATen/ATen.h>
 
+#include <interplay/core/vector_table.h>
 #include <interplay/nn/safetensors.h>
 
 #include "data/vocabulary.h"
@@ -47,11 +49,20 @@ void WarmStart::copy(const Bundle& from, const std::string& part) {
   const nn::Safetensors saved(file);
   const std::string below = part.empty() ? "" : part + ".", run = from.directory().string();
   auto own = weights_of(model_);
+  std::set<std::string> by_key;  // vectors are those of the new data's values and file
+  for (const auto& m : model_.named_modules()) {
+    if (!dynamic_cast<const VectorTableImpl*>(m.value().get())) continue;
+    for (const auto& b : m.value()->named_buffers()) by_key.insert(m.key() + "." + b.key());
+  }
   int64_t copied = 0;
   for (auto& w : weights_) {
     if (!w.run.empty() || !w.name.starts_with(below)) continue;
     const std::string name = w.name.substr(below.size());
     at::Tensor& to = own.at(w.name);
+    if (by_key.contains(w.name)) {
+      w.note = "vectors by key, of this experiment's file";
+      continue;
+    }
     if (!saved.has(name)) {
       w.note = fmt::format("{} has none", run);
       continue;

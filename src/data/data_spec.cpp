@@ -48,6 +48,7 @@ class FieldParser {
     for (size_t i = 0; i < declared_.size(); ++i) {
       declared_[i].field.encoding = to_config(declared_[i].encoding);
       spec_.fields.push_back(declared_[i].field);
+      spec_.catalogues.push_back(declared_[i].catalogue);
     }
     std::vector<PastEvents> past;
     for (const auto& entry : entries_) {
@@ -158,6 +159,8 @@ class FieldParser {
     for (size_t i = 0; i < declared_.size(); ++i) {
       const DeclaredField& d = declared_[i];
       const bool own = d.field.table == d.field.name;
+      if (!d.catalogue.empty() && d.encoding.values.hash_buckets > 0)
+        places_[i]["catalogue"].fail("ids by hash need no list of values; leave it out, or hash_buckets");
       if (own && d.encoding.values.hash_buckets > 0 && d.min_count)
         places_[i].fail("hash_buckets needs no min_count; leave one out");
       if (own) spec_.min_count[d.field.table] = d.min_count.value_or(spec_.options.min_count);

@@ -109,6 +109,7 @@ struct DataSpec {
   std::vector<LabelOptions> labels;
   std::vector<Field> fields;                                ///< unfitted: rows = 0
   std::vector<std::shared_ptr<const FieldSource>> sources;  ///< beside `fields`: the entry that declares each
+  std::vector<std::string> catalogues;                      ///< beside `fields`: see DeclaredField
   std::map<std::string, int64_t> min_count;                 ///< of each table
   Config reader;                                            ///< format and its options, for readers()
   std::vector<Config> join_readers;                         ///< beside options.join

@@ -6,6 +6,7 @@
 
 #include <interplay/base/log.h>
 
+#include "data/catalogue.h"
 #include "data/encoder_state.h"
 #include "data/in_order.h"
 
@@ -223,7 +224,8 @@ const Vocabulary* EncoderBuilder::kept_vocabulary(const std::string& table) cons
   return found == tables.end() ? nullptr : found->second.get();
 }
 
-/// Kept tokens first, in their old order; then the new ones by falling count, ties by bytes.
+/// Kept tokens first, in their old order; then the new ones by falling count, ties by bytes; then those of catalogues
+/// alone, by bytes.
 Vocabulary EncoderBuilder::build_vocabulary(size_t table, int64_t min_count) {
   const Vocabulary* const base = kept_vocabulary(tables_[table]);
   Vocabulary out;
@@ -247,6 +249,12 @@ Vocabulary EncoderBuilder::build_vocabulary(size_t table, int64_t min_count) {
   for (const uint32_t i : order) {
     const uint64_t begin = i == 0 ? 0 : ends[i - 1];
     out.add(std::string_view(bytes).substr(begin, ends[i] - begin), counts[i]);
+  }
+  for (size_t f = 0; f < table_of_.size(); ++f) {
+    if (table_of_[f] != table || spec_.catalogues[f].empty()) continue;
+    for (const auto& token : catalogue_tokens(spec_, f)) {
+      if (!out.has(token)) out.add(token, 0);
+    }
   }
   return out;
 }

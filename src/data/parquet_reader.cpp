@@ -1,73 +1,18 @@
 #include <algorithm>
 
 #include <arrow/record_batch.h>
-#include <parquet/arrow/reader.h>
-#include <parquet/arrow/schema.h>
 
 #include <interplay/base/error.h>
 #include <interplay/base/with_place.h>
 
 #include "data/arrow_cells.h"
+#include "data/parquet_file.h"
 #include "data/reader_parts.h"
 
 namespace fs = std::filesystem;
 
 namespace interplay {
 namespace {
-
-/// Runs `work`, turning what Arrow and Parquet throw on damaged files into an Error(data) that names the file.
-template <class Work>
-auto guarded(const fs::path& file, Work&& work) {
-  try {
-    return work();
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& problem) {
-    throw Error(fmt::format("{}: cannot be read: {}; the file is damaged or cut", file.string(), problem.what()),
-                ErrorKind::data);
-  }
-}
-
-/// Parquet's own message takes every other file for a damaged one.
-void check_magic(const fs::path& file) {
-  char start[kMagicBytes] = {};
-  const int64_t got = check_arrow(open_file(file).raw->Read(sizeof start, start), file);
-  const std::string_view bytes(start, size_t(got));
-  if (bytes.starts_with("PAR1")) return;
-  const std::string foreign = foreign_format(bytes);
-  throw Error(fmt::format("{}: {}", file.string(), foreign.empty() ? "is not a Parquet file; set its format" : foreign),
-              ErrorKind::data);
-}
-
-std::unique_ptr<parquet::arrow::FileReader> open_parquet(const fs::path& file, int64_t batch_rows) {
-  open_file(file);  // its messages about absent files and directories are better than Parquet's
-  INTERPLAY_CHECK_DATA(fs::file_size(file) > 0, "{}: is empty", file.string());
-  check_magic(file);
-  return guarded(file, [&] {
-    parquet::ReaderProperties buffered = parquet::default_reader_properties();
-    buffered.enable_buffered_stream();
-    parquet::ArrowReaderProperties properties;
-    properties.set_batch_size(batch_rows);
-    properties.set_pre_buffer(false);  // else a whole row group is held in memory
-    parquet::arrow::FileReaderBuilder builder;
-    check_arrow(builder.OpenFile(file.string(), false, buffered), file);
-    std::unique_ptr<parquet::arrow::FileReader> reader;
-    check_arrow(builder.properties(properties)->Build(&reader), file);
-    return reader;
-  });
-}
-
-std::vector<std::string> column_names(const parquet::arrow::FileReader& reader) {
-  std::vector<std::string> names;
-  for (const auto& field : reader.manifest().schema_fields) names.push_back(field.field->name());
-  return names;
-}
-
-/// Parquet numbers the leaves of nested columns; `places` counts top-level columns.
-void add_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& leaves) {
-  if (field.is_leaf()) leaves.push_back(field.column_index);
-  for (const auto& child : field.children) add_leaves(child, leaves);
-}
 
 /// Rows of Parquet files, one row group after another; a row's number counts from 1 in its file. Files may have their
 /// columns in any order, and columns that others have not.
@@ -135,7 +80,7 @@ class ParquetReader final : public Reader {
   /// The next record batch of the present row group, or of what follows; nullptr at the end of the last file.
   std::shared_ptr<arrow::RecordBatch> next_rows() {
     while (reader_ || open_next()) {
-      auto rows = guarded(file(), [&]() -> std::shared_ptr<arrow::RecordBatch> {
+      auto rows = guarded_parquet(file(), [&]() -> std::shared_ptr<arrow::RecordBatch> {
         if (!rows_ && group_ < reader_->num_row_groups()) {
           rows_ = check_arrow(reader_->GetRecordBatchReader({group_++}, leaves_), file());
         }
@@ -155,7 +100,7 @@ class ParquetReader final : public Reader {
     batch.rows = rows.num_rows();
     batch.file = file().string();
     batch.columns.clear();
-    guarded(file(), [&] {
+    guarded_parquet(file(), [&] {
       check_arrow(rows.ValidateFull(), file());
       for (const auto& name : wanted_) {
         const auto array = rows.GetColumnByName(name);

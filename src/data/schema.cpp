@@ -6,6 +6,7 @@
 
 #include <interplay/base/files.h>
 #include <interplay/base/options.h>
+#include <interplay/data/vector_book.h>
 
 namespace interplay {
 namespace {
@@ -54,13 +55,14 @@ Config to_yaml(const Field& field) {
   if (!field.paired_with.empty()) out.set("paired_with", text(field.paired_with));
   if (field.weighted) out.set("weighted", Config::scalar("true"));
   if (field.encoding.size() > 0) out.set("encoding", field.encoding);
+  if (field.pretrained.size() > 0) out.set("pretrained", field.pretrained);
   return out;
 }
 
 Field from_yaml(const Config& config) {
-  static const std::vector<std::string> known = {"name",      "kind",       "table",       "rows",   "width",
-                                                 "dimension", "max_length", "pooling",     "target", "paired_with",
-                                                 "weighted",  "encoding",   "text_columns"};
+  static const std::vector<std::string> known = {"name",      "kind",       "table",        "rows",      "width",
+                                                 "dimension", "max_length", "pooling",      "target",    "paired_with",
+                                                 "weighted",  "encoding",   "text_columns", "pretrained"};
   for (const auto& key : config.keys()) {
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       config[key].fail(fmt::format("unknown key of a field (keys: {})", fmt::join(known, ", ")));
@@ -82,6 +84,7 @@ Field from_yaml(const Config& config) {
   if (config["text_columns"].defined()) {
     for (const Config& name : config["text_columns"].items()) field.text_columns.push_back(name.as<std::string>());
   }
+  if (config["pretrained"].defined()) field.pretrained = config["pretrained"];
   return field;
 }
 
@@ -185,9 +188,7 @@ Schema Schema::keep(const std::vector<std::string>& names) const {
     if (!wanted.contains(f.target)) f.target.clear();
     kept.push_back(std::move(f));
   }
-  Schema out(std::move(kept), labels_);
-  out.source = source;
-  return out;
+  return with(std::move(kept), labels_);
 }
 
 Schema Schema::drop(const std::vector<std::string>& names) const {
@@ -216,8 +217,35 @@ Schema Schema::with_widths(const std::map<std::string, int64_t>& widths) const {
     const auto own = reads_table(f) ? widths.find(f.table) : widths.end();
     f.width = own == widths.end() ? 0 : own->second;
   }
-  Schema out(std::move(fields), labels_);
+  return with(std::move(fields), labels_);
+}
+
+Schema Schema::with_vectors(const std::map<std::string, Config>& pretrained, const Config& appended) const {
+  for (const auto& [name, source] : pretrained) field(name);  // throws where there is none
+  std::vector<Field> fields = fields_;
+  for (Field& f : fields) {
+    const auto own = pretrained.find(f.name);
+    f.pretrained = own == pretrained.end() ? Config() : own->second;
+  }
+  Schema out = with(std::move(fields), labels_);
+  out.augment = appended;
+  return out;
+}
+
+Schema Schema::plain() const {
+  Schema out = with_widths({}).with_vectors({}, {});
+  out.vectors.reset();
+  return out;
+}
+
+Schema Schema::with_labels(std::vector<std::string> labels) const { return with(fields_, std::move(labels)); }
+
+/// Fields and labels in place of those that it has; all else stays.
+Schema Schema::with(std::vector<Field> fields, std::vector<std::string> labels) const {
+  Schema out(std::move(fields), std::move(labels));
   out.source = source;
+  out.augment = augment;
+  out.vectors = vectors;
   return out;
 }
 
@@ -247,6 +275,8 @@ Schema Schema::load(const std::filesystem::path& file) {
     for (const Config& item : config["labels"].items()) labels.push_back(item.as<std::string>());
     Schema schema(std::move(fields), std::move(labels));
     if (config["source"].defined()) schema.source.set("", config["source"]);
+    if (config["augment"].defined()) schema.augment = config["augment"];
+    schema.vectors = std::make_shared<VectorBook>(file.parent_path(), config["vectors"]);
     const auto stated = config["fingerprint"].as<std::string>();
     const auto found = fmt::format("{:016x}", schema.fingerprint());
     if (stated != found) {
@@ -269,6 +299,8 @@ void Schema::save(const std::filesystem::path& file) const {
   for (const Field& field : fields_) fields.push_back(to_yaml(field));
   out.set("labels", Config::sequence(std::move(labels)));
   out.set("fields", Config::sequence(std::move(fields)));
+  if (augment.size() > 0) out.set("augment", augment);
+  if (const Config list = vectors ? vectors->list() : Config(); list.size() > 0) out.set("vectors", list);
   if (source.size() > 0) out.set("source", source);
   out.set("fingerprint", text(fmt::format("{:016x}", fingerprint())));  // last, so that a cut file lacks it
   write_file(file, out.yaml());

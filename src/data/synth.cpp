@@ -110,8 +110,10 @@ void make_shape(const SynthOptions& options, const fs::path& directory, const st
     synth::planted(options, directory);
   } else if (options.shape == "tasks") {
     synth::tasks(options, directory);
+  } else if (options.shape == "texts") {
+    synth::texts(options, directory);
   } else {
-    INTERPLAY_CHECK(options.shape == "movielens", "shape: '{}' is not one of movielens, criteo, planted, tasks",
+    INTERPLAY_CHECK(options.shape == "movielens", "shape: '{}' is not one of movielens, criteo, planted, tasks, texts",
                     options.shape);
     synth::movielens(options, directory, name);
   }

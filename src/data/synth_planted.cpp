@@ -38,23 +38,6 @@ struct Row {
   double noise, with_linear, sum;
 };
 
-/// AUC of `score` for the labels [sum > threshold].
-double auc(const std::vector<std::pair<double, bool>>& scored) {
-  auto sorted = scored;
-  std::sort(sorted.begin(), sorted.end());
-  double wins = 0, zeros = 0, ones = 0;
-  for (size_t at = 0; at < sorted.size();) {  // ties count half
-    double tied_zeros = 0, tied_ones = 0;
-    for (const double score = sorted[at].first; at < sorted.size() && sorted[at].first == score; ++at) {
-      (sorted[at].second ? tied_ones : tied_zeros) += 1;
-    }
-    wins += tied_ones * (zeros + tied_zeros / 2);
-    zeros += tied_zeros;
-    ones += tied_ones;
-  }
-  return zeros > 0 && ones > 0 ? wins / (zeros * ones) : 0.5;
-}
-
 /// Immutable once made: any thread may draw any row.
 class Generator {
  public:
@@ -206,6 +189,21 @@ class Generator {
 };
 
 }  // namespace
+
+double auc(std::vector<std::pair<double, bool>> scored) {
+  std::sort(scored.begin(), scored.end());
+  double wins = 0, zeros = 0, ones = 0;
+  for (size_t at = 0; at < scored.size();) {
+    double tied_zeros = 0, tied_ones = 0;
+    for (const double score = scored[at].first; at < scored.size() && scored[at].first == score; ++at) {
+      (scored[at].second ? tied_ones : tied_zeros) += 1;
+    }
+    wins += tied_ones * (zeros + tied_zeros / 2);
+    zeros += tied_zeros;
+    ones += tied_ones;
+  }
+  return zeros > 0 && ones > 0 ? wins / (zeros * ones) : 0.5;
+}
 
 void planted(const SynthOptions& options, const std::filesystem::path& directory) {
   const auto generator = std::make_shared<const Generator>(options);

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <functional>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -41,5 +43,9 @@ void movielens(const SynthOptions& options, const std::filesystem::path& directo
 void criteo(const SynthOptions& options, const std::filesystem::path& directory);
 void planted(const SynthOptions& options, const std::filesystem::path& directory);
 void tasks(const SynthOptions& options, const std::filesystem::path& directory);
+void texts(const SynthOptions& options, const std::filesystem::path& directory);
+
+/// AUC of scores for labels; ties count half.
+double auc(std::vector<std::pair<double, bool>> scored);
 
 }  // namespace interplay::synth

@@ -19,6 +19,7 @@
 #include <interplay/core/ranking_metric.h>
 #include <interplay/core/warm_start.h>
 #include <interplay/data/loader.h>
+#include <interplay/data/vector_book.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/report.h>
 
@@ -84,6 +85,11 @@ DirectoryLock open_directory(const Config& resolved, const Schema& schema, const
       !fs::exists(out / Bundle::kSchema) || Schema::load(out / Bundle::kSchema).fingerprint() == schema.fingerprint(),
       "{}: not the data that {} was begun with: fields or vocabularies differ; resume with those of the run",
       options.data.string(), out.string());
+  if (schema.vectors && fs::exists(out / Bundle::kSchema)) {
+    const std::string changed = schema.vectors->difference(*Schema::load(out / Bundle::kSchema).vectors);
+    INTERPLAY_CHECK_DATA(changed.empty(), "{}: not the vectors that {} was begun with; resume with those", changed,
+                         out.string());
+  }
   Config before = Config::load(out / Bundle::kConfig), now = resolved;
   for (Config* c : {&before, &now}) {  // what may change without changing what was learned so far
     c->erase("threads");
@@ -180,7 +186,7 @@ Config resolve_experiment(const Config& experiment) {
   Config out;
   if (experiment.has("data")) out.set("data", experiment["data"]);
   out.set("model", models().resolve(experiment["model"]));
-  if (experiment.has("fields")) out.set("fields", experiment["fields"]);
+  if (experiment.has("fields")) out.set("fields", resolve_fields(experiment["fields"]));
   const Config rest = resolve_training(experiment);
   for (const auto& key : rest.keys()) out.set_key(key, rest[key]);
   if (experiment.has("init")) out.set("init", resolve_init(experiment["init"]));

@@ -42,8 +42,12 @@ class INTERPLAY_API Bundle {
 };
 
 /// The fields that an experiment's `fields:` (keys keep, drop) leaves of a schema, the labels that it names (key
-/// labels; all by default), and how wide the rows of their tables are (key widths; embedding_dim by default).
+/// labels; all by default), how wide the rows of their tables are (key widths; embedding_dim by default), and what is
+/// known of them beside the data (keys pretrained and augment). Files with vectors are read once a model is made.
 INTERPLAY_API Schema select_fields(const Schema& schema, const Config& fields);
+
+/// `fields:` with every default of its `pretrained` and `augment` written out.
+INTERPLAY_API Config resolve_fields(const Config& fields);
 
 /// Writes what a bundle needs to be opened, apart from weights: config, schema, and the vocabularies of `prepared`
 /// that the schema uses (none where `prepared` is empty).

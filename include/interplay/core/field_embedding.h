@@ -32,7 +32,9 @@ struct OnlyFields {
 
 /// The one way from Features to field vectors. In order: a row for each categorical field, e = x v for each numeric
 /// field, a pooled vector for each sequence, a projection of each vector field. Fields of one table share it, also
-/// between a categorical field and the sequence of its history.
+/// between a categorical field and the sequence of its history. Then what an experiment adds (Schema::with_vectors):
+/// frozen vectors of a field through a learned projection, `FIELD.vector`, and what augmenters give,
+/// `augment.NAME.0`, `augment.NAME.1`, ... Fields of a frozen table come after the other categorical ones.
 ///
 ///     FieldEmbedding fields(schema, 16);
 ///     const nn::FieldVectors e = fields(x);                    // [B, F, K]
@@ -45,10 +47,10 @@ struct OnlyFields {
 class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::HasGroup {
  public:
   /// Rows start from N(0, init_std^2). `leave_out` names fields that forward() skips, because the model reads them its
-  /// own way. `widths` names tables that are narrower than K, as a search for embedding dimensions finds them, beside
-  /// those that the schema says are (fields.widths): their rows hold, and are saved as, that many weights; the vectors
-  /// they give are zero past them. A table of width 0 is not made; the fields that read it have to be left out. Error
-  /// on a name that is no table, or a width above K.
+  /// own way; one of those that were added is not made at all. `widths` names tables that are narrower than K, as a
+  /// search for embedding dimensions finds them, beside those that the schema says are (fields.widths): their rows
+  /// hold, and are saved as, that many weights; the vectors they give are zero past them. A table of width 0 is not
+  /// made; the fields that read it have to be left out. Error on a name that is no table, or a width above K.
   FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std = 1e-4,
                      std::vector<std::string> leave_out = {}, std::string group = "embedding",
                      std::map<std::string, int64_t> widths = {});
@@ -73,26 +75,35 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Ha
   int64_t flat_width() const { return count() * width_; }           ///< W = F K
   const std::vector<std::string>& names() const { return names_; }  ///< in the order of forward()
   std::string parameter_group() const override { return group_; }
+  bool uses_vectors() const;  ///< something of what Schema::with_vectors() says
 
  private:
+  struct ByKey;
   /// Of fields that are `here`; those that are `wanted` too are in forward().
   using Choice = std::function<bool(const Field&)>;
-  void build(const Choice& here, const Choice& wanted);
+  void build(const Choice& here, const Choice& wanted, const std::vector<std::string>& leave_out = {});
+  void build_frozen(const Choice& here);
+  void build_added(const Choice& here, const std::vector<std::string>& leave_out);
   nn::Embedding table(const Field& field);
   at::Tensor read(const Field& field, const at::Tensor& ids);  // i32 [n] -> f32 [n, K]
   at::Tensor numeric(const Features& x);
+  at::Tensor augmented(const Features& x, size_t which);  // [B, n, K]
   Schema schema_;
   int64_t width_;
   double init_std_;
   std::string group_;
   std::map<std::string, int64_t> widths_;  // by table
   std::vector<std::string> names_;
-  std::vector<Field> sequences_, vectors_;      // those forward() returns
-  std::vector<int64_t> categorical_, numeric_;  // columns of Features::ids and ::dense that forward() returns
+  std::vector<Field> frozen_, sequences_, vectors_;  // those forward() returns
+  std::vector<int64_t> categorical_, numeric_;       // columns of Features::ids and ::dense that forward() returns
   std::vector<nn::Embedding> categorical_tables_;
-  at::Tensor numeric_weight_;  // f32 [D, K], one row a numeric field of the schema
+  at::Tensor numeric_weight_;      // f32 [D, K], one row a numeric field of the schema
+  std::shared_ptr<ByKey> by_key_;  // what comes from vectors by key, and from augmenters
 };
 TORCH_MODULE(FieldEmbedding);
+
+/// Names in the order in which a FieldEmbedding of this schema gives vectors, where it leaves nothing out.
+INTERPLAY_API std::vector<std::string> vector_names(const Schema& schema);
 
 /// First-order twin of FieldEmbedding: sum of one weight a value, plus a bias. Features -> f32 [B]
 /// Parameter groups: linear (which follows `embedding` where the optimizer does not name it); the bias is dense.

@@ -67,6 +67,7 @@ struct DeclaredField {
   std::string share_item;            ///< ... or the categorical field that reads this raw column, where there is one
   bool is_history_of_item = false;   ///< that field is its target
   std::optional<int64_t> min_count;  ///< of its table; that of the data.yaml by default
+  std::string catalogue;             ///< a file whose values get ids though no training row has them; empty: none
 };
 
 /// Where the values of fields come from: a kind of entry below `fields:`. What is stored, and a model sees, is one of
@@ -127,6 +128,11 @@ struct KindOptions {
     field("name", name, "what the field is called; its column's name by default");
   }
 };
+
+/// What a kind's options say of `catalogue`.
+inline constexpr const char* kCatalogueHelp =
+    "table whose values get ids of their own even where no training row has them: those of the field's column, or of "
+    "`key`; found in the folder of the data's files";
 
 /// ... of a kind whose entry may stand for several columns, each a field.
 struct ColumnOptions : KindOptions {

@@ -3,12 +3,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <interplay/base/config.h>
 
 namespace interplay {
+
+class VectorBook;
 
 /// The shapes in which values are stored and models see them. What `kind:` of a data.yaml names (field_kinds()) is
 /// where they come from: a history is a sequence.
@@ -32,6 +35,8 @@ struct INTERPLAY_API Field {
   std::vector<std::string> text_columns;  ///< text: names behind Tokens::columns
   Config encoding;                        ///< how a raw value becomes an id or number; read by the Encoder alone
   int64_t column = 0;  ///< place among its kind: column of Features::ids or ::dense, else index of its vector
+  Config
+      pretrained;  ///< of an experiment: vectors by key for the rows of its table (fields.pretrained); a map, or empty
 };
 
 /// A vocabulary and the embedding table that goes with it.
@@ -64,14 +69,26 @@ class INTERPLAY_API Schema {
   /// table, or a width below 1.
   Schema with_widths(const std::map<std::string, int64_t>& widths) const;
 
+  /// Vectors by key beside or in place of what is learnt of these fields, and what is appended to the fields of a row:
+  /// `pretrained` and `augment` of an experiment's `fields:`. Throws Error on a name that is no field.
+  Schema with_vectors(const std::map<std::string, Config>& pretrained, const Config& augment) const;
+
+  Schema with_labels(std::vector<std::string> labels) const;  ///< the same fields, other labels
+
+  /// The same fields as the data have them: no widths, no vectors by key, nothing appended.
+  Schema plain() const;
+
   /// Of everything that decides what an id means to a model: names, kinds, tables, rows, labels. 64 bits, stable.
   uint64_t fingerprint() const;
 
-  Config source;  ///< the resolved data.yaml (format, header, label ...), so that raw rows can be read again
+  Config source;   ///< the resolved data.yaml (format, header, label ...), so that raw rows can be read again
+  Config augment;  ///< a list of augmenters, each a name and its options: what FieldEmbedding appends to a row's fields
+  std::shared_ptr<VectorBook> vectors;  ///< where vectors by key come from; load() opens it, and save() writes its list
   static Schema load(const std::filesystem::path& file);  ///< schema.yaml
   void save(const std::filesystem::path& file) const;
 
  private:
+  Schema with(std::vector<Field> fields, std::vector<std::string> labels) const;
   std::vector<Field> fields_;
   std::vector<std::string> labels_;
 };

@@ -33,15 +33,18 @@ struct SynthOptions {
   double correlation = 0.5;
   double noise = 0.5;
   double conflict = 0.5, conversion_conflict = 0.25;
+  double cold = 0.3;
 
   void visit(auto&& field) {
-    field("shape", shape, "what the data look like", OneOf{{"movielens", "criteo", "planted", "tasks"}});
+    field("shape", shape, "what the data look like", OneOf{{"movielens", "criteo", "planted", "tasks", "texts"}});
     field("rows", rows, "rows of all splits together", Range{1, 1e12});
     field("seed", seed, "the same seed gives the same bytes");
     field("valid", valid, "all but movielens: share of the rows in valid; with 0 there is no such file", Range{0, 0.9});
     field("test", test, "all but movielens: share of the rows in test", Range{0, 0.9});
-    field("users", users, "movielens: users; 0 = one for every 106 rows", Range{0, 1e9});
-    field("items", items, "movielens: items; 0 = one for every 60 rows, at most 60000", Range{0, 1e9});
+    field("users", users, "movielens, texts: users; 0 = one for every 106 rows; of texts, 200", Range{0, 1e9});
+    field("items", items, "movielens, texts: items; 0 = one for every 60 rows, at most 60000; of texts, 400",
+          Range{0, 1e9});
+    field("cold", cold, "texts: share of the items of which no training row is", Range{0, 1});
     field("fields", fields, "planted, tasks: categorical fields", Range{2, 1000});
     field("categories", categories, "planted, tasks: categories of all fields together", Range{4, 1e9});
     field("conflict", conflict,
@@ -61,13 +64,13 @@ struct SynthOptions {
           OneOf{{"table", "inner", "kernel"}});
     field("width", width, "planted: hidden numbers that inner and kernel read where a set does not say",
           Range{1, 4096});
-    field("linear", linear, "planted, tasks: spread of a single category's effect; that of a planted pair's is 1",
-          Range{0, 1e6});
+    field("linear", linear,
+          "planted, tasks, texts: spread of a single category's effect; that of a planted pair's is 1", Range{0, 1e6});
     field("decoys", decoys, "planted: fields in no set whose single categories act strongly", Range{0, 1000});
     field("decoy", decoy, "planted: spread of the effect of a decoy's category", Range{0, 1e6});
     field("factors", factors, "planted: hidden causes that the fields share; 0 = independent fields", Range{0, 1000});
     field("correlation", correlation, "planted: correlation of two fields that share a factor", Range{0, 0.999});
-    field("noise", noise, "planted, tasks: spread of the noise", Range{0, 1e6});
+    field("noise", noise, "planted, tasks, texts: spread of the noise", Range{0, 1e6});
   }
 };
 
@@ -92,6 +95,11 @@ struct SynthOptions {
 ///   likes disagree with those of clicks as `conflict` says, those of conversions as `conversion_conflict`.
 ///   `would_buy` is the conversion of every row, `buy` that of clicked rows and 0 elsewhere, `cvr` the same and empty
 ///   elsewhere.
+///
+/// - `texts`: `train|valid|test.csv` with header label,user,item, and `items.csv` with item,title,cold. A row's label
+///   follows a user's taste for the two topics of the item, which its title's words tell and nothing else: test is of
+///   items that no training row has, valid half so. `vectors.parquet` holds what an encoder might make of the titles,
+///   the directions of their topics, blurred.
 ///
 /// All but movielens come with a `data.yaml` that prepare() takes.
 INTERPLAY_API void synthesize(const SynthOptions& options, const std::filesystem::path& directory);

@@ -9,12 +9,13 @@ class Categorical final : public FieldSource {
   struct Options : ColumnOptions {
     std::optional<int64_t> min_count;
     int64_t hash_buckets = 0;
-    std::string share, first_of;
+    std::string share, catalogue, first_of;
     void visit(auto&& field) {
       ColumnOptions::visit(field);
       field("min_count", min_count, "tokens seen less often become the unseen id", Range{1, 1e18});
       field("hash_buckets", hash_buckets, "ids by hash instead of a vocabulary, this many", Range{0, 2147483640});
       field("share", share, "field whose table this one reads");
+      field("catalogue", catalogue, kCatalogueHelp);
       field("first_of", first_of, "cells hold several tokens with this between them; the field is the first one");
     }
   };
@@ -28,6 +29,7 @@ class Categorical final : public FieldSource {
       d.encoding.values.hash_buckets = o_.hash_buckets;
       d.share = o_.share;
       d.min_count = o_.min_count;
+      d.catalogue = o_.catalogue;
     }
     return out;
   }

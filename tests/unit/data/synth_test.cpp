@@ -4,9 +4,11 @@
 #include <map>
 #include <numbers>
 #include <set>
+#include <sstream>
 
 #include <interplay/base/files.h>
 #include <interplay/base/progress.h>
+#include <interplay/data/keyed_vectors.h>
 #include <interplay/data/synth.h>
 
 #include "reader_support.h"
@@ -44,7 +46,7 @@ class Synth : public ::testing::Test {
 };
 
 TEST_F(Synth, TheSeedAloneDecidesTheBytes) {
-  for (const char* shape : {"movielens", "criteo", "planted"}) {
+  for (const char* shape : {"movielens", "criteo", "planted", "texts"}) {
     auto same = options(shape, 3000), other = same;
     other.seed = 2;
     const std::string s = shape, file = s == "movielens" ? "/set.inter" : s == "criteo" ? "/train.txt" : "/train.csv";
@@ -277,6 +279,49 @@ TEST_F(Synth, WidthsAreThoseTheSetsRead) {
                                                  " {fields: [f1, f2], function: kernel, width: 16},"
                                                  " {fields: [f3, f4], function: inner, width: 4},"
                                                  " {fields: [f0, f3, f5], function: table}]"));
+}
+
+TEST_F(Synth, ItemsOfTextsAreNewInTestAndTheirTopicsAreInTheirVectors) {
+  auto o = options("texts", 4000);
+  o.items = 50;
+  o.cold = 0.4;
+  const auto dir = make("t", o);
+  const auto items_of = [&](const char* split) {
+    std::set<std::string> items;
+    for (const auto& row : read("csv", dir / split).rows) items.insert(row[2]);
+    return items;
+  };
+  const auto train = items_of("train.csv"), valid = items_of("valid.csv"), test = items_of("test.csv");
+  EXPECT_EQ(train.size(), 30u);
+  EXPECT_EQ(test.size(), 20u);
+  EXPECT_EQ(valid.size(), 50u);
+  for (const auto& item : test) EXPECT_FALSE(train.contains(item)) << item;
+  EXPECT_NEAR(share_of_ones(read("csv", dir / "train.csv").rows), 0.5, 0.1);
+  const auto vectors = KeyedVectors::load({.from = (dir / "vectors.parquet").string()});
+  EXPECT_EQ(vectors.count(), 50);
+  // Titles of one set of words have vectors that are nearer to each other than to those of no common word.
+  std::map<std::string, std::set<std::string>> words;
+  for (const auto& row : read("csv", dir / "items.csv").rows) {
+    std::istringstream title(row[1]);
+    for (std::string word; title >> word;)
+      if (word != "and") words[row[0]].insert(word.substr(0, word.find(',')));
+    EXPECT_EQ(words[row[0]].size(), 4u) << row[1];
+  }
+  double near = 0, far = 0, pairs_near = 0, pairs_far = 0;
+  for (const auto& [a, of_a] : words) {
+    for (const auto& [b, of_b] : words) {
+      if (a >= b) continue;
+      const auto u = vectors.find(a), v = vectors.find(b);
+      double distance = 0;
+      for (size_t k = 0; k < u.size(); ++k) distance += std::pow(u[k] - v[k], 2);
+      size_t common = 0;
+      for (const auto& word : of_a) common += of_b.count(word);
+      (common >= 3 ? near : far) += common >= 3 || common == 0 ? distance : 0;
+      (common >= 3 ? pairs_near : pairs_far) += common >= 3 || common == 0;
+    }
+  }
+  ASSERT_GT(pairs_near, 0);
+  EXPECT_LT(near / pairs_near, far / pairs_far / 3);
 }
 
 TEST_F(Synth, WhatCannotBeMadeIsRefused) {
