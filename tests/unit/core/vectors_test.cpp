@@ -289,7 +289,9 @@ TEST_F(Vectors, OfARunThatOthersStartFromAreThoseOfTheNewData) {
   train_run(experiment, {.data = dir_ / "data", .out = dir_ / "run"});
   dir_.write("items.csv", "item\na\nd\nz\n");  // one more
   prepare(Config::load(dir_ / "data.yaml"), dir_ / "day2", {.vocabulary_from = dir_ / "run"});
-  train_run(experiment, {.data = dir_ / "day2", .out = dir_ / "run2", .init = dir_ / "run"});
+  Config next = experiment;
+  next.set("init", Config::scalar((dir_ / "run").string(), true));
+  train_run(next, {.data = dir_ / "day2", .out = dir_ / "run2"});
   const auto vectors = nn::Safetensors(dir_ / "run2" / Bundle::kWeights).at("fields.item_frozen.vectors");
   EXPECT_TRUE(at::equal(vectors, matrix({0, 0, 1, 2, 3, 4, 0, 0, 5, 6, 7, 8, 0, 0})));
 }

@@ -162,7 +162,7 @@ TEST_F(TextField, ARunThatReadsItScoresRawRowsAsEvaluationDoes) {
                           "8}, optimizer: {dense: {name: adam, lr: 0.1}}}"),
             {.data = folder, .out = dir_ / "run"});
   const auto scorer = Scorer::load(dir_ / "run");
-  EXPECT_THAT(scorer.columns(), UnorderedElementsAre("genres", "sex"));
+  EXPECT_THAT(scorer.columns(), ::testing::UnorderedElementsAre("genres", "sex"));
   EXPECT_THAT(scorer.fallback_reason(), HasSubstr("it reads a sequence, a vector or a text"));
   const auto expected = scorer.score(Dataset::open(folder, "test"));
   const auto found = scorer.score(raw(scorer.schema()));
