@@ -21,10 +21,6 @@ Registry<Model, const Schema&>& models() {
   return *registry;
 }
 
-namespace {
-
-/// What an experiment adds to the fields is read by FieldEmbedding: a model that has none, or in whose parts it has no
-/// place, would learn without it.
 void check_reads_vectors(const torch::nn::Module& model, const Schema& schema, const Config& config) {
   const auto is_given = [](const Field& f) { return f.pretrained.size() > 0; };
   const bool given = std::any_of(schema.fields().begin(), schema.fields().end(), is_given);
@@ -53,8 +49,6 @@ void check_reads_vectors(const torch::nn::Module& model, const Schema& schema, c
         augmenter, name);
   }
 }
-
-}  // namespace
 
 std::shared_ptr<Model> make_model(const Config& config, const Schema& schema, uint64_t seed) {
   const KeptGenerators kept;  // who trains in this process goes on drawing what it would have drawn

@@ -24,6 +24,7 @@
 #include <interplay/train/report.h>
 
 #include "core/generators.h"
+#include "core/pretrained.h"
 #include "train/guard.h"
 #include "train/measured.h"
 #include "train/run_directory.h"
@@ -366,6 +367,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   const KeptGenerators kept;  // the run draws its first weights and, after them, all else from a generator of its own
   at::manual_seed(uint64_t(config["seed"].as<int64_t>()));
   const auto model = models().make(schema, config["model"]);
+  check_reads_vectors(*model, schema, config["model"]);
   Trainer trainer(*model, config);
   const TrainOptions& t = trainer.options();
   if (rows(splits.valid) > 0) check_monitor(*splits.valid, t);

@@ -81,7 +81,7 @@ class KindFromElsewhere : public ::testing::Test {
     log::set_level(log::Level::off);
     Progress::enable(false);
     std::string rows = "click,t,x\n";
-    for (int r = 0; r < 200; ++r) rows += fmt::format("{},{},{}\n", r * 7919 % 24 > 12, r * 7919 * 3600, r % 9);
+    for (int64_t r = 0; r < 200; ++r) rows += fmt::format("{},{},{}\n", r * 7919 % 24 > 12, r * 7919 * 3600, r % 9);
     for (const char* split : {"train", "valid", "test"}) dir_.write(split + std::string(".csv"), rows);
     dir_.write("data.yaml",
                "files: {train: train.csv, valid: valid.csv, test: test.csv}\nlabel: click\nfields:\n  - {kind: "
