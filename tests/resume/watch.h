@@ -31,7 +31,7 @@ inline bool wait_for(const std::function<bool()>& condition, const std::function
 /// What takes how long differs from run to run.
 inline nlohmann::ordered_json without_timings(nlohmann::ordered_json json) {
   if (json.is_object()) {
-    for (const char* key : {"rows_per_s", "seconds", "profile", "stage_seconds", "stage_seconds_at_evaluation"})
+    for (const char* key : {"rows_per_s", "seconds", "profile", "stage_seconds", "stage_seconds_before"})
       json.erase(key);
   }
   if (json.is_structured()) {
