@@ -79,9 +79,7 @@ std::function<void()> add(CLI::App& app) {
     use_threads(experiment);
     SearchOptions options{.data = a->data_of(experiment), .out = a->out_of(), .resume = a->resume, .test = !a->no_test};
     std::unique_ptr<OnInterrupt> interrupt;
-    options.started = [&](Trainer& trainer) {
-      interrupt = std::make_unique<OnInterrupt>(trainer.stopper());
-    };
+    options.started = [&](Trainer& trainer) { interrupt = std::make_unique<OnInterrupt>(trainer.stopper()); };
     options.finished = [&](Trainer&) { interrupt.reset(); };
     search_run(experiment, options);
     if (a->json) {
