@@ -9,13 +9,9 @@ namespace interplay {
 
 using Json = nlohmann::ordered_json;
 
-namespace {
-
-std::string name_of(const Config& metric) {
+std::string metric_name(const Config& metric) {
   return metric.is_map() ? metric["name"].as<std::string>() : metric.as<std::string>();
 }
-
-}  // namespace
 
 WantedMetrics::WantedMetrics(const TrainOptions& options) {
   std::vector<Config> rows;
@@ -25,7 +21,7 @@ WantedMetrics::WantedMetrics(const TrainOptions& options) {
     seen.push_back(name);
     is_ranking_metric(name) ? of_catalogue.push_back(name) : rows.push_back(metric);
   };
-  for (const auto& metric : options.metrics) add(name_of(metric), metric);
+  for (const auto& metric : options.metrics) add(metric_name(metric), metric);
   for (const auto& monitored : monitored_names(options.monitor)) {
     const MonitoredName name = parse_monitored(monitored);
     if (!name.is_term()) add(name.metric, Config::scalar(name.metric, true));
@@ -41,7 +37,7 @@ void check_metrics(const TrainOptions& options) {
     } else {
       metrics().make(metric);
     }
-    seen.push_back(name_of(metric));
+    seen.push_back(metric_name(metric));
     if (std::count(seen.begin(), seen.end(), seen.back()) > 1)
       metric.fail(fmt::format("'{}' is named twice; values go by their metric's name, so leave one away", seen.back()));
   }

@@ -247,14 +247,13 @@ std::vector<MetricValue> of_label(const std::vector<MetricValue>& values, const 
 
 /// By what a finished run is told: the usual metrics, and what `train.metrics` names beside them, with its options.
 Config closing_metrics(const WantedMetrics& asked, bool groups) {
-  const auto name_of = [](const Config& m) { return m.is_map() ? m["name"].as<std::string>() : m.as<std::string>(); };
   std::vector<Config> out;
   for (const auto& metric : {"auc", "logloss", "gauc", "ne", "calibration", "pr_auc", "rmse"}) {
     if (groups || metric != std::string("gauc")) out.push_back(Config::scalar(metric, true));
   }
   for (const auto& metric : asked.of_rows.items()) {
     const auto usual =
-        std::find_if(out.begin(), out.end(), [&](const auto& m) { return name_of(m) == name_of(metric); });
+        std::find_if(out.begin(), out.end(), [&](const auto& m) { return metric_name(m) == metric_name(metric); });
     usual == out.end() ? out.push_back(metric) : void(*usual = metric);
   }
   return Config::sequence(out);
