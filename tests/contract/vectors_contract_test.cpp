@@ -14,13 +14,13 @@
 #include <interplay/core/bundle.h>
 #include <interplay/core/field_embedding.h>
 #include <interplay/data/keyed_vectors.h>
-#include <interplay/data/open_raw.h>
 #include <interplay/data/prepare.h>
 #include <interplay/serve/scorer.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/run.h>
 
 #include "support/error_of.h"
+#include "support/raw_scores.h"
 #include "support/temp_dir.h"
 
 namespace fs = std::filesystem;
@@ -116,15 +116,7 @@ TEST_P(VectorsContract, RawRowsScoreAsPreparedOnesDoWithoutTheFile) {
   const Dataset valid = Dataset::open(*work_ / "data", "valid").select(bundle.schema());
   const Predicted expected = predict(*bundle.model(), valid, {.logit_offsets = bundle.logit_offsets()});
   const auto scorer = Scorer::load(run);
-  ReadRequest request;
-  request.files = {*work_ / "valid.csv"};
-  request.columns = scorer.columns();
-  const auto reader = open_raw(scorer.schema(), request);
-  std::vector<float> found;
-  for (RawBatch batch; reader->next(batch);) {
-    const auto some = scorer.score(batch);
-    found.insert(found.end(), some.begin(), some.end());
-  }
+  const std::vector<float> found = testing::raw_scores(scorer, *work_ / "valid.csv");
   fs::rename(*work_ / "away", *work_ / "v.parquet");
   ASSERT_EQ(found.size(), expected.logit.size());
   for (size_t i = 0; i < found.size(); ++i)
