@@ -13,6 +13,7 @@
 #include "support/error_of.h"
 #include "support/gguf_writer.h"
 #include "support/temp_dir.h"
+#include "support/word_piece.h"
 
 namespace interplay::lm {
 namespace {
@@ -240,19 +241,8 @@ TEST(BytePair, IsReadFromATokenizerJson) {
 }
 
 Json word_piece_json() {
-  Json json = Json::parse(R"({
-    "added_tokens": [{"id": 0, "content": "[UNK]", "special": true}, {"id": 1, "content": "[CLS]", "special": true},
-                     {"id": 2, "content": "[SEP]", "special": true}, {"id": 3, "content": "[PAD]", "special": true}],
-    "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
-                   "lowercase": true},
-    "pre_tokenizer": {"type": "BertPreTokenizer"},
-    "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}},
-       {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}}]},
-    "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-              "max_input_chars_per_word": 8, "vocab": {}}})");
-  const std::vector<std::string> tokens{"[UNK]", "[CLS]", "[SEP]", "[PAD]", "un", "##aff", "##able",
-                                        "a",     "##b",   "$",     "中",    "文", "cafe",  "##a"};
-  for (size_t id = 0; id < tokens.size(); ++id) json["model"]["vocab"][tokens[id]] = id;
+  Json json = Json::parse(testing::word_piece({"un", "##aff", "##able", "a", "##b", "$", "中", "文", "cafe", "##a"}));
+  json["model"]["max_input_chars_per_word"] = 8;
   return json;
 }
 
