@@ -1,9 +1,9 @@
 # One shared library, the only home of the registries. Sources are found, never listed; those without LibTorch compile
 # without it, which keeps them quick to build and lets the sanitizers run over them alone.
 file(GLOB base_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/base/*.cpp)
-file(GLOB prepare_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/data/*.cpp ${PROJECT_SOURCE_DIR}/src/data/kinds/*.cpp
-     ${PROJECT_SOURCE_DIR}/src/data/transforms/*.cpp)
-file(GLOB tensor_data_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/data/tensor/*.cpp)
+file(GLOB_RECURSE prepare_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/data/*.cpp)
+file(GLOB tensor_data_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/data/batch/*.cpp)
+list(REMOVE_ITEM prepare_sources ${tensor_data_sources})
 file(GLOB_RECURSE tensor_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/nn/*.cpp ${PROJECT_SOURCE_DIR}/src/optim/*.cpp
      ${PROJECT_SOURCE_DIR}/src/core/*.cpp ${PROJECT_SOURCE_DIR}/src/serve/*.cpp)
 # Folders that compute nothing in loops of their own, but for the yardsticks of `interplay bench`.

@@ -13,9 +13,8 @@
 #include <unistd.h>
 
 #include <interplay/base/error.h>
+#include <interplay/base/file_calls.h>
 #include <interplay/base/log.h>
-
-#include "base/file_calls.h"
 
 namespace fs = std::filesystem;
 

@@ -14,7 +14,6 @@
 
 #include "core/generators.h"
 #include "core/pretrained.h"
-#include "data/vocabulary.h"
 
 namespace fs = std::filesystem;
 

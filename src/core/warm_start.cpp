@@ -8,8 +8,6 @@
 #include <interplay/core/vector_table.h>
 #include <interplay/nn/safetensors.h>
 
-#include "data/vocabulary.h"
-
 namespace fs = std::filesystem;
 
 namespace interplay {

@@ -8,17 +8,17 @@
 #include <thread>
 
 #include <interplay/base/files.h>
+#include <interplay/base/in_order.h>
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
+#include <interplay/data/dataset_writer.h>
 #include <interplay/data/encoder.h>
 
-#include "data/coded_rows.h"
-#include "data/data_spec.h"
-#include "data/dataset_writer.h"
-#include "data/encoder_builder.h"
-#include "data/in_order.h"
-#include "data/raw_rows.h"
-#include "data/sample_plan.h"
+#include "data/encode/coded_rows.h"
+#include "data/encode/encoder_builder.h"
+#include "data/order/sample_plan.h"
+#include "data/spec/data_spec.h"
+#include "data/spec/raw_rows.h"
 
 namespace fs = std::filesystem;
 

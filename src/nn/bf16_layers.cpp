@@ -7,12 +7,12 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <interplay/base/tasks.h>
 #include <interplay/nn/precision.h>
 
 #include "nn/amx.h"
 #include "nn/bf16.h"
 #include "nn/dense_rows.h"
-#include "nn/tasks.h"
 
 namespace interplay::nn {
 namespace {

@@ -13,6 +13,7 @@
 #include <interplay/base/random.h>
 #include <interplay/base/simd.h>
 #include <interplay/base/stages.h>
+#include <interplay/base/tasks.h>
 
 #include "nn/bf16.h"
 #include "nn/bf16_layers.h"
@@ -20,7 +21,6 @@
 #include "nn/row_memory.h"
 #include "nn/sorted_reads.h"
 #include "nn/table_reader.h"
-#include "nn/tasks.h"
 
 namespace interplay::nn {
 namespace {

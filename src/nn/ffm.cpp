@@ -14,12 +14,12 @@
 #include <interplay/base/error.h>
 #include <interplay/base/simd.h>
 #include <interplay/base/stages.h>
+#include <interplay/base/tasks.h>
 #include <interplay/nn/fm.h>
 
 #include "nn/plain.h"
 #include "nn/sorted_reads.h"
 #include "nn/table_reader.h"
-#include "nn/tasks.h"
 
 namespace interplay::nn {
 namespace {

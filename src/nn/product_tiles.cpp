@@ -8,8 +8,7 @@
 #include <ATen/ATen.h>
 
 #include <interplay/base/simd.h>
-
-#include "nn/tasks.h"
+#include <interplay/base/tasks.h>
 
 namespace interplay::nn {
 

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "nn/tasks.h"
+#include <interplay/base/tasks.h>
+
 #include "optim/row_math.h"
 
 namespace interplay {

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include <interplay/base/tasks.h>
+
 #include "nn/sorted_reads.h"
-#include "nn/tasks.h"
 
 namespace interplay {
 namespace {

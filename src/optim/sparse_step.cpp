@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <span>
 
-#include "nn/tasks.h"
+#include <interplay/base/tasks.h>
+
 #include "optim/row_math.h"
 
 namespace interplay {

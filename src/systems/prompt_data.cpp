@@ -8,13 +8,12 @@
 #include <interplay/base/progress.h>
 #include <interplay/base/random.h>
 #include <interplay/data/dataset.h>
+#include <interplay/data/dataset_writer.h>
 #include <interplay/data/encoder.h>
 #include <interplay/data/field_kind.h>
 #include <interplay/lm/chat.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/tokenizer.h>
-
-#include "data/dataset_writer.h"
 
 namespace fs = std::filesystem;
 

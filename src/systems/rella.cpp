@@ -12,10 +12,10 @@
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
 #include <interplay/base/section.h>
+#include <interplay/data/event_log.h>
 #include <interplay/lm/prompt_template.h>
 #include <interplay/nn/safetensors.h>
 
-#include "data/event_log.h"
 #include "systems/item_vectors.h"
 #include "systems/pca.h"
 #include "systems/rella_text.h"

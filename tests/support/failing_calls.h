@@ -10,8 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/base/error.h>
-
-#include "base/file_calls.h"
+#include <interplay/base/file_calls.h>
 
 namespace interplay::testing {
 

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-#include "data/dataset_writer.h"
+#include <interplay/data/dataset_writer.h>
 
 namespace interplay::testing {
 

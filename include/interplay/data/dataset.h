@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <interplay/data/encoded.h>
+#include <interplay/data/encoded_batch.h>
 #include <interplay/data/features.h>
 #include <interplay/data/schema.h>
 

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include <interplay/data/encoded.h>
-#include <interplay/data/raw.h>
+#include <interplay/data/encoded_batch.h>
+#include <interplay/data/raw_batch.h>
 #include <interplay/data/reader.h>
 #include <interplay/data/schema.h>
 

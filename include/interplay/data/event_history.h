@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <interplay/data/raw.h>
+#include <interplay/data/raw_batch.h>
 #include <interplay/data/schema.h>
 
 namespace interplay {

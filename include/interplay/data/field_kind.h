@@ -10,9 +10,9 @@
 #include <vector>
 
 #include <interplay/base/registry.h>
-#include <interplay/data/encoded.h>
+#include <interplay/data/encoded_batch.h>
 #include <interplay/data/field_encoding.h>
-#include <interplay/data/raw.h>
+#include <interplay/data/raw_batch.h>
 #include <interplay/data/schema.h>
 
 namespace interplay {

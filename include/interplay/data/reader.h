@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <interplay/base/registry.h>
-#include <interplay/data/raw.h>
+#include <interplay/data/raw_batch.h>
 
 namespace interplay {
 

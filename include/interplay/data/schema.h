@@ -93,4 +93,8 @@ class INTERPLAY_API Schema {
   std::vector<std::string> labels_;
 };
 
+/// `directory/vocabulary/<table>.parquet`: the tokens of a table, in prepared data and in runs alike. Characters that a
+/// file name should not hold are written as %XX.
+INTERPLAY_API std::filesystem::path vocabulary_file(const std::filesystem::path& directory, const std::string& table);
+
 }  // namespace interplay

@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include <interplay/data/raw.h>
+#include <interplay/data/raw_batch.h>
 
 namespace interplay {
 

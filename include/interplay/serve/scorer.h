@@ -9,7 +9,7 @@
 #include <vector>
 
 #include <interplay/data/dataset.h>
-#include <interplay/data/raw.h>
+#include <interplay/data/raw_batch.h>
 #include <interplay/data/schema.h>
 
 namespace interplay {

@@ -12,9 +12,9 @@
 #include <interplay/data/prepare.h>
 
 #include "corrupt/alter.h"
-#include "data/arrow_file.h"
-#include "data/row_source.h"
-#include "data/vocabulary.h"
+#include "data/schema/vocabulary.h"
+#include "data/store/arrow_file.h"
+#include "data/store/row_source.h"
 #include "support/temp_dir.h"
 #include "support/word_piece.h"
 

@@ -1,8 +1,9 @@
-#include "data/coded_rows.h"
+#include "data/encode/coded_rows.h"
 
 #include <filesystem>
 
 #include <gtest/gtest.h>
+
 #include <interplay/base/error.h>
 
 #include "support/temp_dir.h"

@@ -1,11 +1,11 @@
-#include "data/dataset_writer.h"
+#include <interplay/data/dataset_writer.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <interplay/base/error.h>
 
-#include "data/row_source.h"
+#include "data/store/row_source.h"
 #include "support/temp_dir.h"
 #include "support/toy_rows.h"
 

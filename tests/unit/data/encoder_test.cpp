@@ -7,11 +7,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <interplay/base/files.h>
 #include <unistd.h>
 
-#include "data/encoder_builder.h"
-#include "data/encoder_state.h"
+#include <interplay/base/files.h>
+
+#include "data/encode/encoder_builder.h"
+#include "data/encode/encoder_state.h"
 
 namespace interplay {
 namespace {

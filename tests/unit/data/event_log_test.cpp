@@ -1,4 +1,4 @@
-#include "data/event_log.h"
+#include <interplay/data/event_log.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

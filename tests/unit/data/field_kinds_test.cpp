@@ -8,7 +8,7 @@
 #include <interplay/data/field_kind.h>
 #include <interplay/data/transform.h>
 
-#include "data/data_spec.h"
+#include "data/spec/data_spec.h"
 #include "support/error_of.h"
 
 namespace interplay {
@@ -183,7 +183,7 @@ INTERPLAY_REGISTER(transforms(), "test_power", Power, "x to a power, less the sm
 
 #include <interplay/data/encoder.h>
 
-#include "data/encoder_builder.h"
+#include "data/encode/encoder_builder.h"
 
 namespace interplay {
 namespace {

@@ -10,7 +10,7 @@
 #include <interplay/base/log.h>
 #include <interplay/data/vector_book.h>
 
-#include "data/vocabulary.h"
+#include "data/schema/vocabulary.h"
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 

@@ -6,9 +6,9 @@
 
 #include <interplay/data/no_group.h>
 
-#include "data/data_spec.h"
-#include "data/row_values.h"
-#include "data/token_index.h"
+#include "data/schema/token_index.h"
+#include "data/spec/data_spec.h"
+#include "data/spec/row_parser.h"
 #include "support/error_of.h"
 
 namespace interplay {

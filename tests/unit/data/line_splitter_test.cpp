@@ -1,4 +1,4 @@
-#include "data/line_splitter.h"
+#include "data/read/line_splitter.h"
 
 #include <algorithm>
 #include <vector>
@@ -7,6 +7,7 @@
 #include <arrow/csv/parser.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
 #include <interplay/base/random.h>
 
 namespace interplay {

@@ -1,4 +1,4 @@
-#include "data/vocabulary.h"
+#include "data/schema/vocabulary.h"
 
 #include <filesystem>
 #include <map>
@@ -7,13 +7,15 @@
 #include <tuple>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
 #include <interplay/base/random.h>
-#include <unistd.h>
+#include <interplay/data/schema.h>
 
-#include "data/spill.h"
-#include "data/token_index.h"
+#include "data/encode/token_counts.h"
+#include "data/schema/token_index.h"
 
 namespace fs = std::filesystem;
 

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/nn/modules/batchnorm.h>
 
-#include <interplay/data/encoded.h>
+#include <interplay/data/encoded_batch.h>
 #include <interplay/model.h>
 
 #include "support/toy_rows.h"
