@@ -18,6 +18,7 @@
 #include <interplay/base/random.h>
 #include <interplay/base/simd.h>
 #include <interplay/nn/embedding.h>
+#include <interplay/nn/table_storage.h>
 
 namespace interplay::bench {
 namespace {

@@ -125,7 +125,7 @@ class GrowingTables final : public Workload {
   double step(Sized& sized) const {
     return seconds_of([&] {
       for (int64_t s = 0; s < options_.steps; ++s) sized.trainer->step(sized.batches[size_t(s) % sized.batches.size()]);
-      for (const auto& named : nn::tables_of(*sized.model)) named.table->table().weight();  // rows that rest move now
+      for (const auto& named : nn::tables_of(*sized.model)) named.table->weight();  // rows that rest move now
     });
   }
 

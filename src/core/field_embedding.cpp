@@ -200,7 +200,7 @@ void FieldEmbeddingImpl::build_frozen(const Choice& here) {
       continue;
     }
     const at::NoGradGuard no_grad;
-    auto rows = table(f)->table().weight();
+    auto rows = table(f)->weight();
     const auto has = vectors->has().nonzero().squeeze(1);
     rows.index_copy_(0, has, vectors->vectors().index_select(0, has));
   }
@@ -283,7 +283,7 @@ std::vector<std::string> vector_names(const Schema& schema) {
 void FieldEmbeddingImpl::shift_start(double mean) {
   if (mean == 0) return;
   const at::NoGradGuard no_grad;
-  for (const auto& t : nn::tables_of(*this)) t.table->table().weight().slice(0, 1).add_(mean);
+  for (const auto& t : nn::tables_of(*this)) t.table->weight().slice(0, 1).add_(mean);
   if (numeric_weight_.defined()) numeric_weight_.add_(mean);
 }
 

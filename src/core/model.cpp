@@ -8,6 +8,7 @@
 #include <interplay/core/field_embedding.h>
 #include <interplay/core/interactions.h>
 #include <interplay/nn/embedding.h>
+#include <interplay/nn/table_storage.h>
 
 #include "core/generators.h"
 #include "core/pretrained.h"
@@ -90,7 +91,7 @@ std::map<std::string, at::Tensor> weights_of(const torch::nn::Module& model) {
   std::map<std::string, at::Tensor> weights;
   for (const auto& p : model.named_parameters()) weights[p.key()] = p.value().detach();
   for (const auto& b : model.named_buffers()) weights[b.key()] = b.value();
-  for (const auto& t : nn::tables_of(model)) weights[t.name + ".weight"] = t.table->table().weight();
+  for (const auto& t : nn::tables_of(model)) weights[t.name + ".weight"] = t.table->weight();
   return weights;
 }
 

@@ -7,7 +7,7 @@
 
 #include <interplay/base/error.h>
 
-#include "nn/f32_layers.h"
+#include "nn/kernels/f32_layers.h"
 
 namespace interplay::nn {
 

@@ -5,8 +5,8 @@
 
 #include <interplay/base/error.h>
 
-#include "nn/bf16_layers.h"
-#include "nn/f32_layers.h"
+#include "nn/kernels/bf16_layers.h"
+#include "nn/kernels/f32_layers.h"
 
 namespace interplay::nn {
 

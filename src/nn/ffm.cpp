@@ -16,10 +16,11 @@
 #include <interplay/base/stages.h>
 #include <interplay/base/tasks.h>
 #include <interplay/nn/fm.h>
+#include <interplay/nn/plain_scope.h>
+#include <interplay/nn/sorted_reads.h>
+#include <interplay/nn/table_storage.h>
 
-#include "nn/plain.h"
-#include "nn/sorted_reads.h"
-#include "nn/table_reader.h"
+#include "nn/table/table_reader.h"
 
 namespace interplay::nn {
 namespace {

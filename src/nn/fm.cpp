@@ -8,9 +8,11 @@
 #include <interplay/base/simd.h>
 #include <interplay/base/stages.h>
 #include <interplay/nn/interactions.h>
+#include <interplay/nn/plain_scope.h>
+#include <interplay/nn/table_storage.h>
 
-#include "nn/plain.h"
-#include "nn/table_reader.h"
+#include "nn/table/table_reader.h"
+#include "nn/table/written_gradient.h"
 
 namespace interplay::nn {
 namespace {

@@ -4,10 +4,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/plain_scope.h>
 #include <interplay/nn/row_dot.h>
 
-#include "nn/plain.h"
-#include "nn/product_tiles.h"
+#include "nn/kernels/product_tiles.h"
 
 namespace interplay::nn {
 namespace {

@@ -9,8 +9,8 @@
 #include <interplay/base/config.h>
 #include <interplay/base/error.h>
 
-#include "nn/bf16_layers.h"
-#include "nn/f32_layers.h"
+#include "nn/kernels/bf16_layers.h"
+#include "nn/kernels/f32_layers.h"
 
 namespace interplay::nn {
 namespace {

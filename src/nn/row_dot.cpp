@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "nn/f32_layers.h"
+#include "nn/kernels/f32_layers.h"
 
 namespace interplay::nn {
 

@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include <interplay/nn/table_storage.h>
+
 #include "optim/step.h"
 
 namespace interplay {

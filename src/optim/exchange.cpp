@@ -1,6 +1,7 @@
 #include <interplay/optim/exchange.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/table_storage.h>
 
 #include "optim/step.h"
 

@@ -1,4 +1,5 @@
 #include <interplay/base/stages.h>
+#include <interplay/nn/table_storage.h>
 
 #include "optim/dense_step.h"
 #include "optim/sparse_step.h"

@@ -3,6 +3,7 @@
 #include <set>
 
 #include <interplay/base/stages.h>
+#include <interplay/nn/table_storage.h>
 
 #include "optim/groups.h"
 #include "optim/step.h"

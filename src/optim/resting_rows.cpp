@@ -4,8 +4,8 @@
 #include <numeric>
 
 #include <interplay/base/tasks.h>
-
-#include "nn/sorted_reads.h"
+#include <interplay/nn/sorted_reads.h>
+#include <interplay/nn/table_storage.h>
 
 namespace interplay {
 namespace {

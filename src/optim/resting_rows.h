@@ -5,7 +5,7 @@
 #include <mutex>
 #include <vector>
 
-#include <interplay/nn/embedding.h>
+#include <interplay/nn/table_storage.h>
 #include <interplay/optim/update_rule.h>
 
 namespace interplay {

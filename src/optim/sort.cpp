@@ -1,5 +1,7 @@
 #include "optim/step.h"
 
+#include <interplay/nn/table_storage.h>
+
 namespace interplay {
 
 void sort(StepState& step) {

@@ -4,6 +4,7 @@
 #include <span>
 
 #include <interplay/base/tasks.h>
+#include <interplay/nn/table_storage.h>
 
 #include "optim/row_math.h"
 

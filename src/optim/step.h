@@ -7,6 +7,7 @@
 
 #include <ATen/ATen.h>
 
+#include <interplay/nn/table_storage.h>
 #include <interplay/optim/exchange.h>
 #include <interplay/optim/optimizer.h>
 

@@ -12,8 +12,7 @@
 #include <ATen/record_function.h>
 
 #include <interplay/base/error.h>
-
-#include "nn/plain.h"
+#include <interplay/nn/plain_scope.h>
 
 namespace interplay {
 namespace {

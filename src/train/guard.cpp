@@ -37,7 +37,7 @@ std::pair<float, std::string> largest_weight(const Model& model) {
 /// What of the weights is not finite, with its name and place, or "".
 std::string bad_weight(const Model& model) {
   for (const auto& t : nn::tables_of(model)) {
-    if (const int64_t at = first_bad(t.table->table().weight()); at >= 0) {
+    if (const int64_t at = first_bad(t.table->weight()); at >= 0) {
       return fmt::format("embedding '{}' is not finite in its row {} (an id of that field)", t.name,
                          at / t.table->width());
     }

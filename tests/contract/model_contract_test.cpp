@@ -16,6 +16,7 @@
 #include <interplay/core/retriever.h>
 #include <interplay/model.h>
 #include <interplay/nn/embedding.h>
+#include <interplay/nn/table_storage.h>
 #include <interplay/train/trainer.h>
 
 #include "support/temp_dir.h"

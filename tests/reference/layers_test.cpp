@@ -16,6 +16,7 @@
 #include <interplay/nn/embedding.h>
 #include <interplay/nn/fm.h>
 #include <interplay/nn/mlp.h>
+#include <interplay/nn/table_storage.h>
 
 #include "support/stored.h"
 
@@ -204,7 +205,7 @@ TEST_P(StoredLayer, EqualsOursInResultGradientsAndState) {
 TEST(StoredEmbedding, EqualsOursInRowsAndTheirGradients) {
   Stored stored("layers.safetensors", "embedding");
   nn::Embedding embedding(6, 5);
-  embedding->table().weight().copy_(stored.at("weight"));
+  embedding->weight().copy_(stored.at("weight"));
   const auto out = embedding(stored.at("ids"));
   EXPECT_TRUE(at::equal(out, stored.at("out")));  // copies
   (out * stored.at("out_grad")).sum().backward();

@@ -116,13 +116,13 @@ TEST_P(StoredRun, EqualsOursAfterEveryStep) {
     return;
   }
   TableModule module(7, 5);
-  module.table->table().weight().copy_(start());
+  module.table->weight().copy_(start());
   Optimizer parameters(module, config);
   for (int64_t s = 0; s < kSteps; ++s) {
     const auto read = module.table(stored_.at("ids")[s]);  // [6, 5]
     (read * stored_.at("gradients")[s]).sum().backward();
     parameters.step({.lr_factor = factor(s)});
-    compare(module.table->table().weight(), s);
+    compare(module.table->weight(), s);
   }
 }
 

@@ -1,16 +1,17 @@
 // 200 steps beside PyTorch: the same first weights, batches, dense Adam and whole-table L2 give the same losses, and
 // the first step the same gradients. The stored values and their scripts: tests/reference/trajectories.py.
-#include <ATen/ATen.h>
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <map>
 #include <regex>
 #include <string>
 
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
 #include <interplay/core/model.h>
 #include <interplay/nn/embedding.h>
 #include <interplay/nn/safetensors.h>
+#include <interplay/nn/table_storage.h>
 #include <interplay/train/trainer.h>
 
 namespace interplay {

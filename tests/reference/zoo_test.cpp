@@ -9,6 +9,7 @@
 #include <interplay/core/objective.h>
 #include <interplay/nn/embedding.h>
 #include <interplay/nn/sampled_softmax.h>
+#include <interplay/nn/table_storage.h>
 
 #include "support/stored.h"
 #include "support/toy_rows.h"

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include <interplay/nn/embedding.h>
+#include <interplay/nn/table_storage.h>
 
 namespace interplay {
 

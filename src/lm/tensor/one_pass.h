@@ -6,10 +6,9 @@
 #include <ATen/Parallel.h>
 
 #include <interplay/base/simd.h>
-
-#include "nn/bf16.h"
-#include "nn/dense_rows.h"
-#include "nn/plain.h"
+#include <interplay/nn/bf16.h>
+#include <interplay/nn/dense_rows.h>
+#include <interplay/nn/plain_scope.h>
 
 /// What the passes over rows of a decoder's layers share. Private to their sources.
 namespace interplay::lm {

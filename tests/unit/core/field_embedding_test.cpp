@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/table_storage.h>
 
 #include "support/error_of.h"
 #include "support/toy_rows.h"
@@ -48,7 +49,7 @@ void fill(torch::nn::Module& fields, const std::string& name, float first, float
   for (const auto& t : nn::tables_of(fields)) {
     if (t.name != name) continue;
     for (int64_t r = 1; r < t.table->rows(); ++r)
-      t.table->table().weight()[r].copy_(
+      t.table->weight()[r].copy_(
           at::tensor({first * float(r) + add, second * float(r)}).narrow(0, 0, t.table->width()));
     return;
   }
@@ -231,7 +232,7 @@ TEST(FieldEmbedding, AShiftedStartLeavesPaddingAtZero) {
   FieldEmbedding fields(schema(), 2, /*init_std=*/0);
   fields->shift_start(0.25);
   for (const auto& t : nn::tables_of(*fields)) {
-    const auto w = t.table->table().weight();
+    const auto w = t.table->weight();
     EXPECT_TRUE(at::equal(w[0], at::zeros({2}))) << t.name;
     EXPECT_TRUE(at::equal(w.slice(0, 1), at::full({w.size(0) - 1, 2}, 0.25))) << t.name;
   }

@@ -138,7 +138,7 @@ TEST(FieldInteractions, SeparateTablesServeTheThirdOrderAlone) {
   Parts parts({.order = 3, .third_order = "separate"});
   const auto tables = nn::tables_of(*parts.interactions);
   EXPECT_EQ(tables.size(), 3);
-  for (const auto& t : tables) t.table->table().weight().zero_();
+  for (const auto& t : tables) t.table->weight().zero_();
   const at::NoGradGuard no_grad;
   parts.interactions->named_parameters()["fields.numeric"].zero_();
   EXPECT_TRUE(at::allclose(parts.sum(), nn::fm(parts.fields(rows())), 1e-5, 1e-6));

@@ -10,6 +10,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/nn/embedding.h>
+#include <interplay/nn/table_storage.h>
 
 #include "support/error_of.h"
 #include "support/toy_rows.h"

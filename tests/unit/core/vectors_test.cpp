@@ -129,7 +129,7 @@ TEST_F(Vectors, RowsStartFromThemAndThoseWithoutAsUsual) {
   FieldEmbedding fields(schema, 2);
   for (const auto& t : nn::tables_of(*fields)) {
     if (t.name != "item") continue;
-    const auto w = t.table->table().weight();
+    const auto w = t.table->weight();
     EXPECT_TRUE(at::equal(w.index_select(0, at::tensor({0, 1, 2, 4})), matrix({0, 0, 1, 2, 3, 4, 5, 6})));
     EXPECT_LT(w.index_select(0, at::tensor({3, 5})).abs().max().item<float>(), 1e-3);
     EXPECT_GT(w.index_select(0, at::tensor({3, 5})).abs().min().item<float>(), 0);

@@ -5,12 +5,12 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/bf16.h>
 #include <interplay/nn/cross.h>
 #include <interplay/nn/mlp.h>
 #include <interplay/nn/precision.h>
 
-#include "nn/amx.h"
-#include "nn/bf16.h"
+#include "nn/kernels/amx.h"
 #include "support/error_of.h"
 
 namespace interplay::nn {

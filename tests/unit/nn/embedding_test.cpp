@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/table_storage.h>
 
 namespace interplay::nn {
 namespace {
@@ -21,8 +22,7 @@ at::Tensor ids(const std::vector<int32_t>& values) { return at::tensor(values, a
 /// Row r of the table is (10 r, 10 r + 1), the padding row zero.
 Embedding numbered(int64_t rows) {
   Embedding embedding(rows, 2);
-  for (int64_t r = 1; r < rows; ++r)
-    embedding->table().weight()[r].copy_(at::tensor({float(10 * r), float(10 * r + 1)}));
+  for (int64_t r = 1; r < rows; ++r) embedding->weight()[r].copy_(at::tensor({float(10 * r), float(10 * r + 1)}));
   return embedding;
 }
 
@@ -107,7 +107,7 @@ TEST(Embedding, TakesAnInPlaceChangeOfItsResult) {
   e.select(0, 0).zero_();
   e.sum().backward();
   expect_gradients(embedding, {1, 2}, {0, 0, 3, 3});
-  EXPECT_TRUE(at::equal(embedding->table().weight()[1], at::tensor({10.f, 11.f})));
+  EXPECT_TRUE(at::equal(embedding->weight()[1], at::tensor({10.f, 11.f})));
 }
 
 TEST(Embedding, DoesNotMindIdsThatChangeAfterwardsInAnotherTensor) {
@@ -134,7 +134,7 @@ TEST(Embedding, ForgetsWhatIsCleared) {
 
 TEST(GatherFields, ReadsEachColumnThroughItsTableWhichMayRepeat) {
   Embedding item = numbered(5), user(3, 2);
-  user->table().weight().copy_(at::tensor({0.f, 0.f, 1.f, 2.f, 3.f, 4.f}).view({3, 2}));
+  user->weight().copy_(at::tensor({0.f, 0.f, 1.f, 2.f, 3.f, 4.f}).view({3, 2}));
   const auto matrix = ids({1, 2, 3, 3, 0, 1}).view({2, 3});  // item, user, item
   const auto e = gather_fields(matrix, {item, user, item});
   EXPECT_TRUE(
@@ -162,7 +162,7 @@ TEST(GatherFields, TakesColumnsOfALargerMatrix) {
 
 TEST(Embedding, StartsFromANormalOfTheGivenDeviationWithPaddingAtZero) {
   at::manual_seed(1);
-  const auto w = Embedding(4001, 16, 0.05)->table().weight();
+  const auto w = Embedding(4001, 16, 0.05)->weight();
   EXPECT_TRUE(at::equal(w[0], at::zeros({16})));
   const auto drawn = w.narrow(0, 1, 4000).flatten();
   const double n = 64000;
@@ -175,7 +175,7 @@ TEST(Embedding, StartDependsOnTheSeedAndDiffersBetweenTables) {
   const auto drawn = [](uint64_t seed) {
     at::manual_seed(seed);
     Embedding first(50, 4), second(50, 4);
-    return std::vector<at::Tensor>{first->table().weight(), second->table().weight()};
+    return std::vector<at::Tensor>{first->weight(), second->weight()};
   };
   const auto a = drawn(1), b = drawn(1), c = drawn(2);
   EXPECT_TRUE(at::equal(a[0], b[0]) && at::equal(a[1], b[1]));
@@ -196,7 +196,7 @@ TEST(Embedding, DoesNotDependOnTheNumberOfThreads) {
     (e * at::randn({20000, 2, 5})).sum().backward();
     const auto a = item->table().take(), b = user->table().take();
     at::set_num_threads(before);
-    return std::vector<at::Tensor>{item->table().weight().clone(), e.detach(), a.rows, a.grad, b.rows, b.grad};
+    return std::vector<at::Tensor>{item->weight().clone(), e.detach(), a.rows, a.grad, b.rows, b.grad};
   };
   const auto one = run(1), two = run(2);
   for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], two[i])) << i;
@@ -222,18 +222,18 @@ TEST(TableStorage, MakesRoomForStateBehindTheWeights) {
 
 TEST(TableStorage, TablesThatShareTheirRowsKeepTheirWeightsAndStatesApart) {
   Embedding a = numbered(4), b(4, 1), c = numbered(3);
-  b->table().weight().copy_(at::tensor({0.f, 7.f, 8.f, 9.f}).view({4, 1}));
-  const auto weight_a = a->table().weight().clone(), weight_b = b->table().weight().clone();
+  b->weight().copy_(at::tensor({0.f, 7.f, 8.f, 9.f}).view({4, 1}));
+  const auto weight_a = a->weight().clone(), weight_b = b->weight().clone();
   TableStorage::arrange({{{&a->table(), 2}, {&b->table(), 3}}, {{&c->table(), 1}}});
   EXPECT_TRUE(a->table().is_joint_with(b->table()));
   EXPECT_FALSE(a->table().is_joint_with(c->table()));
   EXPECT_EQ(a->table().stride(), 2 + 1 + 2 + 3);
-  EXPECT_TRUE(at::equal(a->table().weight(), weight_a) && at::equal(b->table().weight(), weight_b));
-  EXPECT_TRUE(at::equal(c->table().weight()[2], at::tensor({20.f, 21.f})));
+  EXPECT_TRUE(at::equal(a->weight(), weight_a) && at::equal(b->weight(), weight_b));
+  EXPECT_TRUE(at::equal(c->weight()[2], at::tensor({20.f, 21.f})));
   a->table().state().fill_(5);
   b->table().state().fill_(6);
-  b->table().weight().add_(1);
-  EXPECT_TRUE(at::equal(a->table().weight(), weight_a) && at::equal(b->table().weight(), weight_b + 1));
+  b->weight().add_(1);
+  EXPECT_TRUE(at::equal(a->weight(), weight_a) && at::equal(b->weight(), weight_b + 1));
   EXPECT_TRUE(at::equal(a->table().state(), at::full({4, 2}, 5.f)) &&
               at::equal(b->table().state(), at::full({4, 3}, 6.f)));
   EXPECT_EQ(b->table().state_data()[2 * b->table().stride() + 2], 6);
@@ -242,7 +242,7 @@ TEST(TableStorage, TablesThatShareTheirRowsKeepTheirWeightsAndStatesApart) {
   EXPECT_TRUE(at::equal(a->table().state(), at::zeros({4, 2})) && at::equal(b->table().state(), at::zeros({4, 3})));
   b->table().reserve_state(1);  // apart again
   EXPECT_FALSE(a->table().is_joint_with(b->table()));
-  EXPECT_TRUE(at::equal(a->table().weight(), weight_a) && at::equal(b->table().weight(), weight_b + 1));
+  EXPECT_TRUE(at::equal(a->weight(), weight_a) && at::equal(b->weight(), weight_b + 1));
 }
 
 // Beyond one step of the move, which gives old memory back behind it.

@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/table_storage.h>
 
 namespace interplay::nn {
 namespace {

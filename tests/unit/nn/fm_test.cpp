@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/table_storage.h>
 
 namespace interplay::nn {
 namespace {
@@ -68,7 +69,7 @@ TEST_P(Fused, GatheredRowsAreTheTablesFollowedByZeros) {
   const Shape& s = GetParam();
   const auto e = gathered();
   for (int64_t f = 0; f < s.fields; ++f) {
-    const auto rows = parts_.tables[size_t(f)]->table().weight().index_select(0, parts_.ids.select(1, f));
+    const auto rows = parts_.tables[size_t(f)]->weight().index_select(0, parts_.ids.select(1, f));
     EXPECT_TRUE(at::equal(e.select(1, f), at::constant_pad_nd(rows, {0, s.width - rows.size(1)}))) << "table " << f;
   }
 }

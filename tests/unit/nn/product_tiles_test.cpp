@@ -1,6 +1,6 @@
 // Passes over products read what an earlier pass kept, or compute them again: the same bytes either way. What they give
 // is compared with ATen's in interactions_test.cpp.
-#include "nn/product_tiles.h"
+#include "nn/kernels/product_tiles.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,5 @@
 #include <interplay/optim/exchange.h>
 
-#include <barrier>
 #include <functional>
 #include <map>
 #include <memory>
@@ -8,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include <barrier>
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
@@ -15,6 +15,7 @@
 
 #include <interplay/core/model.h>
 #include <interplay/core/objective.h>
+#include <interplay/nn/table_storage.h>
 #include <interplay/optim/optimizer.h>
 
 #include "support/error_of.h"
@@ -190,7 +191,7 @@ void backward(Toy& toy) { (toy.used.sum() * 2 + toy.table(at::tensor({3, 1, 3}, 
 
 TEST(Exchange, SeesWhatMovesAndMovesWhatComesBack) {
   Toy toy;
-  toy.table->table().weight().zero_();
+  toy.table->weight().zero_();
   Optimizer optimizer(toy, Config::parse(kSgd));
   std::vector<std::string> names;
   optimizer.set_exchange(std::make_shared<Given>([&](Exchange::Gradients& own) {
@@ -211,8 +212,7 @@ TEST(Exchange, SeesWhatMovesAndMovesWhatComesBack) {
   EXPECT_THAT(names, ElementsAre("used", "unused", "table.weight"));
   EXPECT_EQ(toy.used.item<float>(), 1 - 2);
   EXPECT_EQ(toy.unused.item<float>(), 0.5);
-  EXPECT_TRUE(
-      at::equal(toy.table->table().weight(), at::tensor({0.f, 0.f, 0.f, 0.f, -4.f, -8.f, 0.f, 0.f}).view({4, 2})));
+  EXPECT_TRUE(at::equal(toy.table->weight(), at::tensor({0.f, 0.f, 0.f, 0.f, -4.f, -8.f, 0.f, 0.f}).view({4, 2})));
 }
 
 TEST(Exchange, WhatNobodyUsedDoesNotMove) {
@@ -228,13 +228,13 @@ TEST(Exchange, WhatNobodyUsedDoesNotMove) {
 TEST(Exchange, RefusesWhatDoesNotFitAndMovesNothing) {
   const auto refusal = [](std::function<void(Exchange::Gradients&)> call) {
     Toy toy;
-    const auto before = toy.table->table().weight().clone();
+    const auto before = toy.table->weight().clone();
     Optimizer optimizer(toy, Config::parse(kSgd));
     optimizer.set_exchange(std::make_shared<Given>(std::move(call)));
     backward(toy);
     const std::string message = config_error([&] { optimizer.step({}); });
     EXPECT_EQ(toy.used.item<float>(), 1);
-    EXPECT_TRUE(at::equal(toy.table->table().weight(), before));
+    EXPECT_TRUE(at::equal(toy.table->weight(), before));
     EXPECT_EQ(optimizer.steps(), 0);
     optimizer.set_exchange(nullptr);
     optimizer.step({});  // the gradients are gone

@@ -1,5 +1,3 @@
-#include <interplay/optim/optimizer.h>
-
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -9,6 +7,9 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <interplay/nn/table_storage.h>
+#include <interplay/optim/optimizer.h>
 
 #include "support/error_of.h"
 
@@ -34,7 +35,7 @@ struct Toy : torch::nn::Module {
         gates(register_module("gates", std::make_shared<Gates>(std::vector<float>{3, -4}))) {
     rows().copy_(at::tensor({0.f, 0.f, 1.f, -1.f, 2.f, -2.f, 3.f, -3.f}).view({4, 2}));
   }
-  at::Tensor rows() { return table->table().weight(); }
+  at::Tensor rows() { return table->weight(); }
 
   /// Gradients: weight (10, 20), gates (30, 40), rows 1 and 3 (1, 2) each, row 1 being read twice; padding is read too.
   void backward() {
@@ -286,7 +287,7 @@ TEST(Optimizer, DenseModeOfALargeTableEqualsATensor) {
   struct Tensor : torch::nn::Module {
     explicit Tensor(const at::Tensor& start) : weight(register_parameter("weight", start.clone())) {}
     at::Tensor weight;
-  } tensor(table.table->table().weight());
+  } tensor(table.table->weight());
   const Config config = Config::parse("{dense: {name: adam, lr: 0.01, l1: 0.02, l2: 0.1, mode: dense}}");
   Optimizer of_table(table, config), of_tensor(tensor, config);
   for (int step = 0; step < 3; ++step) {
@@ -302,7 +303,7 @@ TEST(Optimizer, DenseModeOfALargeTableEqualsATensor) {
     }
     const double a = of_table.step({.clip_norm = 5}), b = of_tensor.step({.clip_norm = 5});
     EXPECT_NEAR(a, b, 1e-6 * b);
-    const double difference = (table.table->table().weight() - tensor.weight).abs().max().item<double>();
+    const double difference = (table.table->weight() - tensor.weight).abs().max().item<double>();
     EXPECT_LT(difference, 1e-7) << "step " << step;  // the norm, summed in another order, may round the scale otherwise
   }
 }
@@ -328,8 +329,7 @@ TEST(Optimizer, ResultDoesNotDependOnTheNumberOfThreads) {
       parameters.step({.clip_norm = 1});
     }
     at::set_num_threads(before);
-    return std::vector<at::Tensor>{module.a->table().weight().clone(), module.b->table().weight().clone(),
-                                   module.w.detach()};
+    return std::vector<at::Tensor>{module.a->weight().clone(), module.b->weight().clone(), module.w.detach()};
   };
   for (const char* mode : {"lazy", "dense"}) {
     const auto one = run(1, mode), two = run(2, mode);
@@ -360,8 +360,8 @@ TEST(Optimizer, TablesThatShareRowsMoveAsThoseThatDoNot) {
       (pair.a(ids).square().sum() + pair.b(ids_b).square().sum() + pair.a(ids).sum()).backward();
       parameters.step({.clip_norm = clip_norm});
     }
-    return std::vector<at::Tensor>{pair.a->table().weight().clone(), pair.b->table().weight().clone(),
-                                   pair.a->table().state().clone(), pair.b->table().state().clone()};
+    return std::vector<at::Tensor>{pair.a->weight().clone(), pair.b->weight().clone(), pair.a->table().state().clone(),
+                                   pair.b->table().state().clone()};
   };
   for (const char* options : {"name: adam", "name: adam, l2: 0.1, mode: dense", "name: adagrad, l2: 0.1",
                               "name: rowwise_adagrad", "name: ftrl, mode: dense"}) {
@@ -398,10 +398,10 @@ TEST(Optimizer, RowsThatRestEndWhereThoseEndThatMoveAtEveryStep) {
         e.square().sum().backward();
       }
       parameters.step({.lr_factor = 1.0 / (1 + step % 5), .clip_norm = clip_norm});
-      if (step == 130) read.push_back(module.a->table().weight().clone());  // in the middle, all of them
+      if (step == 130) read.push_back(module.a->weight().clone());  // in the middle, all of them
     }
     for (auto* table : {&module.a, &module.b, &module.c}) {
-      read.push_back((*table)->table().weight().clone());
+      read.push_back((*table)->weight().clone());
       read.push_back((*table)->table().state().clone());
     }
     return read;
@@ -427,7 +427,7 @@ TEST(Optimizer, NormOfAWholeTablesPenaltyIsThatOfTheWeightsAsTheyAre) {
   } module;
   const Config config = Config::parse("{dense: sgd, embedding: {name: adam, lr: 0.05, l2: 0.5, mode: dense}}");
   Optimizer parameters(module, config);
-  const auto weight = [&] { return module.table->table().weight(); };
+  const auto weight = [&] { return module.table->weight(); };
   const auto expect_norm = [&](const std::string& when) {
     const auto ids = at::randperm(kRows, at::kInt).narrow(0, 0, 300);
     const auto gradients = at::randn({300, 3});
@@ -457,7 +457,7 @@ TEST(Optimizer, EveryWidthMovesLikeADenseRow) {
       struct Both : torch::nn::Module {
         explicit Both(int64_t width)
             : table(register_module("table", nn::Embedding(3, width, 0.5))),
-              dense(register_parameter("dense", table->table().weight().slice(0, 1).clone())) {}
+              dense(register_parameter("dense", table->weight().slice(0, 1).clone())) {}
         nn::Embedding table;
         at::Tensor dense;
       } both(width);
@@ -468,7 +468,7 @@ TEST(Optimizer, EveryWidthMovesLikeADenseRow) {
         ((both.table(at::tensor({1, 2}, at::kInt)) + both.dense) * g).sum().backward();
         parameters.step({});
       }
-      EXPECT_TRUE(at::allclose(both.table->table().weight().slice(0, 1), both.dense, 1e-5, 1e-6)) << rule << width;
+      EXPECT_TRUE(at::allclose(both.table->weight().slice(0, 1), both.dense, 1e-5, 1e-6)) << rule << width;
     }
   }
 }
@@ -612,7 +612,7 @@ TEST(Optimizer, IdsOutsideTheirTableAreRefusedBeforeAnythingMoves) {
             nn::Embedding table;
           } module(rows);
           Optimizer optimizer(module, Config::parse(fmt::format("{{embedding: {{name: sgd, mode: {}}}}}", mode)));
-          const auto before = module.table->table().weight().clone();
+          const auto before = module.table->weight().clone();
           auto ids = at::ones({reads}, at::kInt);
           ids[reads / 2] = id;
           const std::string expected = fmt::format(
@@ -622,7 +622,7 @@ TEST(Optimizer, IdsOutsideTheirTableAreRefusedBeforeAnythingMoves) {
           EXPECT_THAT(config_error([&] { optimizer.step({}); }), HasSubstr(expected));
           EXPECT_FALSE(module.table->table().touched());
           EXPECT_EQ(optimizer.steps(), 0);
-          EXPECT_TRUE(at::equal(module.table->table().weight(), before));
+          EXPECT_TRUE(at::equal(module.table->weight(), before));
         }
       }
     }

@@ -30,7 +30,7 @@ std::shared_ptr<Model> model_of(const std::string& config, const Schema& schema)
   auto model = make_model(Config::parse(config), schema, 1);
   at::manual_seed(7);
   const at::NoGradGuard no_grad;
-  for (const auto& table : nn::tables_of(*model)) table.table->table().weight().normal_(0, 0.3);
+  for (const auto& table : nn::tables_of(*model)) table.table->weight().normal_(0, 0.3);
   for (auto& p : model->parameters())
     if (p.dim() < 2) p.add_(at::randn_like(p), 0.2);
   for (auto& b : model->buffers()) {

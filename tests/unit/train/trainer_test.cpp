@@ -385,7 +385,7 @@ TEST_F(TrainerTest, StepMovesOnlyTheGroupsAskedFor) {
       return out;
     }
     std::vector<double> values() {
-      return {w.item<double>(), gates->w.item<double>(), table->table().weight()[1].item<double>()};
+      return {w.item<double>(), gates->w.item<double>(), table->weight()[1].item<double>()};
     }
     at::Tensor w;
     std::shared_ptr<Grouped> gates;

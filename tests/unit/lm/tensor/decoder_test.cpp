@@ -4,10 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <interplay/nn/plain_scope.h>
+
 #include "lm/tensor/attention.h"
 #include "lm/tensor/rms_norm.h"
 #include "lm/tensor/swiglu.h"
-#include "nn/plain.h"
 #include "support/error_of.h"
 #include "support/gguf_writer.h"
 #include "support/stored.h"

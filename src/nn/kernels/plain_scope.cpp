@@ -1,4 +1,4 @@
-#include "nn/plain.h"
+#include <interplay/nn/plain_scope.h>
 
 namespace interplay::nn {
 namespace {

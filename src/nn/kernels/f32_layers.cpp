@@ -1,7 +1,7 @@
-#include "nn/f32_layers.h"
+#include "nn/kernels/f32_layers.h"
 
-#include "nn/dense_rows.h"
-#include "nn/plain.h"
+#include <interplay/nn/dense_rows.h>
+#include <interplay/nn/plain_scope.h>
 
 namespace interplay::nn {
 namespace {

@@ -9,8 +9,7 @@
 
 #include <interplay/base/simd.h>
 #include <interplay/base/tasks.h>
-
-#include "nn/bf16.h"
+#include <interplay/nn/bf16.h>
 
 /// What dense layers do to the rows of a batch beside their matrix products, for numbers of f32 (float) and bf16
 /// (uint16_t, their bits).

@@ -1,16 +1,16 @@
-#include "nn/amx.h"
-
-#include <cpuid.h>
-#include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "nn/kernels/amx.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
 
-#include "nn/bf16.h"
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <interplay/nn/bf16.h>
 
 namespace interplay::nn::amx {
 namespace {

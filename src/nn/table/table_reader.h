@@ -8,7 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <interplay/base/simd.h>
-#include <interplay/nn/embedding.h>
+#include <interplay/nn/table_storage.h>
 
 namespace interplay::nn {
 
@@ -90,7 +90,10 @@ class TableReader {
     bool large;  // its rows are fetched ahead
   };
   static const TableStorage* storage_of(const c10::intrusive_ptr<TableStorage>& t) { return t.get(); }
-  static const TableStorage* storage_of(const Embedding& t) { return t->storage().get(); }
+  template <class Embedding>
+  static const TableStorage* storage_of(const Embedding& t) {
+    return t->storage().get();
+  }
 
   const int32_t* ids_ = nullptr;
   int64_t id_row_ = 0, id_column_ = 0;
@@ -99,8 +102,5 @@ class TableReader {
   int64_t floats_ = 0;  // of all tables
   std::vector<const float*> rows_;
 };
-
-/// A gradient that is written out, [n, K], for one record() or many; narrower tables take its first columns.
-std::shared_ptr<const RowGradient> written_gradient(at::Tensor grad, int64_t column = -1);
 
 }  // namespace interplay::nn

@@ -1,4 +1,4 @@
-#include "nn/bf16_layers.h"
+#include "nn/kernels/bf16_layers.h"
 
 #include <algorithm>
 
@@ -8,11 +8,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <interplay/base/tasks.h>
+#include <interplay/nn/bf16.h>
+#include <interplay/nn/dense_rows.h>
 #include <interplay/nn/precision.h>
 
-#include "nn/amx.h"
-#include "nn/bf16.h"
-#include "nn/dense_rows.h"
+#include "nn/kernels/amx.h"
 
 namespace interplay::nn {
 namespace {

@@ -1,4 +1,4 @@
-#include "nn/sorted_reads.h"
+#include <interplay/nn/sorted_reads.h>
 
 #include <algorithm>
 #include <bit>

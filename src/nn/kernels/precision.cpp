@@ -2,8 +2,8 @@
 
 #include <interplay/base/error.h>
 
-#include "nn/amx.h"
-#include "nn/bf16_layers.h"
+#include "nn/kernels/amx.h"
+#include "nn/kernels/bf16_layers.h"
 
 namespace interplay::nn {
 namespace {

@@ -1,8 +1,8 @@
-#include "nn/row_memory.h"
-
-#include <sys/mman.h>
+#include "nn/table/row_memory.h"
 
 #include <algorithm>
+
+#include <sys/mman.h>
 
 #include <interplay/base/error.h>
 

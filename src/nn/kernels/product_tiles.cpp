@@ -1,4 +1,4 @@
-#include "nn/product_tiles.h"
+#include "nn/kernels/product_tiles.h"
 
 #include <algorithm>
 #include <cstdlib>
