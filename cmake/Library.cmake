@@ -16,7 +16,7 @@ file(GLOB bench_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/bench/*.cpp)
 list(REMOVE_ITEM bench_sources ${yardsticks})
 file(GLOB lm_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/lm/*.cpp)
 file(GLOB tensor_lm_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/lm/tensor/*.cpp
-     ${PROJECT_SOURCE_DIR}/src/systems/*.cpp)
+     ${PROJECT_SOURCE_DIR}/src/systems/*/*.cpp)
 file(GLOB model_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.cpp)
 
 add_library(interplay_flags INTERFACE)
@@ -60,7 +60,8 @@ target_precompile_headers(interplay_runs REUSE_FROM interplay_tensor)
 set_target_properties(interplay_runs PROPERTIES UNITY_BUILD ${INTERPLAY_UNITY} UNITY_BUILD_MODE GROUP)
 set_source_files_properties(${search_sources} PROPERTIES UNITY_GROUP search)
 set_source_files_properties(${bench_sources} PROPERTIES UNITY_GROUP bench)
-set_source_files_properties(${PROJECT_SOURCE_DIR}/src/systems/rella.cpp ${PROJECT_SOURCE_DIR}/src/systems/prompt_data.cpp
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/systems/rella/rella.cpp
+                            ${PROJECT_SOURCE_DIR}/src/systems/rella/prompt_data.cpp
                             PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
 
 add_library(interplay SHARED $<TARGET_OBJECTS:interplay_data> $<TARGET_OBJECTS:interplay_tensor>

@@ -1,10 +1,10 @@
+#include <interplay/bench/peaks.h>
 #include <interplay/core/bundle.h>
 #include <interplay/core/model.h>
 #include <interplay/nn/precision.h>
 #include <interplay/train/evaluator.h>
 
 #include "bench/criteo.h"
-#include "bench/peaks.h"
 
 namespace interplay::bench {
 namespace {

@@ -1,9 +1,8 @@
 #include <map>
 
-#include "bench/peaks.h"
-
 #include <ATen/ATen.h>
 
+#include <interplay/bench/peaks.h>
 #include <interplay/bench/workload.h>
 
 namespace interplay::bench {

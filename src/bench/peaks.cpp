@@ -1,4 +1,4 @@
-#include "bench/peaks.h"
+#include <interplay/bench/peaks.h>
 
 #include <algorithm>
 #include <atomic>

@@ -1,7 +1,8 @@
 #include <interplay/data/prepare.h>
 
+#include <interplay/bench/peaks.h>
+
 #include "bench/criteo.h"
-#include "bench/peaks.h"
 
 namespace fs = std::filesystem;
 

@@ -5,12 +5,12 @@
 
 #include <ATen/Parallel.h>
 
+#include <interplay/bench/peaks.h>
 #include <interplay/core/bundle.h>
 #include <interplay/core/model.h>
 #include <interplay/serve/scorer.h>
 
 #include "bench/criteo.h"
-#include "bench/peaks.h"
 
 namespace fs = std::filesystem;
 

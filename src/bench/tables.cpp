@@ -4,12 +4,12 @@
 
 #include <interplay/base/progress.h>
 #include <interplay/base/random.h>
+#include <interplay/bench/peaks.h>
 #include <interplay/bench/workload.h>
 #include <interplay/core/model.h>
 #include <interplay/train/trainer.h>
 
 #include "bench/ids.h"
-#include "bench/peaks.h"
 
 namespace interplay::bench {
 namespace {

@@ -1,3 +1,4 @@
+#include <interplay/bench/peaks.h>
 #include <interplay/core/bundle.h>
 #include <interplay/core/model.h>
 #include <interplay/nn/precision.h>
@@ -5,7 +6,6 @@
 #include <interplay/train/trainer.h>
 
 #include "bench/criteo.h"
-#include "bench/peaks.h"
 
 namespace interplay::bench {
 namespace {

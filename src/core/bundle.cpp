@@ -8,11 +8,11 @@
 #include <interplay/base/options.h>
 #include <interplay/base/section.h>
 #include <interplay/core/augmenter.h>
+#include <interplay/core/generators.h>
 #include <interplay/core/vector_table.h>
 #include <interplay/data/loader.h>
 #include <interplay/nn/safetensors.h>
 
-#include "core/generators.h"
 #include "core/pretrained.h"
 
 namespace fs = std::filesystem;

@@ -8,10 +8,10 @@
 
 #include <interplay/base/error.h>
 #include <interplay/core/augmenter.h>
+#include <interplay/core/generators.h>
 #include <interplay/core/vector_table.h>
 #include <interplay/nn/fm.h>
 
-#include "core/generators.h"
 #include "core/pretrained.h"
 
 namespace interplay {

@@ -1,4 +1,4 @@
-#include "core/generators.h"
+#include <interplay/core/generators.h>
 
 #include <mutex>
 

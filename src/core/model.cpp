@@ -6,11 +6,11 @@
 #include <ATen/ATen.h>
 
 #include <interplay/core/field_embedding.h>
+#include <interplay/core/generators.h>
 #include <interplay/core/interactions.h>
 #include <interplay/nn/embedding.h>
 #include <interplay/nn/table_storage.h>
 
-#include "core/generators.h"
 #include "core/pretrained.h"
 
 namespace interplay {

@@ -26,9 +26,6 @@ struct Pretrained {
 
 /// What the entries of Schema::augment are called: `text_vectors`, and `text_vectors_2` for the second of that name.
 std::vector<std::string> augmenter_names(const Schema& schema);
-/// Throws Error where vectors by key or augmenters are asked for and no part of the model has a place for them: what an
-/// experiment adds to the fields is read by FieldEmbedding, and it would learn without. `config` names the model.
-INTERPLAY_API void check_reads_vectors(const torch::nn::Module& model, const Schema& schema, const Config& config);
 /// The child of a FieldEmbedding that such an entry is.
 std::string augmenter_module(const std::string& name);
 

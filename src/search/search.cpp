@@ -7,10 +7,10 @@
 #include <interplay/core/bundle.h>
 #include <interplay/core/model.h>
 #include <interplay/data/dataset.h>
+#include <interplay/train/run_directory.h>
 
 #include "search/gates.h"
 #include "search/search_files.h"
-#include "train/run_directory.h"
 
 namespace fs = std::filesystem;
 

@@ -6,9 +6,9 @@
 
 #include <interplay/base/files.h>
 #include <interplay/core/bundle.h>
+#include <interplay/train/report_page.h>
 
 #include "search/search_page.h"
-#include "train/report_page.h"
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;

@@ -8,9 +8,8 @@
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/generators.h>
 #include <interplay/nn/safetensors.h>
-
-#include "core/generators.h"
 
 namespace fs = std::filesystem;
 

@@ -6,7 +6,7 @@
 #include <interplay/train/evaluator.h>
 #include <interplay/train/retrieval.h>
 
-#include "train/measured.h"
+#include "train/wanted_metrics.h"
 
 namespace interplay {
 

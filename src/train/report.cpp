@@ -5,8 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <interplay/base/files.h>
-
-#include "train/report_page.h"
+#include <interplay/train/report_page.h>
 
 namespace interplay {
 

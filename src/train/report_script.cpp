@@ -1,4 +1,4 @@
-#include "train/report_page.h"
+#include <interplay/train/report_page.h>
 
 namespace interplay {
 

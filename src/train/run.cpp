@@ -15,6 +15,7 @@
 #include <interplay/base/progress.h>
 #include <interplay/base/section.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/generators.h>
 #include <interplay/core/objective.h>
 #include <interplay/core/ranking_metric.h>
 #include <interplay/core/warm_start.h>
@@ -22,12 +23,10 @@
 #include <interplay/data/vector_book.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/report.h>
+#include <interplay/train/run_directory.h>
 
-#include "core/generators.h"
-#include "core/pretrained.h"
 #include "train/guard.h"
-#include "train/measured.h"
-#include "train/run_directory.h"
+#include "train/wanted_metrics.h"
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;

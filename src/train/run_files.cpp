@@ -8,7 +8,7 @@
 
 #include "train/checkpoint.h"
 #include "train/guard.h"
-#include "train/measured.h"
+#include "train/wanted_metrics.h"
 
 namespace interplay {
 namespace {

@@ -13,9 +13,9 @@
 
 #include "train/batches.h"
 #include "train/judge.h"
-#include "train/measured.h"
 #include "train/run_files.h"
 #include "train/stretch.h"
+#include "train/wanted_metrics.h"
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;

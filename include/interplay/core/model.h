@@ -106,6 +106,10 @@ INTERPLAY_API std::map<std::string, at::Tensor> weights_of(const torch::nn::Modu
 INTERPLAY_API void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights,
                                 const std::string& from);
 
+/// Throws Error where vectors by key or augmenters are asked for and no part of the model has a place for them: what an
+/// experiment adds to the fields is read by FieldEmbedding, and it would learn without. `config` names the model.
+INTERPLAY_API void check_reads_vectors(const torch::nn::Module& model, const Schema& schema, const Config& config);
+
 /// Moves parameters and tables.
 INTERPLAY_API void move_model(torch::nn::Module& model, at::Device device);
 

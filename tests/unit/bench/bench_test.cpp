@@ -4,11 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <interplay/bench/peaks.h>
 #include <interplay/bench/workload.h>
 #include <interplay/core/model.h>
 
 #include "bench/ids.h"
-#include "bench/peaks.h"
 
 namespace interplay::bench {
 namespace {

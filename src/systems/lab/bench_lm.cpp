@@ -1,11 +1,10 @@
 #include <ATen/ATen.h>
 
 #include <interplay/base/random.h>
+#include <interplay/bench/peaks.h>
 #include <interplay/bench/workload.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/scorer.h>
-
-#include "bench/peaks.h"
 
 namespace interplay::bench {
 namespace {

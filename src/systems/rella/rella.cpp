@@ -16,9 +16,9 @@
 #include <interplay/lm/prompt_template.h>
 #include <interplay/nn/safetensors.h>
 
-#include "systems/item_vectors.h"
-#include "systems/pca.h"
-#include "systems/rella_text.h"
+#include "systems/lab/item_vectors.h"
+#include "systems/lab/principal_components.h"
+#include "systems/rella/rella_text.h"
 
 namespace fs = std::filesystem;
 

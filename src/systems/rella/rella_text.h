@@ -10,7 +10,7 @@
 #include <interplay/lm/prompt_template.h>
 #include <interplay/systems/rella.h>
 
-#include "systems/text_pattern.h"
+#include "systems/rella/text_pattern.h"
 
 namespace interplay {
 

@@ -1,4 +1,4 @@
-#include "systems/item_vectors.h"
+#include "systems/lab/item_vectors.h"
 
 #include <algorithm>
 

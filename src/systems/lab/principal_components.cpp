@@ -1,4 +1,4 @@
-#include "systems/pca.h"
+#include "systems/lab/principal_components.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "systems/rella_text.h"
+#include "systems/rella/rella_text.h"
 
 #include <algorithm>
 

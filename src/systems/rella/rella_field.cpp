@@ -11,8 +11,8 @@
 #include <interplay/lm/chat.h>
 #include <interplay/lm/tokenizer.h>
 
-#include "systems/item_vectors.h"
-#include "systems/rella_text.h"
+#include "systems/lab/item_vectors.h"
+#include "systems/rella/rella_text.h"
 
 namespace interplay {
 namespace {

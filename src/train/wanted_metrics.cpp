@@ -1,4 +1,4 @@
-#include "train/measured.h"
+#include "train/wanted_metrics.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "systems/text_pattern.h"
+#include "systems/rella/text_pattern.h"
 
 #include <unicode/regex.h>
 #include <unicode/utext.h>
