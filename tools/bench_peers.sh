@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Interplay beside other programs on this machine: sets the peers up in DIR (Python with PyTorch, DeepCTR-Torch and
 # xLearn; FBGEMM with the PyTorch it matches; about 12 GB), makes Criteo-like data there, and prints the table of
-# tools/bench_peers.py, to which all other arguments go: `bash tools/bench_peers.sh /tmp/peers --only fm,deepfm`.
+# tools/bench/bench_peers.py, to which all other arguments go: `bash tools/bench_peers.sh /tmp/peers --only fm,deepfm`.
 # Run again, it sets up nothing twice. The table takes about 40 minutes on two cores; nothing else should run.
 source "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 [ $# -ge 1 ] && [[ $1 != -* ]] || stop 2 "usage: bench_peers.sh DIR [ARGUMENTS OF bench_peers.py]"
@@ -27,5 +27,5 @@ if [ ! -e "$directory/fbgemm/complete" ] && [ ! -e "$directory/fbgemm-refused" ]
   say "fetching FBGEMM (6 GB)"
   environment fbgemm "${fbgemm[@]}" || touch "$directory/fbgemm-refused"  # its row then says so
 fi
-exec env USER="${USER:-peer}" "$directory/peers/bin/python" "$root/tools/bench_peers.py" "$directory" \
+exec env USER="${USER:-peer}" "$directory/peers/bin/python" "$root/tools/bench/bench_peers.py" "$directory" \
   --interplay "$build/bin/interplay" "$@"

@@ -2,8 +2,8 @@
 """What a search keeps of its own accord: `search: {name: autofis}` or `{name: aim}` alone, nothing said of how long or
 how much, on data of `interplay synth planted` and on prepared data of your own.
 
-    python3 tools/search_by_valid.py planted               3 sizes x 3 counts of planted pairs x 10 seeds, both searches
-    python3 tools/search_by_valid.py real EXP --data DIR   an experiment, its base beside what was found
+    python3 tools/experiments/search_by_valid.py planted               3 sizes x 3 counts of planted pairs x 10 seeds, both searches
+    python3 tools/experiments/search_by_valid.py real EXP --data DIR   an experiment, its base beside what was found
 
 `planted` says how many hours it takes; `real` takes minutes. A search of planted data passes where it keeps all planted
 pairs and at most twice as many other sets. Everything is kept below --out: what is finished

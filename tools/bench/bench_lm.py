@@ -2,7 +2,7 @@
 against transformers + PEFT at the same precision and batch. Medians, with the least and most of all repeats.
 
     python -m venv venv && venv/bin/pip install torch==2.15.0 transformers==5.24.0 peft==0.21.2 gguf llama-cpp-python==0.3.36
-    venv/bin/python tools/bench_lm.py build/bin/interplay .deps/models/smollm2-135m/<file>.gguf
+    venv/bin/python tools/bench/bench_lm.py build/bin/interplay .deps/models/smollm2-135m/<file>.gguf
 
 llama.cpp multiplies by the quantised weights, rounding activations; Interplay by the same weights expanded to fp32 and to
 bf16. Prefill is of one prompt of --prompt tokens, logits of the last; a step is of --sequences sequences of --length tokens,

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """What a search finds where the answer is known: experiments on data of `interplay synth planted`.
 
-    python3 tools/search_experiments.py planted      6 fields, 3 pairs: are they found, and what does re-training gain?
-    python3 tools/search_experiments.py recall       20 fields, 10 pairs and 3 triples: recall and precision
-    python3 tools/search_experiments.py aim          12 fields, pairs of two functions and widths: does AIM find them?
-    python3 tools/search_experiments.py grow         sets of two, three and four fields: what AIM's growing orders reach
-    python3 tools/search_experiments.py selections   39 correlated fields: AutoFIS beside other selections of its size
-    python3 tools/search_experiments.py topn         the same data: AUC over the number of pairs kept, four ways
-    python3 tools/search_experiments.py cost         a step with gates beside one without (wants an idle machine)
+    python3 tools/experiments/search_experiments.py planted      6 fields, 3 pairs: are they found, and what does re-training gain?
+    python3 tools/experiments/search_experiments.py recall       20 fields, 10 pairs and 3 triples: recall and precision
+    python3 tools/experiments/search_experiments.py aim          12 fields, pairs of two functions and widths: does AIM find them?
+    python3 tools/experiments/search_experiments.py grow         sets of two, three and four fields: what AIM's growing orders reach
+    python3 tools/experiments/search_experiments.py selections   39 correlated fields: AutoFIS beside other selections of its size
+    python3 tools/experiments/search_experiments.py topn         the same data: AUC over the number of pairs kept, four ways
+    python3 tools/experiments/search_experiments.py cost         a step with gates beside one without (wants an idle machine)
 
 Everything is kept below --out: what is finished there is not run again, and what was cut short goes on. Data and runs
 follow from the seed alone. Tables go to standard output and, as Markdown, to OUT/<experiment>.md. What the experiments

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What models of several labels gain where the answer is known: experiments on data of `interplay synth tasks`.
 
-    python3 tools/task_experiments.py conflict   SharedBottom, MMoE and PLE of one size, where labels conflict and not
-    python3 tools/task_experiments.py esmm       ESMM beside a conversion model that was trained on clicked rows alone
+    python3 tools/experiments/task_experiments.py conflict   SharedBottom, MMoE and PLE of one size, where labels conflict and not
+    python3 tools/experiments/task_experiments.py esmm       ESMM beside a conversion model that was trained on clicked rows alone
 
 Each says beforehand how many hours it takes. Everything is kept below --out: what is finished there is not run again, and
 what was cut short goes on. Data and runs follow from the seed alone. Tables go to standard output and, as Markdown, to

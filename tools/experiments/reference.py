@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prints our test AUC beside FuxiCTR's, with its hyper-parameters: LR, FM, DeepFM, DCNv2 (and DIN) over three seeds.
 
-    python3 tools/reference.py                    MovieLens-100K, which tools/quickstart.sh gets
-    python3 tools/reference.py --criteo DIR       and the head of Criteo's log: DIR/{train,valid,test}.csv.gz
+    python3 tools/experiments/reference.py                    MovieLens-100K, which tools/quickstart.sh gets
+    python3 tools/experiments/reference.py --criteo DIR       and the head of Criteo's log: DIR/{train,valid,test}.csv.gz
 
 Runs are kept in runs/reference/; what is there is not trained again. FuxiCTR 2.3's figures are means over the same
 three seeds on the same rows: Adam 1e-3, whole-table L2 (1e-5 on ml-100k, 1e-6 on criteo), width 16, early stop on valid
@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SEEDS = (2021, 2022, 2023)
 FUXICTR = {  # test AUC: mean, deviation; logloss
     'ml-100k': {'lr': (.7695, .0001, .5859), 'fm': (.7841, .0009, .5654), 'deepfm': (.7926, .0012, .5626),

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What models make of MovieLens-1M with long histories: CTR models, and a small language model that is told them.
 
-    python3 tools/ml1m_experiments.py --root DIR histories   how many genres are among the K events that are told
-    python3 tools/ml1m_experiments.py --root DIR ctr         DeepFM, DCNv2, DIN and SIM on the whole task
-    python3 tools/ml1m_experiments.py --root DIR rella       ReLLa on few rows, beside DIN and SIM on the same rows
-    python3 tools/ml1m_experiments.py --root DIR all         one after the other
+    python3 tools/experiments/ml1m_experiments.py --root DIR histories   how many genres are among the K events that are told
+    python3 tools/experiments/ml1m_experiments.py --root DIR ctr         DeepFM, DCNv2, DIN and SIM on the whole task
+    python3 tools/experiments/ml1m_experiments.py --root DIR rella       ReLLa on few rows, beside DIN and SIM on the same rows
+    python3 tools/experiments/ml1m_experiments.py --root DIR all         one after the other
 
 DIR has ratings.dat, users.dat and movies.dat of MovieLens-1M; first run `interplay fetch smollm2-135m minilm-l6`.
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What vectors of texts tell of new items, on data of `interplay synth texts`: one model with and without them.
 
-    python3 tools/text_experiments.py                       3 seeds, about 5 minutes of one core
-    python3 tools/text_experiments.py --encoder minilm-l6   a fetched encoder of the titles, or none: `--encoder ''`
+    python3 tools/experiments/text_experiments.py                       3 seeds, about 5 minutes of one core
+    python3 tools/experiments/text_experiments.py --encoder minilm-l6   a fetched encoder of the titles, or none: `--encoder ''`
 
 Every row of test is of an item that no training row has. Each seed has data of its own; vectors are those that the
 generator knows (the directions of an item's topics, blurred) and those that an encoder makes of the titles. Everything is
