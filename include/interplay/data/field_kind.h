@@ -129,11 +129,6 @@ struct KindOptions {
   }
 };
 
-/// What a kind's options say of `catalogue`.
-inline constexpr const char* kCatalogueHelp =
-    "table whose values get ids of their own even where no training row has them: those of the field's column, or of "
-    "`key`; found in the folder of the data's files";
-
 /// ... of a kind whose entry may stand for several columns, each a field.
 struct ColumnOptions : KindOptions {
   std::string column;
@@ -147,6 +142,22 @@ struct ColumnOptions : KindOptions {
   INTERPLAY_API void spell_out(const Config& at);
   /// The field that reads one of them.
   INTERPLAY_API DeclaredField declare(const std::string& column, FieldKind kind) const;
+};
+
+/// What a kind says of the table that its tokens have their ids in.
+struct TableOptions {
+  std::optional<int64_t> min_count;
+  int64_t hash_buckets = 0;
+  std::string share, catalogue;
+  void visit(auto&& field) {
+    field("min_count", min_count, "tokens seen less often become the unseen id", Range{1, 1e18});
+    field("hash_buckets", hash_buckets, "ids by hash instead of a vocabulary, this many", Range{0, 2147483640});
+    field("share", share, "field whose table this one reads");
+    field("catalogue", catalogue,
+          "table whose values get ids of their own even where no training row has them: those of the field's column, "
+          "or of `key`; found in the folder of the data's files");
+  }
+  INTERPLAY_API void declare(DeclaredField& field) const;
 };
 
 /// `I1..I13` to I1, I2, ..., I13; a name that ends in no number on either side of the dots, as any other, to itself.

@@ -76,6 +76,13 @@ DeclaredField ColumnOptions::declare(const std::string& of, FieldKind shape) con
   return out;
 }
 
+void TableOptions::declare(DeclaredField& field) const {
+  field.encoding.values.hash_buckets = hash_buckets;
+  field.share = share;
+  field.min_count = min_count;
+  field.catalogue = catalogue;
+}
+
 std::vector<std::string> expand_ranges(const std::vector<std::string>& names, const Config& at) {
   std::vector<std::string> out;
   for (const auto& name : names) {

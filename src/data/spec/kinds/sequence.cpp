@@ -7,15 +7,12 @@ namespace {
 class TokenSequence final : public FieldSource {
  public:
   struct Options : ColumnOptions {
-    std::optional<int64_t> min_count;
-    int64_t hash_buckets = 0, max_length = 0;
-    std::string share, catalogue, separator, weights, paired, target, pooling = "mean";
+    TableOptions table;
+    int64_t max_length = 0;
+    std::string separator, weights, paired, target, pooling = "mean";
     void visit(auto&& field) {
       ColumnOptions::visit(field);
-      field("min_count", min_count, "tokens seen less often become the unseen id", Range{1, 1e18});
-      field("hash_buckets", hash_buckets, "ids by hash instead of a vocabulary, this many", Range{0, 2147483640});
-      field("share", share, "field whose table this one reads");
-      field("catalogue", catalogue, kCatalogueHelp);
+      table.visit(field);
       field("separator", separator, "between the entries of a cell");
       field("weights", weights, "column with the weights of the entries");
       field("paired", paired, "sequence whose i-th entry belongs to this one's i-th");
@@ -42,10 +39,7 @@ class TokenSequence final : public FieldSource {
       d.field.weighted = !o_.weights.empty();
       d.encoding.separator = separator_;
       d.encoding.weights = o_.weights;
-      d.encoding.values.hash_buckets = o_.hash_buckets;
-      d.share = o_.share;
-      d.min_count = o_.min_count;
-      d.catalogue = o_.catalogue;
+      o_.table.declare(d);
     }
     return out;
   }
