@@ -1,10 +1,14 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include <interplay/data/encoder.h>
 
@@ -46,6 +50,7 @@ class EncoderBuilder {
   EncodedBatch resolve(const CodedRows& rows, int split, std::vector<Unseen>& unseen) const;
 
  private:
+  static constexpr size_t kNone = SIZE_MAX;  // no table
   struct Statistics {  // of a numeric field's values that are there
     int64_t n = 0;
     double mean = 0, squares = 0, low = 0, high = 0;  // squares: sum of squared distances from the mean (Welford 1962)
@@ -57,7 +62,10 @@ class EncoderBuilder {
     std::vector<uint32_t> codes;
   };
   using Ids = std::shared_ptr<const std::vector<int32_t>>;  // by code, 0 being the unseen one
-  struct IdCache;
+  struct IdCache {
+    std::mutex mutex;
+    std::vector<std::pair<int64_t, Ids>> epochs;  // those used last
+  };
 
   void code_hashed(size_t field, const RowValues& values, CodedRows& out) const;
   void code_table(TokenCounts::Lease& tokens, size_t table, const RowValues& values, CodedRows& out);
@@ -83,7 +91,7 @@ class EncoderBuilder {
   int threads_;
   std::vector<std::string> tables_;          // those with a vocabulary
   std::vector<std::string> checksums_;       // beside them, once built
-  std::vector<size_t> table_of_;             // beside the fields: index in tables_, or npos
+  std::vector<size_t> table_of_;             // beside the fields: index in tables_, or kNone
   std::vector<Statistics> statistics_;       // beside the fields
   std::vector<KnownBuckets> known_buckets_;  // beside the fields; used by who has leased the table
   TokenCounts counts_;
