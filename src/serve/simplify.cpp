@@ -1,0 +1,104 @@
+#include "serve/simplify.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace interplay {
+namespace {
+
+using Node = ForwardGraph::Node;
+using Op = ForwardGraph::Op;
+
+bool is_whole_copy(const Node& node, const ForwardGraph& graph) {
+  return node.op == Op::copy && node.runs.size() == 1 && node.runs[0].input >= 0 && node.runs[0].from == 0 &&
+         node.n == graph.nodes[size_t(node.inputs[size_t(node.runs[0].input)])].n;
+}
+
+/// A copy that puts looked-up rows side by side is itself a lookup, of several tables.
+void join_lookups(ForwardGraph& graph) {
+  for (Node& node : graph.nodes) {
+    if (node.op != Op::copy) continue;
+    std::vector<ForwardGraph::Table> tables;
+    bool joined = true;
+    for (const auto& run : node.runs) {
+      const Node* const from = run.input < 0 ? nullptr : &graph.nodes[size_t(node.inputs[size_t(run.input)])];
+      if (from && (from->op != Op::lookup || run.from != 0 || run.count != from->n)) joined = false;
+      if (!joined || !from) {
+        joined = false;
+        break;
+      }
+      for (auto t : from->tables) {
+        t.to += run.to;
+        tables.push_back(t);
+      }
+    }
+    if (!joined) continue;
+    node.op = Op::lookup;
+    node.tables = std::move(tables);
+    node.inputs.clear();
+    node.runs.clear();
+  }
+}
+
+/// A linear step that only a relu reads takes it along.
+void join_relus(ForwardGraph& graph) {
+  std::vector<int> readers(graph.nodes.size());
+  for (const Node& node : graph.nodes)
+    for (const int input : node.inputs) ++readers[size_t(input)];
+  for (Node& node : graph.nodes) {
+    if (node.op != Op::unary || node.unary != ForwardGraph::Unary::relu) continue;
+    Node& from = graph.nodes[size_t(node.inputs[0])];
+    if (from.op != Op::linear || readers[size_t(node.inputs[0])] != 1) continue;
+    from.relu = true;
+    node.op = Op::copy;
+    node.runs = {{0, 0, 0, node.n}};
+  }
+}
+
+}  // namespace
+
+void simplify(ForwardGraph& graph) {
+  join_lookups(graph);
+  join_relus(graph);
+  std::vector<int> same(graph.nodes.size());
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    Node& node = graph.nodes[i];
+    for (int& input : node.inputs) input = same[size_t(input)];
+    for (auto* o : {&node.left, &node.right})
+      if (o->node >= 0) o->node = same[size_t(o->node)];
+    same[i] = is_whole_copy(node, graph) ? node.inputs[size_t(node.runs[0].input)] : int(i);
+    if (node.op != Op::lookup) continue;
+    for (size_t j = 0; j < i && same[i] == int(i); ++j) {
+      const Node& other = graph.nodes[j];
+      const bool equal = other.op == Op::lookup && other.n == node.n &&
+                         std::equal(other.tables.begin(), other.tables.end(), node.tables.begin(), node.tables.end(),
+                                    [](const auto& a, const auto& b) {
+                                      return a.column == b.column && a.rows == b.rows && a.to == b.to;
+                                    });
+      if (equal) same[i] = int(j);
+    }
+  }
+  graph.output = same[size_t(graph.output)];
+  std::vector<bool> read(graph.nodes.size());
+  read[size_t(graph.output)] = true;
+  for (size_t i = graph.nodes.size(); i-- > 0;) {
+    if (read[i])
+      for (const int input : graph.nodes[i].inputs) read[size_t(input)] = true;
+  }
+  std::vector<Node> kept;
+  std::vector<int> place(graph.nodes.size(), -1);
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (!read[i]) continue;
+    Node node = std::move(graph.nodes[i]);
+    for (int& input : node.inputs) input = place[size_t(input)];
+    for (auto* o : {&node.left, &node.right})
+      if (o->node >= 0) o->node = place[size_t(o->node)];
+    place[i] = int(kept.size());
+    kept.push_back(std::move(node));
+  }
+  graph.output = place[size_t(graph.output)];
+  graph.nodes = std::move(kept);
+}
+
+}  // namespace interplay
