@@ -1,7 +1,7 @@
+#include <dlfcn.h>
+
 #include <interplay/base/abi.h>
 #include <interplay/base/registry.h>
-
-#include <dlfcn.h>
 
 const char INTERPLAY_ABI_SYMBOL = 1;  // outside the namespace, where abi.h declares it with C linkage
 
@@ -53,4 +53,9 @@ void unknown_name(const Config& config, const std::string& kind, const std::stri
 }
 
 }  // namespace detail
+
+std::string name_in(const Config& config) {
+  return config.is_scalar() ? config.as<std::string>() : config["name"].as<std::string>();
+}
+
 }  // namespace interplay

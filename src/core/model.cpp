@@ -27,7 +27,7 @@ void check_reads_vectors(const torch::nn::Module& model, const Schema& schema, c
   const bool given = std::any_of(schema.fields().begin(), schema.fields().end(), is_given);
   const auto augmenters = augmenter_names(schema);
   if (!given && augmenters.empty()) return;
-  const auto name = config.is_scalar() ? config.as<std::string>() : config["name"].as<std::string>();
+  const auto name = name_in(config);
   bool used = false, chooses = false;
   std::set<std::string> children;
   for (const auto& m : model.modules()) {
@@ -69,9 +69,7 @@ void Output::take(const std::string& name, Output&& nested) {
 
 std::shared_ptr<Model> ModelOption::make(const Schema& schema) const { return models().make(schema, config_); }
 
-std::string ModelOption::name() const {
-  return config_.is_scalar() ? config_.as<std::string>() : config_["name"].as<std::string>();
-}
+std::string ModelOption::name() const { return name_in(config_); }
 
 void ModelOption::read_option(const Config& from) { config_ = models().resolve(from); }
 

@@ -48,6 +48,9 @@ class INTERPLAY_API AnyRegistry {
 /// Every registry that exists, in the order of first use.
 INTERPLAY_API std::vector<const AnyRegistry*> all_registries();
 
+/// The name in what names something: `auc`, or a map with the key `name` beside options.
+INTERPLAY_API std::string name_in(const Config& config);
+
 /// Names to factories. Each registry has one home, a function defined in the interplay library, so that a plugin and
 /// the library see the same one. What it makes is whatever registered itself; no list of names exists anywhere.
 ///
@@ -83,7 +86,7 @@ class Registry final : public AnyRegistry {
   Config resolve(const Config& config) const {
     const Entry& entry = find(config);
     Config out;
-    out.set("name", Config::scalar(name_of(config), true));
+    out.set("name", Config::scalar(name_in(config), true));
     const Config options = entry.resolve(options_of(config));
     for (const auto& key : options.keys()) out.set_key(key, options[key]);
     return out;
@@ -92,7 +95,7 @@ class Registry final : public AnyRegistry {
   const Entry& find(const Config& config) const {
     const std::lock_guard lock(mutex_);
     if (!clashes_.empty()) throw Error(clashes_.front());
-    const auto name = name_of(config);
+    const auto name = name_in(config);
     const auto it = entries_.find(name);
     if (it == entries_.end()) detail::unknown_name(config, kind_, name, names_unlocked());
     return it->second;
@@ -116,9 +119,6 @@ class Registry final : public AnyRegistry {
   }
 
  private:
-  static std::string name_of(const Config& config) {
-    return config.is_scalar() ? config.as<std::string>() : config["name"].template as<std::string>();
-  }
   static Config options_of(const Config& config) { return config.is_scalar() ? Config() : config; }
   std::vector<std::string> names_unlocked() const {
     std::vector<std::string> names;
