@@ -1,8 +1,6 @@
 // interplay eval RUN...: metrics of one run, or a table of several; slices by field; paired comparison.
-#include <cctype>
-#include <charconv>
+#include <chrono>
 #include <cmath>
-#include <fstream>
 #include <map>
 #include <optional>
 
@@ -19,6 +17,7 @@
 #include <interplay/train/retrieval.h>
 
 #include "command.h"
+#include "scores.h"
 
 namespace interplay::tool {
 namespace {
@@ -38,16 +37,16 @@ struct Result {
   int64_t parameters = 0, rows = 0;
   double train_rows_per_s = NAN, train_seconds = NAN, seconds = 0;
   std::vector<MetricValue> metrics;
-  Predicted predicted;
-  std::vector<std::string> labels;         ///< its own, in the order of `predicted`
+  Predictions predictions;
+  std::vector<std::string> labels;         ///< its own, in the order of `predictions`
   std::vector<AucDifference> from_half{};  ///< of each label compared: its AUC less that of no knowledge, 0.5
 
   /// The rows that have this label, and what was said of it.
-  std::shared_ptr<const Predicted::OfLabel> of(const std::string& label) const {
+  std::shared_ptr<const Predictions> of(const std::string& label) const {
     const auto found = std::find(labels.begin(), labels.end(), label);
     INTERPLAY_CHECK(found != labels.end(), "{}: learnt no label '{}' (labels: {})", run, label,
                     fmt::join(labels, ", "));
-    return predicted.of_label(found - labels.begin());
+    return predictions.of_label(found - labels.begin());
   }
 };
 
@@ -110,14 +109,15 @@ Result evaluate_run(const std::string& run, const Arguments& a) {
            .parameters = parameter_count(*model),
            .rows = dataset.rows(),
            .metrics = {},
-           .predicted = {},
+           .predictions = {},
            .labels = bundle.schema().labels()};
-  r.predicted = predict(*model, dataset,
-                        {a.batch_size, at::kCPU, bundle.logit_offsets(), nn::parse_precision(a.precision), "evaluate"});
-  INTERPLAY_CHECK(!r.predicted.logit.empty() || r.rows == 0,
+  const auto begun = std::chrono::steady_clock::now();
+  r.predictions = predict(
+      *model, dataset, {a.batch_size, at::kCPU, bundle.logit_offsets(), nn::parse_precision(a.precision), "evaluate"});
+  r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  INTERPLAY_CHECK(!r.predictions.logit.empty() || r.rows == 0,
                   "{}: the model gives no logits yet: it was pre-trained, and no rows can be scored by it", run);
-  r.seconds = r.predicted.seconds;
-  r.metrics = r.predicted.evaluate(wanted(a, !r.predicted.group.empty()), bundle.schema().labels());
+  r.metrics = evaluate(r.predictions, wanted(a, !r.predictions.group.empty()), bundle.schema().labels());
   if (const auto names = of_catalogue(a); !names.empty()) {
     RetrievalOptions options;
     read_options(options, bundle.config()["train"]["retrieval"]);
@@ -153,10 +153,10 @@ bool same_labels(std::span<const float> a, std::span<const float> b) {
 /// As far as labels can tell: those that both have.
 bool same_rows(const Result& a, const Result& b) {
   if (a.rows != b.rows) return false;
-  if (a.labels == b.labels) return same_labels(a.predicted.label, b.predicted.label);
+  if (a.labels == b.labels) return same_labels(a.predictions.label, b.predictions.label);
   for (const auto& label : a.labels) {
     if (std::find(b.labels.begin(), b.labels.end(), label) == b.labels.end()) continue;
-    if (!same_labels(a.of(label)->predictions.label, b.of(label)->predictions.label)) return false;
+    if (!same_labels(a.of(label)->label, b.of(label)->label)) return false;
   }
   return true;
 }
@@ -234,7 +234,7 @@ Json print_slices(const Result& r, const Arguments& a) {
   Json json = Json::array();
   for (const auto& slice : slices(a, bundle)) {
     const auto values =
-        r.predicted.pick(slice.rows).evaluate(wanted(a, !r.predicted.group.empty()), bundle.schema().labels());
+        evaluate(r.predictions.pick(slice.rows), wanted(a, !r.predictions.group.empty()), bundle.schema().labels());
     std::vector<std::string> row{slice.value, std::to_string(slice.rows.size())};
     for (const auto& v : values) row.push_back(six(v.value));
     rows.push_back(std::move(row));
@@ -244,58 +244,19 @@ Json print_slices(const Result& r, const Arguments& a) {
   return json;
 }
 
-/// A whole line as one finite number.
-std::optional<float> to_score(std::string_view line) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
-  while (!line.empty() && blank(line.back())) line.remove_suffix(1);
-  while (!line.empty() && blank(line.front())) line.remove_prefix(1);
-  if (line.size() > 1 && line[0] == '+' && line[1] != '-') line.remove_prefix(1);
-  double value = 0;  // what is too small for a float is 0
-  const auto [end, status] = std::from_chars(line.data(), line.data() + line.size(), value);
-  if (status != std::errc() || end != line.data() + line.size() || !std::isfinite(float(value))) return std::nullopt;
-  return float(value);
-}
-
-/// What a column of scores may be called, as in the files that `predict` writes: one name, which is no number.
-bool is_score_name(std::string_view line) {
-  return !line.empty() && (std::isalpha(static_cast<unsigned char>(line[0])) || line[0] == '_') &&
-         line.find_first_of(",;|\t\" ") == line.npos && line != "nan" && line != "inf" && line != "NaN" &&
-         line != "NA" && line != "null" && line != "NULL";
-}
-
-/// One finite number a line, below the name of the column where the first line is one.
-std::vector<float> read_scores(const std::string& file) {
-  std::vector<float> scores;
-  std::ifstream in(file);
-  INTERPLAY_CHECK_DATA(in.good(), "--against {}: cannot be read", file);
-  int64_t number = 0;
-  for (std::string line; std::getline(in, line);) {
-    if (++number == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);
-    while (!line.empty() && line.back() == '\r') line.pop_back();
-    if (number == 1 && is_score_name(line)) continue;
-    const auto score = to_score(line);
-    INTERPLAY_CHECK_DATA(score,
-                         "--against {}:{}: '{}' is not a finite number; expected one score a line and nothing else",
-                         file, number, line);
-    scores.push_back(*score);
-  }
-  return scores;
-}
-
 /// Of all rows' scores, those of the rows that have the label.
-std::vector<float> pick(const std::vector<float>& scores, const Predicted::OfLabel& of) {
-  if (of.rows.empty()) return scores;
+std::vector<float> pick(const std::vector<float>& scores, const Predictions& of) {
+  if (of.row.empty()) return scores;
   std::vector<float> out;
-  for (const int64_t row : of.rows) out.push_back(scores[size_t(row)]);
+  for (const int64_t row : of.row) out.push_back(scores[size_t(row)]);
   return out;
 }
 
 /// `label` is named where there are several.
 Json compare(const Result& a, const std::string& label, const std::string& name, std::span<const float> other,
              bool quiet) {
-  const auto rows = a.of(label);
-  const auto& p = rows->predictions;
-  const auto d = bootstrap_auc_difference({p.label, p.logit, other, p.weight});
+  const auto p = a.of(label);
+  const auto d = bootstrap_auc_difference({p->label, p->logit, other, p->weight});
   const bool several = a.labels.size() > 1;
   if (!quiet) {
     fmt::print("AUC{} {} - {}: {:+.6f}, 95% interval {:+.6f} to {:+.6f} (paired bootstrap, {} replicates)\n",
@@ -322,8 +283,8 @@ void write_scores(const Arguments& a, const Result& r) {
   INTERPLAY_CHECK(t < r.labels.size(), "--label {}: {} learnt no such label (labels: {})", label, r.run,
                   fmt::join(r.labels, ", "));
   std::string lines;
-  for (size_t i = t; i < r.predicted.logit.size(); i += r.labels.size())
-    lines += fmt::format("{}\n", r.predicted.logit[i]);
+  for (size_t i = t; i < r.predictions.logit.size(); i += r.labels.size())
+    lines += fmt::format("{}\n", r.predictions.logit[i]);
   write_file(a.scores, lines);
 }
 
@@ -364,7 +325,7 @@ Json comparisons(const std::vector<Result>& results, const std::vector<std::vect
   for (size_t i = 1; a.compare && i < results.size(); ++i) {
     for (const auto& label : compared_labels(a, results[0])) {
       const auto other = results[i].of(label);
-      out.push_back(compare(results[0], label, results[i].run, other->predictions.logit, a.json));
+      out.push_back(compare(results[0], label, results[i].run, other->logit, a.json));
     }
   }
   for (size_t i = 0; i < scores.size(); ++i) {
@@ -400,10 +361,9 @@ void evaluate_all(const Arguments& a) {
   for (auto& r : results) {
     for (const auto& label : compared_labels(a, results[0])) {
       if (!a.compare && !a.interval) break;
-      const auto rows = r.of(label);  // a constant says nothing: its AUC is 0.5 in every replicate
-      const auto& p = rows->predictions;
-      const std::vector<float> nothing(p.logit.size());
-      r.from_half.push_back(bootstrap_auc_difference({p.label, p.logit, nothing, p.weight}));
+      const auto p = r.of(label);  // a constant says nothing: its AUC is 0.5 in every replicate
+      const std::vector<float> nothing(p->logit.size());
+      r.from_half.push_back(bootstrap_auc_difference({p->label, p->logit, nothing, p->weight}));
     }
     json.push_back(to_json(r, a));
   }

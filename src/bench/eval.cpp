@@ -46,7 +46,7 @@ class Eval final : public Workload {
     for (int64_t i = 0; i < setting.repeats; ++i) {
       const auto limit = [&] { return double(batch) / seconds_each(0.5, [&] { products.run(); }); };
       const double before = products.empty() ? 0 : limit();
-      const double rows = double(dataset.rows()) / predict(*model, dataset, options).seconds;
+      const double rows = double(dataset.rows()) / seconds_of([&] { predict(*model, dataset, options); });
       if (!products.empty()) {
         const double mean = (before + limit()) / 2;
         out.ratio(fmt::format("predict / its matrix products alone, {}", nn::to_string(precision)), rows / mean);

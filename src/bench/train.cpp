@@ -73,7 +73,7 @@ class Train final : public Workload {
       out.figure("weights and optimizer state", "MB", needed / 1e6);
       out.figure("peak RssAnon", "MB", peak / 1e6);
       out.figure("peak RssAnon above them", "MB", (peak - needed) / 1e6);
-      const auto values = predict(*model, test, {}).evaluate(Config::parse("[auc, logloss]"), schema.labels());
+      const auto values = evaluate(predict(*model, test, {}), Config::parse("[auc, logloss]"), schema.labels());
       out.figure("test AUC", "", values[0].value);
       out.figure("test logloss", "", values[1].value);
     }

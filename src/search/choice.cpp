@@ -40,7 +40,7 @@ std::vector<double> strengths(const std::vector<nn::GatesImpl*>& modules) {
 
 }  // namespace
 
-std::vector<float> row_losses(const Predicted& rows) {
+std::vector<float> row_losses(const Predictions& rows) {
   std::vector<float> out(size_t(rows.rows()));
   for (size_t i = 0; i < out.size(); ++i) {
     double sum = 0;
@@ -54,7 +54,7 @@ std::vector<float> row_losses(const Predicted& rows) {
   return out;
 }
 
-void recalibrate(Predicted& rows) {
+void recalibrate(Predictions& rows) {
   for (size_t t = 0; t < size_t(rows.labels); ++t) {
     double slope = 1, shift = 0;
     for (int step = 0; step < kNewtonSteps; ++step) {
@@ -173,9 +173,9 @@ void ValidChoice::refit_norms(const Dataset& train) {
 std::vector<float> ValidChoice::losses(const std::string& progress) {
   const TrainOptions& t = trainer_.options();
   const auto offsets = negative_offsets(t.negative_rate, t.negative_label, valid_.schema().labels());
-  Predicted rows = predict(trainer_.model(), valid_,
-                           {t.eval_batch_size, at::Device(t.device), offsets, nn::parse_precision(t.precision),
-                            progress, [this] { check_stop(); }});
+  Predictions rows = predict(trainer_.model(), valid_,
+                             {t.eval_batch_size, at::Device(t.device), offsets, nn::parse_precision(t.precision),
+                              progress, [this] { check_stop(); }});
   weight_ = rows.weight;
   recalibrate(rows);
   return row_losses(rows);

@@ -57,10 +57,10 @@ std::vector<MetricValue> Judge::measure(Stepper& stepper, const Dataset& valid, 
                      "evaluate"};
   how.before_batch = before_batch;
   how.each = [&](const Output& out, const Batch& batch) { terms.add(out, batch); };
-  const Predicted predicted = predict(stepper.model(), valid, how);
+  const Predictions predictions = predict(stepper.model(), valid, how);
   const WantedMetrics wanted(options_);
   std::vector<MetricValue> values;
-  if (!predicted.logit.empty()) values = predicted.evaluate(wanted.of_rows, labels);
+  if (!predictions.logit.empty()) values = evaluate(predictions, wanted.of_rows, labels);
   if (!wanted.of_catalogue.empty()) {
     const auto found = evaluate_retrieval(stepper.model(), valid, train, wanted.of_catalogue, options_.retrieval,
                                           options_.eval_batch_size, before_batch);

@@ -20,6 +20,7 @@
 #include <interplay/core/ranking_metric.h>
 #include <interplay/core/warm_start.h>
 #include <interplay/data/loader.h>
+#include <interplay/data/row_facts.h>
 #include <interplay/data/vector_book.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/report.h>
@@ -224,11 +225,11 @@ void check_monitor(const Dataset& valid, const TrainOptions& t) {
     if (name.is_term() || is_ranking_metric(name.metric)) return;  // of what the model gives: training will tell
     names.push_back(Config::scalar(name.metric, true));
   }
-  Predicted rows;
+  RowFacts facts = row_facts(valid);
+  Predictions rows{.label = std::move(facts.label), .weight = std::move(facts.weight), .group = std::move(facts.group)};
   rows.labels = int64_t(valid.schema().labels().size());
-  static_cast<RowFacts&>(rows) = row_facts(valid);
   rows.logit.assign(rows.label.size(), 0);
-  monitor_value(rows.evaluate(Config::sequence(names), valid.schema().labels()), t.monitor);
+  monitor_value(evaluate(rows, Config::sequence(names), valid.schema().labels()), t.monitor);
 }
 
 /// Of metrics by label, those of one, under their own names.
@@ -252,7 +253,7 @@ Config closing_metrics(const WantedMetrics& asked, bool groups) {
   }
   for (const auto& metric : asked.of_rows.items()) {
     const auto usual =
-        std::find_if(out.begin(), out.end(), [&](const auto& m) { return metric_name(m) == metric_name(metric); });
+        std::find_if(out.begin(), out.end(), [&](const auto& m) { return name_in(m) == name_in(metric); });
     usual == out.end() ? out.push_back(metric) : void(*usual = metric);
   }
   return Config::sequence(out);
@@ -267,13 +268,13 @@ std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& da
       throw Error("interrupted after training, while rows were scored; go on with --resume", ErrorKind::interrupted);
   };
   const auto& labels = dataset.schema().labels();
-  const Predicted p =
+  const Predictions p =
       predict(model, dataset,
               {t.eval_batch_size, at::Device(t.device), negative_offsets(t.negative_rate, t.negative_label, labels),
                nn::Precision::fp32, name, heed_stop});
   if (p.logit.empty()) return {};  // pre-trained: nothing to score rows by yet
   const WantedMetrics asked(t);
-  auto values = p.evaluate(closing_metrics(asked, !p.group.empty()), labels);
+  auto values = evaluate(p, closing_metrics(asked, !p.group.empty()), labels);
   if (const auto& of_catalogue = asked.of_catalogue; !of_catalogue.empty()) {
     const auto found =
         evaluate_retrieval(model, dataset, train, of_catalogue, t.retrieval, t.eval_batch_size, heed_stop);
@@ -283,9 +284,9 @@ std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& da
   for (int64_t l = 0; l < p.labels; ++l) {
     const auto rows = p.of_label(l);
     const std::string label = labels[size_t(l)];
-    report.splits.push_back(
-        p.labels == 1 ? report_split(name, rows->predictions, values)
-                      : report_split(fmt::format("{}, {}", name, label), rows->predictions, of_label(values, label)));
+    report.splits.push_back(p.labels == 1
+                                ? report_split(name, *rows, values)
+                                : report_split(fmt::format("{}, {}", name, label), *rows, of_label(values, label)));
   }
   return values;
 }

@@ -9,10 +9,6 @@ namespace interplay {
 
 using Json = nlohmann::ordered_json;
 
-std::string metric_name(const Config& metric) {
-  return metric.is_map() ? metric["name"].as<std::string>() : metric.as<std::string>();
-}
-
 WantedMetrics::WantedMetrics(const TrainOptions& options) {
   std::vector<Config> rows;
   std::vector<std::string> seen;
@@ -21,7 +17,7 @@ WantedMetrics::WantedMetrics(const TrainOptions& options) {
     seen.push_back(name);
     is_ranking_metric(name) ? of_catalogue.push_back(name) : rows.push_back(metric);
   };
-  for (const auto& metric : options.metrics) add(metric_name(metric), metric);
+  for (const auto& metric : options.metrics) add(name_in(metric), metric);
   for (const auto& monitored : monitored_names(options.monitor)) {
     const MonitoredName name = parse_monitored(monitored);
     if (!name.is_term()) add(name.metric, Config::scalar(name.metric, true));
@@ -37,7 +33,7 @@ void check_metrics(const TrainOptions& options) {
     } else {
       metrics().make(metric);
     }
-    seen.push_back(metric_name(metric));
+    seen.push_back(name_in(metric));
     if (std::count(seen.begin(), seen.end(), seen.back()) > 1)
       metric.fail(fmt::format("'{}' is named twice; values go by their metric's name, so leave one away", seen.back()));
   }

@@ -20,9 +20,6 @@ struct WantedMetrics {
   std::vector<std::string> of_catalogue;  ///< as evaluate_retrieval() takes them
 };
 
-/// The name of a metric that is given by it alone or with options.
-std::string metric_name(const Config& metric);
-
 /// Throws Error where `train.metrics` or `train.monitor` name what there is not.
 void check_metrics(const TrainOptions& options);
 

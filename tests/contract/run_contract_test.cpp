@@ -101,7 +101,7 @@ TEST_P(RunContract, RawRowsScoreAsPreparedOnesDo) {
   const fs::path run = train("whole", 2);
   const Bundle bundle = Bundle::open(run);
   const Dataset valid = Dataset::open(*work_ / "data", "valid").select(bundle.schema());
-  const Predicted expected = predict(*bundle.model(), valid, {.logit_offsets = bundle.logit_offsets()});
+  const Predictions expected = predict(*bundle.model(), valid, {.logit_offsets = bundle.logit_offsets()});
   const auto scorer = Scorer::load(run);
   const std::vector<float> found = testing::raw_scores(scorer, *work_ / "valid.csv");
   ASSERT_EQ(found.size(), expected.logit.size());

@@ -114,7 +114,7 @@ TEST_P(VectorsContract, RawRowsScoreAsPreparedOnesDoWithoutTheFile) {
   fs::rename(*work_ / "v.parquet", *work_ / "away");
   const Bundle bundle = Bundle::open(run);
   const Dataset valid = Dataset::open(*work_ / "data", "valid").select(bundle.schema());
-  const Predicted expected = predict(*bundle.model(), valid, {.logit_offsets = bundle.logit_offsets()});
+  const Predictions expected = predict(*bundle.model(), valid, {.logit_offsets = bundle.logit_offsets()});
   const auto scorer = Scorer::load(run);
   const std::vector<float> found = testing::raw_scores(scorer, *work_ / "valid.csv");
   fs::rename(*work_ / "away", *work_ / "v.parquet");

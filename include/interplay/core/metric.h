@@ -1,29 +1,14 @@
 #pragma once
 
-#include <cstdint>
 #include <limits>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include <interplay/base/registry.h>
+#include <interplay/core/predictions.h>
 
 namespace interplay {
-
-/// What a model said about N rows beside what happened. Views: whoever holds the arrays keeps them alive.
-///
-/// Kept in float, so an evaluation costs 8 bytes a row plus 8 while something is being ranked. Metrics rank by logit,
-/// never by probability: a float sigmoid makes ties where the model made none.
-struct Predictions {
-  std::span<const float> logit = {};    ///< [N] before the sigmoid
-  std::span<const float> label = {};    ///< [N] 0 or 1; where a class is needed, 0.5 and above is positive
-  std::span<const float> weight = {};   ///< [N] or empty: every row counts once
-  std::span<const int64_t> group = {};  ///< [N] or empty: whose row it is, for gauc
-
-  int64_t rows() const { return int64_t(logit.size()); }
-  double weight_of(size_t row) const { return weight.empty() ? 1.0 : double(weight[row]); }
-};
 
 /// One number that judges predictions. Sample weights are honoured everywhere: weight 2 equals the row written twice.
 /// A metric that is undefined on the rows at hand (one class only, no group column) is NaN; why_undefined() says why in
@@ -36,7 +21,7 @@ struct Predictions {
 class INTERPLAY_API Metric {
  public:
   virtual ~Metric();
-  virtual double compute(const Predictions& predictions) const = 0;
+  virtual double compute(const Predictions& predictions) const = 0;  ///< of one label
   virtual bool higher_is_better() const = 0;
   virtual std::string display() const = 0;  ///< as FuxiCTR prints it: `AUC`, `logloss`, `gAUC`
   virtual std::string why_undefined(const Predictions& predictions) const;  ///< asked only where compute() gave NaN
@@ -59,6 +44,10 @@ struct MetricValue {
 ///     const auto values = evaluate({.logit = logit, .label = label}, Config::parse("[auc, logloss]"));
 ///     log::info("{}", metrics_line(values));   // [Metrics] AUC: 0.805664 - logloss: 0.445767
 INTERPLAY_API std::vector<MetricValue> evaluate(const Predictions& predictions, const Config& wanted);
+/// Of several labels each metric comes per label, its name carrying the label ("auc:click"), after the mean over the
+/// labels under its own name; a label's metrics are those of the rows that have it.
+INTERPLAY_API std::vector<MetricValue> evaluate(const Predictions& predictions, const Config& wanted,
+                                                const std::vector<std::string>& label_names);
 INTERPLAY_API std::string metrics_line(const std::vector<MetricValue>& values);
 
 /// The number early stopping maximises. `monitor` is a metric's name, whose merit is taken (so `logloss` alone means

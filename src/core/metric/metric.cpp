@@ -8,6 +8,8 @@ namespace interplay {
 namespace {
 
 void check_lengths(const Predictions& p) {
+  INTERPLAY_CHECK(p.labels == 1, "evaluate: predictions of {} labels; give their names, or those of one (of_label())",
+                  p.labels);
   const auto check = [&](const char* what, size_t size, bool optional) {
     INTERPLAY_CHECK(size == p.logit.size() || (optional && size == 0),
                     "evaluate: {} {}s beside {} logits; give one of each a row", size, what, p.logit.size());
@@ -75,7 +77,7 @@ std::vector<MetricValue> evaluate(const Predictions& predictions, const Config& 
   for (const Config& one : wanted.is_map() ? std::vector{wanted} : wanted.items()) {
     const auto metric = metrics().make(one);
     MetricValue v;
-    v.name = one.is_scalar() ? one.as<std::string>() : one["name"].as<std::string>();
+    v.name = name_in(one);
     v.display = metric->display();
     v.value = metric->compute(predictions);
     v.merit = metric->merit(v.value);
@@ -83,6 +85,31 @@ std::vector<MetricValue> evaluate(const Predictions& predictions, const Config& 
     values.push_back(std::move(v));
   }
   return values;
+}
+
+std::vector<MetricValue> evaluate(const Predictions& predictions, const Config& wanted,
+                                  const std::vector<std::string>& label_names) {
+  const int64_t labels = predictions.labels;
+  std::vector<MetricValue> mean, each;
+  for (int64_t t = 0; t < labels; ++t) {
+    auto values = evaluate(*predictions.of_label(t), wanted);
+    if (labels == 1) return values;
+    const std::string& name = label_names.at(size_t(t));
+    if (mean.empty()) mean = values;
+    for (size_t i = 0; i < values.size(); ++i) {
+      auto& m = mean[i];
+      if (t == 0) m.value = m.merit = 0, m.reason.clear();
+      m.value += values[i].value / double(labels);
+      m.merit += values[i].merit / double(labels);
+      if (m.reason.empty() && !values[i].reason.empty())
+        m.reason = fmt::format("of label '{}', {}", name, values[i].reason);
+      values[i].name += ":" + name;
+      values[i].display += ":" + name;
+      each.push_back(std::move(values[i]));
+    }
+  }
+  mean.insert(mean.end(), each.begin(), each.end());
+  return mean;
 }
 
 std::string metrics_line(const std::vector<MetricValue>& values) {

@@ -82,7 +82,7 @@ TEST(CurveOf, OfEqualLossesKeepsNone) {
 }
 
 TEST(RowLosses, AreLogLossesTheMeanOverLabels) {
-  Predicted rows;
+  Predictions rows;
   rows.labels = 2;
   rows.logit = {0, 100, -2, 1};
   rows.label = {1, 0, 0, 1};
@@ -92,7 +92,7 @@ TEST(RowLosses, AreLogLossesTheMeanOverLabels) {
 }
 
 TEST(Recalibrate, GivesEachLogitTheOddsOfItsRows) {
-  Predicted rows;  // of z = 0 one row in two is positive, of z = 1 three in four: log odds 0 and ln 3
+  Predictions rows;  // of z = 0 one row in two is positive, of z = 1 three in four: log odds 0 and ln 3
   rows.logit = {0, 0, 1, 1, 1, 1};
   rows.label = {0, 1, 1, 1, 1, 0};
   recalibrate(rows);
@@ -105,7 +105,7 @@ TEST(Recalibrate, GivesEachLogitTheOddsOfItsRows) {
 }
 
 TEST(Recalibrate, LeavesWhatItCannotFit) {
-  Predicted alike, one_class;
+  Predictions alike, one_class;
   alike.logit = {2, 2, 2}, alike.label = {0, 1, 1};
   one_class.logit = {-1, 0, 3}, one_class.label = {0, 0, 0};
   const auto before = alike.logit;

@@ -76,7 +76,7 @@ TEST(StoredRun, PreparedRowsAreEvaluatedAsTheyWere) {
   const Dataset test = Dataset::open(kFolder / "prepared", "test");
   ASSERT_EQ(size_t(test.rows()), expected.size());
   const auto model = Bundle::open(kFolder / "run").model();
-  const Predicted found = predict(*model, test, {});
+  const Predictions found = predict(*model, test, {});
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(found.logit[i], expected[i], 1e-5) << i;
 }
 
