@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include <interplay/base/log.h>
 #include <interplay/core/vector_table.h>
 #include <interplay/nn/safetensors.h>
 
@@ -118,6 +119,30 @@ std::string WarmStart::table() const {
     const std::string what = w.run.empty() ? "fresh" : "from " + w.run;
     out += fmt::format("{}  {:<{}}  {:>{}}  {}{}", out.empty() ? "" : "\n", w.name, names, w.shape, shapes, what,
                        w.note.empty() ? "" : ": " + w.note);
+  }
+  return out;
+}
+
+void WarmStart::copy_all(const Config& init) {
+  for (const auto& run : init.keys()) copy(Bundle::open(run), init[run].as<std::string>());
+}
+
+void WarmStart::log() const {
+  const auto copied = std::count_if(weights_.begin(), weights_.end(), [](const auto& w) { return !w.run.empty(); });
+  interplay::log::info("begins with {} of {} weights of earlier runs\n{}", copied, weights_.size(), table());
+}
+
+Config resolve_init(const Config& init) {
+  Config out;
+  const auto add = [&](const std::string& run, const std::string& part) {
+    out.set_key(run, Config::scalar(part, true));
+  };
+  if (init.is_scalar()) {
+    add(init.as<std::string>(), "");
+  } else if (init.is_map()) {
+    for (const auto& run : init.keys()) add(run, init[run].as<std::string>());
+  } else {
+    init.fail("expected a run, or a map from run to a part of the model ('' for the whole)");
   }
   return out;
 }

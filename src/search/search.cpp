@@ -25,18 +25,9 @@ constexpr int64_t kReadings = 100;  // of the gates in a stage: as many points a
 /// touched.
 DirectoryLock open_directory(const Config& resolved, const SearchOptions& options) {
   const fs::path& out = options.out;
-  INTERPLAY_CHECK(!fs::exists(out) || fs::is_directory(out), "{}: is a file; give another --out", out.string());
-  INTERPLAY_CHECK(!options.resume || fs::exists(out), "{}: there is no search to resume; leave --resume away",
-                  out.string());
-  DirectoryLock lock(out);
-  const bool search = fs::exists(out / Bundle::kConfig);
-  if (!options.resume) {
-    INTERPLAY_CHECK(!search, "{}: already holds a search or a run; give another --out, or --resume to go on with it",
-                    out.string());
-    INTERPLAY_CHECK(holds_nothing(out), "{}: already holds other files; give another --out", out.string());
-    return lock;
-  }
-  INTERPLAY_CHECK(search, "{}: there is no search to resume; leave --resume away", out.string());
+  DirectoryLock lock = lock_directory(out, options.resume, "search",
+                                      "a search or a run; give another --out, or --resume to go on with it");
+  if (!options.resume) return lock;
   Config before = Config::load(out / Bundle::kConfig), now = resolved;
   INTERPLAY_CHECK(before.has("search"), "{}: holds a run, not a search; give the directory of a search", out.string());
   for (Config* c : {&before, &now}) {

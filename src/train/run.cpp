@@ -13,7 +13,6 @@
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
-#include <interplay/base/section.h>
 #include <interplay/core/bundle.h>
 #include <interplay/core/generators.h>
 #include <interplay/core/objective.h>
@@ -37,49 +36,13 @@ namespace {
 
 constexpr const char* kManifest = "manifest.json";
 
-/// The keys of an experiment file; what they hold is read elsewhere.
-struct ExperimentOptions {
-  Config data = Config::parse("~"), model = data, fields = data, train = data, optimizer = data, init = data,
-         search = data, seed = Config::scalar("1"), threads = Config::scalar("0");
-  void visit(auto&& field) {
-    field("data", data, "prepared data, where --data does not say");
-    field("model", model, "a model's name, or a map with its name and options");
-    field("fields", fields, "which fields and labels of the data it sees");
-    field("train", train, "the training loop");
-    field("optimizer", optimizer, "by group of parameters (dense, embedding, ...), a rule's name and options");
-    field("init", init,
-          "weights to begin with: a run, or a map from run to the part of the model that it is, as in {runs/ctr: "
-          "backbone}");
-    field("search", search, "for `interplay search`: a search's name and options");
-    field("seed", seed, "of weights, order of rows, dropout");
-    field("threads", threads, "0 = one a core");
-  }
-};
-INTERPLAY_SECTION("experiment", ExperimentOptions, "an experiment file");
-
-void check_keys(const Config& experiment) {
-  ExperimentOptions options;
-  read_options(options, experiment, "an experiment");
-  if (!experiment.has("model")) experiment["model"].fail("missing; expected a model, as in `model: {name: deepfm}`");
-}
-
 /// Refuses a directory that cannot be begun or gone on with, or that another process writes, before anything in it is
 /// touched.
 DirectoryLock open_directory(const Config& resolved, const Schema& schema, const RunOptions& options) {
   const fs::path& out = options.out;
-  INTERPLAY_CHECK(!fs::exists(out) || fs::is_directory(out), "{}: is a file; give another --out", out.string());
-  INTERPLAY_CHECK(!options.resume || fs::exists(out), "{}: there is no run to resume; leave --resume away",
-                  out.string());
-  DirectoryLock lock(out);
-  const bool run = fs::exists(out / Bundle::kConfig);
-  if (!options.resume) {
-    INTERPLAY_CHECK(!run,
-                    "{}: already holds a run; give another --out, --resume to go on with it, or --force to replace it",
-                    out.string());
-    INTERPLAY_CHECK(holds_nothing(out), "{}: already holds other files; give another --out", out.string());
-    return lock;
-  }
-  INTERPLAY_CHECK(run, "{}: there is no run to resume; leave --resume away", out.string());
+  DirectoryLock lock = lock_directory(out, options.resume, "run",
+                                      "a run; give another --out, --resume to go on with it, or --force to replace it");
+  if (!options.resume) return lock;
   const bool finished = fs::exists(out / kManifest);
   if (finished) Manifest::load(out).check(out, /*contents=*/true);
   INTERPLAY_CHECK_DATA(
@@ -127,73 +90,6 @@ void write_summary(const fs::path& out, const RunSummary& s, const std::map<std:
 }
 
 }  // namespace
-
-std::string first_difference(const Config& a, const Config& b) {
-  if (a.is_map() && b.is_map()) {
-    std::vector<std::string> keys = a.keys();
-    for (const auto& key : b.keys()) {
-      if (!a.has(key)) keys.push_back(key);
-    }
-    for (const auto& key : keys) {
-      if (!a.has(key) || !b.has(key)) return key;
-      if (!(a[key] == b[key])) {
-        const std::string below = a[key].is_map() && b[key].is_map() ? first_difference(a[key], b[key]) : "";
-        return below.empty() ? key : key + "." + below;
-      }
-    }
-  }
-  return "";
-}
-
-bool holds_nothing(const fs::path& directory) {
-  if (!fs::exists(directory)) return true;
-  const auto is_aside = [](const fs::directory_entry& entry) {
-    const std::string name = entry.path().filename().string();
-    return name.starts_with(".") && name.ends_with(".partial");
-  };
-  return std::all_of(fs::directory_iterator(directory), fs::directory_iterator(), is_aside);
-}
-
-Schema read_schema(const fs::path& data, const Config& fields) {
-  INTERPLAY_CHECK_DATA(fs::is_directory(data), "{}: no such directory; make it with `interplay prepare`",
-                       data.string());
-  INTERPLAY_CHECK_DATA(fs::exists(data / Bundle::kSchema), "{}: not prepared data, for it has no {}", data.string(),
-                       Bundle::kSchema);
-  return select_fields(Schema::load(data / Bundle::kSchema), fields);
-}
-
-namespace {
-
-/// As a map from run to part.
-Config resolve_init(const Config& init) {
-  Config out;
-  const auto add = [&](const std::string& run, const std::string& part) {
-    out.set_key(run, Config::scalar(part, true));
-  };
-  if (init.is_scalar()) {
-    add(init.as<std::string>(), "");
-  } else if (init.is_map()) {
-    for (const auto& run : init.keys()) add(run, init[run].as<std::string>());
-  } else {
-    init.fail("expected a run, or a map from run to a part of the model ('' for the whole)");
-  }
-  return out;
-}
-
-}  // namespace
-
-Config resolve_experiment(const Config& experiment) {
-  check_keys(experiment);
-  Config out;
-  if (experiment.has("data")) out.set("data", experiment["data"]);
-  out.set("model", models().resolve(experiment["model"]));
-  if (experiment.has("fields")) out.set("fields", resolve_fields(experiment["fields"]));
-  const Config rest = resolve_training(experiment);
-  for (const auto& key : rest.keys()) out.set_key(key, rest[key]);
-  if (experiment.has("init")) out.set("init", resolve_init(experiment["init"]));
-  if (experiment.has("threads")) out.set("threads", experiment["threads"]);
-  return out;
-}
 
 int64_t peak_memory_bytes() {
   rusage usage{};
@@ -326,18 +222,6 @@ void check_labels(Model& model, const Dataset& rows, at::Device device) {
   if (logit.defined()) check_logit_shape(logit, batch.labels);
 }
 
-WarmStart begin_with(const Config& init, Model& model, const Schema& schema, const fs::path& data) {
-  WarmStart start(model, schema, data);
-  for (const auto& run : init.keys()) start.copy(Bundle::open(run), init[run].as<std::string>());
-  return start;
-}
-
-void log_origins(const WarmStart& start) {
-  const auto& weights = start.weights();
-  const auto copied = std::count_if(weights.begin(), weights.end(), [](const auto& w) { return !w.run.empty(); });
-  log::info("begins with {} of {} weights of earlier runs\n{}", copied, weights.size(), start.table());
-}
-
 /// A layer that is not registered trains and scores here, but is drawn anew wherever the run is loaded.
 void check_reload(Model& model, const fs::path& run, const Dataset& rows, at::Device device) {
   const at::NoGradGuard no_grad;
@@ -373,7 +257,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   check_labels(*model, splits.train, at::Device(t.device));
   const DirectoryLock lock = open_directory(config, schema, options);
   std::optional<WarmStart> init;
-  if (config.has("init") && !options.resume) init.emplace(begin_with(config["init"], *model, schema, options.data));
+  if (config.has("init") && !options.resume) init.emplace(*model, schema, options.data).copy_all(config["init"]);
   start_bundle(options.out, config, schema, options.data);
   const log::File log_file(options.out / "train.log");
   RunSummary summary;
@@ -383,7 +267,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
             splits.train.rows(), rows(splits.valid), rows(splits.test), at::get_num_threads(),
             at::get_num_threads() == 1 ? "" : "s",
             nn::to_string(nn::parse_precision(config["train"]["precision"].as<std::string>())));
-  if (init) log_origins(*init);
+  if (init) init->log();
   trainer.run_in(options.out, options.resume);
   if (options.started) options.started(trainer);
   summary.fit = rows(splits.valid) > 0 ? trainer.fit(splits.train, *splits.valid) : trainer.fit(splits.train);

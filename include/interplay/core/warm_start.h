@@ -35,6 +35,9 @@ class INTERPLAY_API WarmStart {
   /// begin with the earlier run's (prepare with --vocabulary-from), and where nothing fits.
   void copy(const Bundle& from, const std::string& part = "");
 
+  void copy_all(const Config& init);  ///< what resolve_init() gives, in its order
+  void log() const;                   ///< how many weights are of earlier runs, and table()
+
   const std::vector<WeightOrigin>& weights() const { return weights_; }  ///< in the order of their names
   std::string table() const;                                             ///< a line a weight, aligned
 
@@ -47,5 +50,8 @@ class INTERPLAY_API WarmStart {
   std::filesystem::path prepared_;
   std::vector<WeightOrigin> weights_;
 };
+
+/// `init:` of an experiment as a map from run to part, "" for the whole.
+INTERPLAY_API Config resolve_init(const Config& init);
 
 }  // namespace interplay

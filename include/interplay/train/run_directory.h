@@ -4,6 +4,7 @@
 #include <string>
 
 #include <interplay/base/config.h>
+#include <interplay/base/files.h>
 #include <interplay/data/schema.h>
 
 namespace interplay {
@@ -12,8 +13,11 @@ namespace interplay {
 
 /// The first key at which two trees differ, or "".
 std::string first_difference(const Config& a, const Config& b);
-/// Nothing, or what a write that was cut short left aside.
-bool holds_nothing(const std::filesystem::path& directory);
+/// Refuses a directory that cannot be begun or, with `resume`, gone on with, or that another process writes, before
+/// anything in it is touched. `kind`: run or search, for messages. `holds`: what one with a config.yaml holds, and what
+/// to do about it.
+DirectoryLock lock_directory(const std::filesystem::path& out, bool resume, const std::string& kind,
+                             const std::string& holds);
 /// The schema of prepared data, as far as an experiment's `fields:` leave it.
 Schema read_schema(const std::filesystem::path& data, const Config& fields);
 
