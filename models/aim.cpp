@@ -40,8 +40,8 @@ struct NarrowTables {
   }
 };
 
-struct AimOptions {
-  int64_t embedding_dim = 16, order = 2;
+struct AimOptions : interplay::EmbeddingOptions {
+  int64_t order = 2;
   std::vector<std::string> functions = {"inner"};
   std::optional<std::vector<Config>> interactions;
   std::vector<NarrowTables> narrow;
@@ -52,10 +52,10 @@ struct AimOptions {
   double kernel_start = 1;
   bool order_scales = false;
   interplay::nn::MlpOptions mlp{.hidden = {}};
-  double init_std = 0.01;
 
+  AimOptions() { init_std = 0.01; }
   void visit(auto&& field) {
-    field("embedding_dim", embedding_dim, "embedding width K", Range{1, 4096});
+    EmbeddingOptions::visit(field);
     field("order", order, "most fields of an interaction, where `interactions` is left out", Range{2, 4});
     field("functions", functions, "of sets for which `interactions` does not say",
           OneOf{interplay::nn::interaction_functions()});
@@ -85,7 +85,6 @@ struct AimOptions {
     field("order_scales", order_scales,
           "a trained factor, of random sign at the start, on the linear term, each order and the MLP, as AIM's code");
     mlp.visit(field);
-    field("init_std", init_std, "embeddings start from N(0, init_std^2)", Range{0, 100});
   }
 };
 
@@ -114,7 +113,7 @@ class BlockImpl final : public torch::nn::Module, public interplay::HasInteracti
       if (!used.contains(name)) unused.push_back(name);
     }
     fields_ = register_module(
-        "fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std, unused, "embedding", widths));
+        "fields", interplay::FieldEmbedding(schema, o, interplay::FieldChoice{.leave_out = unused, .widths = widths}));
     const auto places = interplay::field_sets(sets, fields_->names()).at(order);
     const bool searched = o.searched_order == 0 || o.searched_order == order;
     const bool unit = o.gates && o.dimension_gates && searched;

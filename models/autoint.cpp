@@ -7,8 +7,7 @@ namespace {
 
 namespace nn = interplay::nn;
 
-struct AutoIntOptions {
-  int64_t embedding_dim = 16;
+struct AutoIntOptions : interplay::EmbeddingOptions {
   int64_t attention_layers = 3, attention_dim = 32, heads = 2;
   bool scale = false, residual = true;
   double attention_dropout = 0;
@@ -17,10 +16,9 @@ struct AutoIntOptions {
   std::vector<int64_t> hidden;
   double dropout = 0;
   std::string norm = "none", activation = "relu";
-  double init_std = 1e-4;
 
   void visit(auto&& field) {
-    field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+    EmbeddingOptions::visit(field);
     field("attention_layers", attention_layers, "attention layers", interplay::Range{1, 64});
     field("attention_dim", attention_dim, "width of each attention layer, all heads together",
           interplay::Range{1, 65536});
@@ -35,7 +33,6 @@ struct AutoIntOptions {
     field("dropout", dropout, "drop rate after each hidden layer", interplay::Range{0, 0.99});
     field("norm", norm, "normalisation of the hidden layers", interplay::OneOf{{"none", "batch", "layer"}});
     field("activation", activation, "of the hidden layers", interplay::OneOf{nn::activation_names()});
-    field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 1e6});
   }
 };
 
@@ -94,7 +91,7 @@ class AutoInt final : public interplay::Model, public interplay::Represents {
                     "model.heads: {} does not divide model.attention_dim, {}; every head of 'autoint' has "
                     "attention_dim / heads numbers",
                     o.heads, o.attention_dim);
-    fields_ = register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std));
+    fields_ = register_module("fields", interplay::FieldEmbedding(schema, o));
     INTERPLAY_CHECK(fields_->count() > 0, "the model has no field to read; check fields.keep and fields.drop");
     for (int64_t l = 0; l < o.attention_layers; ++l) {
       const auto in = l == 0 ? o.embedding_dim : o.attention_dim;

@@ -1,31 +1,28 @@
 // DCN-V2 (Wang et al. 2021, arXiv:2008.13535): explicit crossing of the embeddings, alone or with an MLP.
+#include <ATen/ATen.h>
+
 #include <interplay/model.h>
 #include <interplay/nn/row_dot.h>
-
-#include <ATen/ATen.h>
 
 namespace {
 
 class DcnV2 final : public interplay::Model, public interplay::Represents {
  public:
-  struct Options {
-    int64_t embedding_dim = 16;
+  struct Options : interplay::EmbeddingOptions {
     int64_t cross_layers = 3;
     std::string structure = "parallel";
     interplay::nn::MlpOptions mlp;
-    double init_std = 1e-4;
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      EmbeddingOptions::visit(field);
       field("cross_layers", cross_layers, "cross layers", interplay::Range{1, 64});
       field("structure", structure, "how cross network and MLP are joined",
             interplay::OneOf{{"crossnet_only", "stacked", "parallel", "stacked_parallel"}});
       mlp.visit(field);
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 
   DcnV2(const interplay::Schema& schema, const Options& o)
-      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
+      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o))),
         cross_(register_module("cross", interplay::nn::Cross(fields_->flat_width(), o.cross_layers))) {
     auto mlp = o.mlp;
     mlp.output = 0;  // one linear layer over all parts comes last

@@ -28,8 +28,9 @@ class DeepFfm final : public interplay::Model {
         fields_(register_module(
             "fields", interplay::FieldEmbedding(
                           schema, int64_t(interplay::vector_names(schema).size()) * o.embedding_dim, o.init_std))),
-        deep_(register_module("deep", interplay::FieldEmbedding(schema, o.deep_dim, o.deep_init_std,
-                                                                std::vector<std::string>(), "deep"))),
+        deep_(register_module(
+            "deep", interplay::FieldEmbedding(schema, interplay::EmbeddingOptions{o.deep_dim, o.deep_init_std},
+                                              interplay::FieldChoice{.group = "deep"}))),
         mlp_(register_module("mlp", interplay::nn::Mlp(deep_->flat_width(), o.mlp))) {
     fields_->shift_start(o.init_mean);
   }

@@ -7,15 +7,14 @@ namespace {
 
 class Din final : public interplay::Model, public interplay::Represents {
  public:
-  struct Options {
-    int64_t embedding_dim = 16;
+  struct Options : interplay::EmbeddingOptions {
     interplay::nn::MlpOptions mlp{.hidden = {200, 80}};
     std::vector<int64_t> attention_hidden = {64, 32};
     std::string attention_activation = "dice";
     bool softmax = false, pad_history = false;
-    double attention_dropout = 0, init_std = 1e-4;
+    double attention_dropout = 0;
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      EmbeddingOptions::visit(field);
       mlp.visit(field);
       field("attention_hidden", attention_hidden, "widths of the attention's hidden layers", interplay::Range{1, 1e6});
       field("attention_activation", attention_activation, "of the attention's hidden layers",
@@ -25,7 +24,6 @@ class Din final : public interplay::Model, public interplay::Represents {
       field("pad_history", pad_history,
             "histories are padded to max_length, and Dice sees the padding, as in FuxiCTR; otherwise only real entries "
             "count");
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 
@@ -36,7 +34,8 @@ class Din final : public interplay::Model, public interplay::Represents {
         "din: no sequence field names its target; give one `target: item_id` in data.yaml, or use another model");
     std::vector<std::string> attended;
     for (const auto& h : histories_) attended.insert(attended.end(), h.of.sequences.begin(), h.of.sequences.end());
-    fields_ = register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std, attended));
+    fields_ =
+        register_module("fields", interplay::FieldEmbedding(schema, o, interplay::FieldChoice{.leave_out = attended}));
     int64_t width = fields_->flat_width();
     for (auto& h : histories_) {
       const int64_t wide =

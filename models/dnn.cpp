@@ -5,19 +5,16 @@ namespace {
 
 class Dnn final : public interplay::Model, public interplay::Represents {
  public:
-  struct Options {
-    int64_t embedding_dim = 16;
+  struct Options : interplay::EmbeddingOptions {
     interplay::nn::MlpOptions mlp;
-    double init_std = 1e-4;
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      EmbeddingOptions::visit(field);
       mlp.visit(field);
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 
   Dnn(const interplay::Schema& schema, const Options& o)
-      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
+      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o))),
         mlp_(register_module("mlp", interplay::nn::Mlp(fields_->flat_width(), o.mlp))) {}
 
   interplay::Output forward(const interplay::Features& x) override {

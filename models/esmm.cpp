@@ -17,19 +17,16 @@ namespace {
 /// metrics).
 class Esmm final : public interplay::Model {
  public:
-  struct Options {
-    int64_t embedding_dim = 16;
+  struct Options : interplay::EmbeddingOptions {
     interplay::nn::MlpOptions mlp{.hidden = {360, 200, 80}};
-    double init_std = 1e-4;
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      EmbeddingOptions::visit(field);
       mlp.visit(field);
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 
   Esmm(const interplay::Schema& schema, const Options& o)
-      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
+      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o))),
         click_(register_module("click", interplay::nn::Mlp(fields_->flat_width(), o.mlp))),
         conversion_(register_module("conversion", interplay::nn::Mlp(fields_->flat_width(), o.mlp))),
         labels_(schema.labels().size()) {

@@ -5,20 +5,17 @@ namespace {
 
 class Fm final : public interplay::Model {
  public:
-  struct Options {
-    int64_t embedding_dim = 16;
-    double init_std = 1e-4;
+  struct Options : interplay::EmbeddingOptions {
     interplay::InteractionOptions interactions;
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
+      EmbeddingOptions::visit(field);
       interactions.visit(field);
     }
   };
 
   Fm(const interplay::Schema& schema, const Options& o)
       : linear_(register_module("linear", interplay::FieldLinear(schema))),
-        fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
+        fields_(register_module("fields", interplay::FieldEmbedding(schema, o))),
         interactions_(register_module("interactions",
                                       interplay::FieldInteractions(schema, fields_, o.interactions, o.init_std))) {}
 

@@ -19,20 +19,17 @@ namespace nn = interplay::nn;
 ///     filv  sum_i <e_i, u_i>      a vector a field: F K weights, where lw has as many as there are values
 class Fwfm final : public interplay::Model {
  public:
-  struct Options {
-    int64_t embedding_dim = 16;
+  struct Options : interplay::EmbeddingOptions {
     std::string linear = "filv";
-    double init_std = 1e-4;
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      EmbeddingOptions::visit(field);
       field("linear", linear, "linear term: a weight a value, a vector a value, or a vector a field",
             interplay::OneOf{{"lw", "felv", "filv"}});
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 1e6});
     }
   };
 
   Fwfm(const interplay::Schema& schema, const Options& o)
-      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))) {
+      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o))) {
     INTERPLAY_CHECK(fields_->count() > 0, "the model has no field to read; check fields.keep and fields.drop");
     std::tie(left_, right_) = nn::all_pairs(fields_->count());
     if (fields_->count() > 1) {  // a single field has no pairs; otherwise the start of a Linear(P, 1)
@@ -42,7 +39,7 @@ class Fwfm final : public interplay::Model {
     if (o.linear == "lw") {
       values_ = register_module("values", interplay::FieldLinear(schema, /*bias=*/false, o.init_std));
     } else if (o.linear == "felv") {
-      value_vectors_ = register_module("value_vectors", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std));
+      value_vectors_ = register_module("value_vectors", interplay::FieldEmbedding(schema, o));
     } else {
       field_vectors_ = register_module("field_vectors", nn::xavier_linear(fields_->flat_width(), 1, /*bias=*/false));
     }

@@ -6,24 +6,22 @@ namespace {
 
 class Mmoe final : public interplay::Model {
  public:
-  struct Options {
-    int64_t embedding_dim = 16, experts = 4;
+  struct Options : interplay::EmbeddingOptions {
+    int64_t experts = 4;
     std::vector<int64_t> expert_hidden = {512, 256, 128}, gate_hidden;
     interplay::nn::TaskOptions tasks{.tower_hidden = {128, 64}};
-    double init_std = 1e-4;
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      EmbeddingOptions::visit(field);
       field("experts", experts, "MLPs that all labels share", interplay::Range{1, 1000});
       field("expert_hidden", expert_hidden, "widths of an expert's hidden layers", interplay::Range{1, 1e6});
       field("gate_hidden", gate_hidden, "widths of a gate's hidden layers; [] = one matrix, as in the paper",
             interplay::Range{1, 1e6});
       tasks.visit(field);
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 
   Mmoe(const interplay::Schema& schema, const Options& o)
-      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
+      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o))),
         experts_(register_module(
             "experts", interplay::nn::Experts(o.experts, fields_->flat_width(), o.tasks.body(o.expert_hidden)))),
         towers_(register_module(

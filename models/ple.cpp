@@ -45,13 +45,12 @@ TORCH_MODULE(Level);
 
 class Ple final : public interplay::Model {
  public:
-  struct Options {
-    int64_t embedding_dim = 16, levels = 1, own_experts = 1, shared_experts = 1;
+  struct Options : interplay::EmbeddingOptions {
+    int64_t levels = 1, own_experts = 1, shared_experts = 1;
     std::vector<int64_t> expert_hidden = {512, 256, 128}, gate_hidden;
     interplay::nn::TaskOptions tasks{.tower_hidden = {128, 64}};
-    double init_std = 1e-4;
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      EmbeddingOptions::visit(field);
       field("levels", levels, "levels of extraction; with one it is CGC", interplay::Range{1, 64});
       field("own_experts", own_experts, "experts of each label's own, on each level", interplay::Range{1, 1000});
       field("shared_experts", shared_experts, "experts that all labels share, on each level",
@@ -60,12 +59,11 @@ class Ple final : public interplay::Model {
       field("gate_hidden", gate_hidden, "widths of a gate's hidden layers; [] = one matrix, as in the paper",
             interplay::Range{1, 1e6});
       tasks.visit(field);
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 
   Ple(const interplay::Schema& schema, const Options& o)
-      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
+      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o))),
         labels_(int64_t(schema.labels().size())) {
     int64_t width = fields_->flat_width();
     for (int64_t l = 0; l < o.levels; ++l) {

@@ -5,22 +5,19 @@ namespace {
 
 class SharedBottom final : public interplay::Model {
  public:
-  struct Options {
-    int64_t embedding_dim = 16;
+  struct Options : interplay::EmbeddingOptions {
     std::vector<int64_t> bottom_hidden = {64, 64, 64};
     interplay::nn::TaskOptions tasks;
-    double init_std = 1e-4;
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      EmbeddingOptions::visit(field);
       field("bottom_hidden", bottom_hidden, "widths of the hidden layers that the labels share",
             interplay::Range{1, 1e6});
       tasks.visit(field);
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 
   SharedBottom(const interplay::Schema& schema, const Options& o)
-      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std))),
+      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o))),
         bottom_(register_module("bottom", interplay::nn::Mlp(fields_->flat_width(), o.tasks.body(o.bottom_hidden)))),
         towers_(register_module(
             "towers", interplay::nn::Towers(int64_t(schema.labels().size()), bottom_->out(), o.tasks.tower()))) {}

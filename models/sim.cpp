@@ -17,14 +17,14 @@ namespace {
 /// of 0 displace entries with negative scores, only real entries are searched here.
 class Sim final : public interplay::Model, public interplay::Represents {
  public:
-  struct Options {
-    int64_t embedding_dim = 16, top_k = 50, short_length = 50, search_dim = 16, attention_dim = 64, heads = 1;
+  struct Options : interplay::EmbeddingOptions {
+    int64_t top_k = 50, short_length = 50, search_dim = 16, attention_dim = 64, heads = 1;
     interplay::nn::MlpOptions mlp{.hidden = {200, 80}};
     std::vector<int64_t> search_hidden = {200, 80}, attention_hidden = {64, 32};
     std::string attention = "multi_head", attention_activation = "dice";
-    double search_weight = 1, init_std = 1e-4;
+    double search_weight = 1;
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      EmbeddingOptions::visit(field);
       field("top_k", top_k, "entries of a history that the search keeps", interplay::Range{1, 1e6});
       field("short_length", short_length, "last entries of a history that are read whatever they are; 0 = none",
             interplay::Range{0, 1e6});
@@ -42,7 +42,6 @@ class Sim final : public interplay::Model, public interplay::Represents {
       field("attention_activation", attention_activation, "din: of the attention's hidden layers",
             interplay::OneOf{interplay::nn::activation_names()});
       mlp.visit(field);
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
     void check(const interplay::Config& config) const {
       if (attention_dim % heads != 0) {
@@ -60,7 +59,8 @@ class Sim final : public interplay::Model, public interplay::Represents {
         "sim: no sequence field names its target; give one `target: item_id` in data.yaml, or use another model");
     std::vector<std::string> searched;
     for (const auto& h : found) searched.insert(searched.end(), h.sequences.begin(), h.sequences.end());
-    fields_ = register_module("fields", interplay::FieldEmbedding(schema, o.embedding_dim, o.init_std, searched));
+    fields_ =
+        register_module("fields", interplay::FieldEmbedding(schema, o, interplay::FieldChoice{.leave_out = searched}));
     int64_t width = fields_->flat_width(), search_width = width;
     for (const auto& of : found) {
       const auto place = fmt::format("_{}", histories_.size());

@@ -12,15 +12,16 @@ namespace {
 /// (term `softmax`), corrected by how often an item has been seen so far (logQ), which is kept in a buffer.
 class TwoTower final : public interplay::Model, public interplay::Retriever {
  public:
-  struct Options {
-    int64_t embedding_dim = 16, output_dim = 64;
+  struct Options : interplay::EmbeddingOptions {
+    int64_t output_dim = 64;
     std::string item;
     std::vector<std::string> item_fields;
     interplay::nn::MlpOptions mlp{.hidden = {128}};
-    double temperature = 0.1, init_std = 1e-2;
+    double temperature = 0.1;
     bool sampling_correction = true;
+    Options() { init_std = 1e-2; }
     void visit(auto&& field) {
-      field("embedding_dim", embedding_dim, "embedding width K", interplay::Range{1, 4096});
+      EmbeddingOptions::visit(field);
       field("output_dim", output_dim, "numbers of the vectors that are compared", interplay::Range{1, 4096});
       field("item", item, "field that says which item a row is of; by default the one that histories are of");
       field("item_fields", item_fields, "further fields of the item; all others are the query's");
@@ -28,7 +29,6 @@ class TwoTower final : public interplay::Model, public interplay::Retriever {
       field("temperature", temperature, "inner products are divided by it", interplay::Range{1e-6, 1e6});
       field("sampling_correction", sampling_correction,
             "in the softmax, items are corrected for how often they come up (logQ)");
-      field("init_std", init_std, "embeddings start from N(0, init_std^2)", interplay::Range{0, 100});
     }
   };
 
@@ -50,10 +50,10 @@ class TwoTower final : public interplay::Model, public interplay::Retriever {
     INTERPLAY_CHECK(!of_query.empty(), "two_tower: every field is the item's; leave some for the query");
     auto mlp = o.mlp;
     mlp.output = o.output_dim;
-    query_fields_ = register_module("query_fields", interplay::FieldEmbedding(schema, interplay::OnlyFields{of_query},
-                                                                              o.embedding_dim, o.init_std));
-    item_fields_ = register_module(
-        "item_fields", interplay::FieldEmbedding(schema, interplay::OnlyFields{of_item}, o.embedding_dim, o.init_std));
+    query_fields_ =
+        register_module("query_fields", interplay::FieldEmbedding(schema, o, interplay::FieldChoice{.only = of_query}));
+    item_fields_ =
+        register_module("item_fields", interplay::FieldEmbedding(schema, o, interplay::FieldChoice{.only = of_item}));
     query_mlp_ = register_module("query", interplay::nn::Mlp(query_fields_->flat_width(), mlp));
     item_mlp_ = register_module("item", interplay::nn::Mlp(item_fields_->flat_width(), mlp));
     seen_ = register_buffer("seen", at::zeros({item.rows}, at::kLong));

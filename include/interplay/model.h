@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <interplay/core/field_embedding.h>
+#include <interplay/core/field_linear.h>
 #include <interplay/core/interactions.h>
 #include <interplay/core/model.h>
 #include <interplay/core/represents.h>

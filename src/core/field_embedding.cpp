@@ -73,7 +73,7 @@ std::vector<std::string> augmenter_names(const Schema& schema) {
   if (schema.augment.size() == 0) return out;
   std::map<std::string, int> seen;
   for (const Config& entry : schema.augment.items()) {
-    const auto name = entry.is_scalar() ? entry.as<std::string>() : entry["name"].as<std::string>();
+    const auto name = name_in(entry);
     const int nth = ++seen[name];
     out.push_back(nth == 1 ? name : fmt::format("{}_{}", name, nth));
   }
@@ -100,26 +100,19 @@ struct FieldEmbeddingImpl::ByKey {
   std::vector<Augment> augments;
 };
 
-FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std,
-                                       std::vector<std::string> leave_out, std::string group,
-                                       std::map<std::string, int64_t> widths)
-    : schema_(schema), width_(width), init_std_(init_std), group_(std::move(group)) {
-  INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
-  widths_ = widths_of(schema_, std::move(widths), width);
-  for (const auto& name : leave_out) {
-    if (!name.starts_with("augment.") && !name.ends_with(".vector")) schema_.field(name);  // throws where there is none
+FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, const EmbeddingOptions& options, const FieldChoice& choice)
+    : schema_(schema), width_(options.embedding_dim), init_std_(options.init_std), group_(choice.group) {
+  INTERPLAY_CHECK(width_ >= 1, "embedding_dim: {} is too small; expected at least 1", width_);
+  widths_ = widths_of(schema_, choice.widths, width_);
+  if (choice.only) {
+    for (const auto& name : *choice.only) schema_.field(name);  // throws where there is none
   }
-  build([](const Field&) { return true; }, [&](const Field& f) { return !contains(leave_out, f.name); }, leave_out);
-}
-
-FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, const OnlyFields& only, int64_t width, double init_std,
-                                       std::string group)
-    : schema_(schema), width_(width), init_std_(init_std), group_(std::move(group)) {
-  INTERPLAY_CHECK(width >= 1, "embedding_dim: {} is too small; expected at least 1", width);
-  widths_ = widths_of(schema_, {}, width);
-  for (const auto& name : only.names) schema_.field(name);  // throws where there is none
-  const auto here = [&](const Field& f) { return contains(only.names, f.name); };
-  build(here, here);
+  for (const auto& name : choice.leave_out) {
+    if (!name.starts_with("augment.") && !name.ends_with(".vector")) schema_.field(name);
+  }
+  const auto here = [&](const Field& f) { return !choice.only || contains(*choice.only, f.name); };
+  const auto wanted = [&](const Field& f) { return here(f) && !contains(choice.leave_out, f.name); };
+  build(here, wanted, choice.leave_out);
 }
 
 void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted, const std::vector<std::string>& leave_out) {
@@ -395,17 +388,6 @@ std::vector<History> histories_of(const Schema& schema) {
     out.push_back(std::move(h));
   }
   return out;
-}
-
-FieldLinearImpl::FieldLinearImpl(const Schema& schema, bool bias, double init_std)
-    : weights_(register_module("weights",
-                               FieldEmbedding(schema.plain(), 1, init_std, std::vector<std::string>(), "linear"))) {
-  if (bias) bias_ = register_parameter("bias", at::zeros({}));
-}
-
-at::Tensor FieldLinearImpl::forward(const Features& x) {
-  const auto sum = nn::sum_fields(weights_(x)).squeeze(1);  // [B]
-  return bias_.defined() ? sum + bias_ : sum;
 }
 
 }  // namespace interplay

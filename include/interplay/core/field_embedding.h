@@ -2,12 +2,14 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <interplay/base/options.h>
 #include <interplay/data/features.h>
 #include <interplay/data/schema.h>
 #include <interplay/nn/attention.h>
@@ -25,9 +27,35 @@ struct History {
 /// Sequences that name their target, in the schema's order.
 INTERPLAY_API std::vector<History> histories_of(const Schema& schema);
 
-/// Fields that one part of a model reads.
-struct OnlyFields {
-  std::vector<std::string> names;
+/// What a model says of its embedding; a model's Options may begin with it:
+///
+///     struct Options : interplay::EmbeddingOptions {
+///       void visit(auto&& field) {
+///         EmbeddingOptions::visit(field);
+///         ...
+struct EmbeddingOptions {
+  int64_t embedding_dim = 16;  ///< K
+  double init_std = 1e-4;
+  void visit(auto&& field) {
+    field("embedding_dim", embedding_dim, "embedding width K", Range{1, 4096});
+    field("init_std", init_std, "embeddings start from N(0, init_std^2)", Range{0, 100});
+  }
+};
+
+/// Which fields a FieldEmbedding reads, and how. Names that are no field or no table are an Error.
+struct FieldChoice {
+  /// Of these alone: others have neither table nor weight in it. For models of several parts that read fields of their
+  /// own, as two towers do.
+  std::optional<std::vector<std::string>> only = {};
+  /// forward() skips these, because the model reads them its own way; one of those that an experiment added is not made
+  /// at all.
+  std::vector<std::string> leave_out = {};
+  std::string group = "embedding";  ///< of its parameters
+  /// Tables that are narrower than K, as a search for embedding dimensions finds them, beside those that the schema
+  /// says are (fields.widths): their rows hold, and are saved as, that many weights; the vectors they give are zero
+  /// past them. A table of width 0 is not made; the fields that read it have to be left out. A width above K is an
+  /// Error.
+  std::map<std::string, int64_t> widths = {};
 };
 
 /// The one way from Features to field vectors. In order: a row for each categorical field, e = x v for each numeric
@@ -46,19 +74,10 @@ struct OnlyFields {
 /// allowed.
 class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::HasGroup {
  public:
-  /// Rows start from N(0, init_std^2). `leave_out` names fields that forward() skips, because the model reads them its
-  /// own way; one of those that were added is not made at all. `widths` names tables that are narrower than K, as a
-  /// search for embedding dimensions finds them, beside those that the schema says are (fields.widths): their rows
-  /// hold, and are saved as, that many weights; the vectors they give are zero past them. A table of width 0 is not
-  /// made; the fields that read it have to be left out. Error on a name that is no table, or a width above K.
-  FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std = 1e-4,
-                     std::vector<std::string> leave_out = {}, std::string group = "embedding",
-                     std::map<std::string, int64_t> widths = {});
-
-  /// Of these fields alone: others have neither table nor weight here. For models of several parts that read fields
-  /// of their own, as two towers do. Error on a name that is no field.
-  FieldEmbeddingImpl(const Schema& schema, const OnlyFields& only, int64_t width, double init_std = 1e-4,
-                     std::string group = "embedding");
+  /// Rows start from N(0, init_std^2).
+  FieldEmbeddingImpl(const Schema& schema, const EmbeddingOptions& options, const FieldChoice& choice = {});
+  explicit FieldEmbeddingImpl(const Schema& schema, int64_t width, double init_std = 1e-4)
+      : FieldEmbeddingImpl(schema, EmbeddingOptions{width, init_std}) {}
 
   nn::FieldVectors forward(const Features& x);                   ///< f32 [B, F, K]
   at::Tensor field(const Features& x, const std::string& name);  ///< f32 [B, K], whatever the field's kind
@@ -104,19 +123,5 @@ TORCH_MODULE(FieldEmbedding);
 
 /// Names in the order in which a FieldEmbedding of this schema gives vectors, where it leaves nothing out.
 INTERPLAY_API std::vector<std::string> vector_names(const Schema& schema);
-
-/// First-order twin of FieldEmbedding: sum of one weight a value, plus a bias. Features -> f32 [B]
-/// Parameter groups: linear (which follows `embedding` where the optimizer does not name it); the bias is dense.
-class INTERPLAY_API FieldLinearImpl : public torch::nn::Module, public nn::HasGroup {
- public:
-  explicit FieldLinearImpl(const Schema& schema, bool bias = true, double init_std = 1e-4);
-  at::Tensor forward(const Features& x);
-  std::string parameter_group() const override { return "dense"; }
-
- private:
-  FieldEmbedding weights_;
-  at::Tensor bias_;
-};
-TORCH_MODULE(FieldLinear);
 
 }  // namespace interplay

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/base/error.h>
+#include <interplay/core/field_linear.h>
 #include <interplay/nn/table_storage.h>
 
 #include "support/error_of.h"
@@ -58,7 +59,7 @@ void fill(torch::nn::Module& fields, const std::string& name, float first, float
 
 FieldEmbedding known_embedding(std::vector<std::string> leave_out = {}, const Schema& from = schema()) {
   const at::NoGradGuard no_grad;
-  FieldEmbedding fields(from, 2, 1e-4, std::move(leave_out));
+  FieldEmbedding fields(from, EmbeddingOptions{2}, FieldChoice{.leave_out = std::move(leave_out)});
   fill(*fields, "user_id", 1, -1);
   fill(*fields, "item_id", 10, 10, 1);  // (10 r + 1, 10 r)
   fill(*fields, "hist_ratings", 100, 0);
@@ -104,7 +105,7 @@ TEST(FieldEmbedding, LeavesOutSomeNumbersOfSeveral) {
   const Schema numbers(
       {make_field("a", FieldKind::numeric), make_field("b", FieldKind::numeric), make_field("c", FieldKind::numeric)},
       {"y"});
-  FieldEmbedding fields(numbers, 2, 1e-4, std::vector<std::string>{"b"});
+  FieldEmbedding fields(numbers, EmbeddingOptions{2}, FieldChoice{.leave_out = {"b"}});
   fields->named_parameters()["numeric"].detach().copy_(matrix({1, 2, 10, 20, 100, 200}, 2));
   Features x;
   x.rows = 1;
@@ -183,8 +184,7 @@ TEST(FieldEmbedding, NamesTheFieldItCannotRead) {
 
 TEST(FieldEmbedding, NarrowerTablesGiveVectorsThatEndInZeros) {
   const at::NoGradGuard no_grad;
-  FieldEmbedding fields(schema(), 3, 0.5, std::vector<std::string>(), "embedding",
-                        std::map<std::string, int64_t>{{"item_id", 2}, {"tags", 1}});
+  FieldEmbedding fields(schema(), EmbeddingOptions{3, 0.5}, FieldChoice{.widths = {{"item_id", 2}, {"tags", 1}}});
   for (const auto& t : nn::tables_of(*fields))
     EXPECT_EQ(t.table->width(), t.name == "item_id" ? 2 : t.name == "tags" ? 1 : 3) << t.name;
   fill(*fields, "item_id", 10, 20);
@@ -202,8 +202,7 @@ TEST(FieldEmbedding, NarrowerTablesGiveVectorsThatEndInZeros) {
 TEST(FieldEmbedding, RefusesAWidthThatNoTableCanHave) {
   const auto make = [](const std::string& table, int64_t width) {
     return config_error([&] {
-      FieldEmbedding(schema(), 4, 1e-4, std::vector<std::string>(), "embedding",
-                     std::map<std::string, int64_t>{{table, width}});
+      FieldEmbedding(schema(), EmbeddingOptions{4}, FieldChoice{.widths = {{table, width}}});
     });
   };
   EXPECT_THAT(make("item", 2), HasSubstr("widths: there is no table 'item' (tables: user_id, item_id"));
@@ -212,16 +211,15 @@ TEST(FieldEmbedding, RefusesAWidthThatNoTableCanHave) {
 }
 
 TEST(FieldEmbedding, AFieldThatIsLeftOutNeedsNoTable) {
-  const FieldEmbedding fields(schema(), 2, 1e-4, std::vector<std::string>{"user_id"}, "embedding",
-                              std::map<std::string, int64_t>{{"user_id", 0}});
+  const FieldEmbedding fields(schema(), EmbeddingOptions{2},
+                              FieldChoice{.leave_out = {"user_id"}, .widths = {{"user_id", 0}}});
   EXPECT_EQ(fields->names().front(), "item_id");
   for (const auto& t : nn::tables_of(*fields)) EXPECT_NE(t.name, "user_id");
 }
 
 TEST(FieldEmbedding, TakesWidthsFromTheSchemaUnlessGivenThem) {
   const Schema narrow = schema().with_widths({{"user_id", 1}, {"item_id", 2}});
-  const FieldEmbedding fields(narrow, 4, 1e-4, std::vector<std::string>(), "embedding",
-                              std::map<std::string, int64_t>{{"item_id", 3}});
+  const FieldEmbedding fields(narrow, EmbeddingOptions{4}, FieldChoice{.widths = {{"item_id", 3}}});
   std::map<std::string, int64_t> widths;
   for (const auto& t : nn::tables_of(*fields)) widths[t.name] = t.table->width();
   EXPECT_EQ(widths, (std::map<std::string, int64_t>{{"user_id", 1}, {"item_id", 3}, {"hist_ratings", 4}, {"tags", 4}}));

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/core/field_embedding.h>
+#include <interplay/core/field_linear.h>
 #include <interplay/core/model.h>
 #include <interplay/nn/fm.h>
 #include <interplay/optim/optimizer.h>

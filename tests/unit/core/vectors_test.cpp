@@ -210,9 +210,12 @@ TEST_F(Vectors, ThroughAnAdaptorAreFieldsOfEveryModel) {
 
 TEST_F(Vectors, PartsOfAModelHaveWhatTheirFieldsTell) {
   const Schema schema = with(fmt::format("{{augment: [{{name: text_vectors, from: {}, fields: [item]}}]}}", file()));
-  EXPECT_THAT(FieldEmbedding(schema, OnlyFields{{"user"}}, 2)->names(), ElementsAre("user"));
-  EXPECT_THAT(FieldEmbedding(schema, OnlyFields{{"item"}}, 2)->names(), ElementsAre("item", "augment.text_vectors.0"));
-  EXPECT_THAT(FieldEmbedding(schema, 2, 1e-4, std::vector<std::string>{"augment.text_vectors.0", "user"})->names(),
+  EXPECT_THAT(FieldEmbedding(schema, EmbeddingOptions{2}, FieldChoice{.only = {{"user"}}})->names(),
+              ElementsAre("user"));
+  EXPECT_THAT(FieldEmbedding(schema, EmbeddingOptions{2}, FieldChoice{.only = {{"item"}}})->names(),
+              ElementsAre("item", "augment.text_vectors.0"));
+  EXPECT_THAT(FieldEmbedding(schema, EmbeddingOptions{2}, FieldChoice{.leave_out = {"augment.text_vectors.0", "user"}})
+                  ->names(),
               ElementsAre("item", "past"));
 }
 
