@@ -58,7 +58,11 @@ std::string search_table(const std::filesystem::path& search) {
                     human_bytes(s.at("bytes").get<double>()), fmt::format("{:.0f}", s.at("rows_per_s").get<double>()),
                     s.at("steps").dump(), (search / s.at("directory").get<std::string>()).string()});
   }
-  return table(rows) + (json.at("interactions").empty() ? "" : kept_line(json.at("interactions")));
+  const bool chosen = json.at("result").is_string() && stages.size() > 1 && stages.back().at("name") == "retrain_plain";
+  const std::string result = chosen ? fmt::format("the result, by the log loss on valid: {}\n",
+                                                  (search / json.at("result").get<std::string>()).string())
+                                    : "";
+  return table(rows) + (json.at("interactions").empty() ? "" : kept_line(json.at("interactions"))) + result;
 }
 
 namespace {

@@ -14,6 +14,7 @@
 #include "search/aim_steps.h"
 #include "search/choice.h"
 #include "search/gates.h"
+#include "search/retrain.h"
 
 namespace interplay {
 namespace {
@@ -46,7 +47,8 @@ class Aim final : public Search {
     int64_t orders = 3, grow = 0;
     std::optional<int64_t> epochs;
     std::vector<std::string> functions = nn::interaction_functions();
-    bool dimensions = true, unified = false, by_sign = false, base = true, retrain = true;
+    bool dimensions = true, unified = false, by_sign = false, base = true;
+    RetrainOptions retrain;
     GrdaKnobs grda, dimension_grda;
     double keep = 0, keep_dimensions = 0;
     void visit(auto&& field) {
@@ -71,7 +73,7 @@ class Aim final : public Search {
             "said what to keep",
             Range{1, 1e9});
       field("base", base, "train the experiment as it is first, to compare with");
-      field("retrain", retrain, "train what was found");
+      retrain.visit(field);
     }
     void check(const Config& config) const {
       if (unified && !dimensions) {
@@ -106,9 +108,10 @@ class Aim final : public Search {
     }
     const bool any = std::any_of(found.interactions.begin(), found.interactions.end(), is_kept);
     if (o_.dimensions && !o_.unified && any) search_dimensions(run, found, widths);
-    found.retrain = retrained(run, found, widths);
-    run.found(found);
-    if (o_.retrain) run.stage({.name = "retrain", .experiment = found.retrain});
+    const Config gated = retrained(run, found, widths);
+    Config plain = gated;
+    plain.set("model.gates", flag(false));
+    interplay::retrain(run, found, o_.retrain, by_valid_, gated, without_gate_rules(plain));
   }
 
  private:

@@ -12,6 +12,7 @@
 
 #include "search/choice.h"
 #include "search/gates.h"
+#include "search/retrain.h"
 #include "search/turn_taking.h"
 
 namespace interplay {
@@ -23,6 +24,8 @@ namespace {
 /// keep or top_k, what GRDA's threshold leaves open. Re-train: the experiment anew, with the interactions
 /// whose gate did not end at 0 (a negative one counts); their gates start afresh and are trained as attention, by the
 /// optimizer of group `dense` unless `optimizer.gates` says otherwise (eq. 15). Nothing but the list is carried over.
+/// Where the valid split chooses, it also chooses between that and the experiment with the list and no gates
+/// (RetrainOptions): what an experiment was tuned for need not suit normalised products.
 class Autofis final : public Search {
  public:
   struct Options {
@@ -30,7 +33,8 @@ class Autofis final : public Search {
     std::optional<int64_t> epochs;
     int64_t top_k = 0;
     double keep = 0;
-    bool base = true, retrain = true, validation = false, warm_start = false;
+    bool base = true, validation = false, warm_start = false;
+    RetrainOptions retrain;
     void visit(auto&& field) {
       grda.visit(field);
       field("epochs", epochs,
@@ -45,11 +49,12 @@ class Autofis final : public Search {
             "as keep, in number: the interactions with the largest gates; 0 = as c or the valid split says",
             Range{0, 1e12});
       field("base", base, "train the experiment as it is first, to compare with");
-      field("retrain", retrain, "train what was found");
+      retrain.visit(field);
       field("validation", validation,
             "gates learn from the validation rows, all else from the training rows, in turns (as DARTS); false: both "
             "from the training rows, in one step");
-      field("warm_start", warm_start, "re-train from the search's weights, gates aside; false: from fresh ones");
+      field("warm_start", warm_start,
+            "re-train with gates from the search's weights, gates aside; false: from fresh ones");
     }
     void check(const Config& config) const {
       if (keep > 0 && top_k > 0) config["top_k"].fail("keep and top_k exclude each other; leave one away");
@@ -76,27 +81,22 @@ class Autofis final : public Search {
 
   void run(SearchRun& run) override {
     const Config gated = with_gates(run.experiment());
-    if (o_.base) {
-      Config base = without_gate_rules(run.experiment());  // for groups that it does not have
-      Config model = model_of(base);
-      model.erase("gates");
-      base.set("model", model);
-      run.stage({.name = "base", .experiment = base});
-    }
+    if (o_.base) run.stage({.name = "base", .experiment = without_gates(run.experiment())});
     const StageResult searched = run.stage(search_stage(run, gated));
     SearchFindings findings = select(run, searched);
     const bool any = std::any_of(findings.interactions.begin(), findings.interactions.end(), is_kept);
-    findings.retrain = any ? gated : without_gate_rules(gated);  // for groups that it does not have
-    findings.retrain.set("model.interactions", kept_list(findings.interactions));
-    run.found(findings);
-    if (!o_.retrain) return;
-    SearchStage again{.name = "retrain", .experiment = findings.retrain};
+    const Config kept = kept_list(findings.interactions);
+    Config with_gates = any ? gated : without_gate_rules(gated);  // for groups that it does not have
+    with_gates.set("model.interactions", kept);
+    Config plain = without_gates(run.experiment());
+    plain.set("model.interactions", kept);
+    std::function<void(Trainer&)> started;
     if (o_.warm_start) {
-      again.started = [from = run.directory(searched)](Trainer& trainer) {
+      started = [from = run.directory(searched)](Trainer& trainer) {
         copy_weights(trainer.model(), *Bundle::open(from).model());
       };
     }
-    run.stage(again);
+    interplay::retrain(run, findings, o_.retrain, by_valid_, with_gates, plain, started);
   }
 
  private:
@@ -111,6 +111,13 @@ class Autofis final : public Search {
   static Config with_gates(const Config& experiment) {
     Config out = experiment, model = model_of(experiment);
     model.set("gates", Config::scalar("true"));
+    out.set("model", model);
+    return out;
+  }
+
+  static Config without_gates(const Config& experiment) {
+    Config out = without_gate_rules(experiment), model = model_of(out);  // rules of groups that it does not have
+    model.erase("gates");
     out.set("model", model);
     return out;
   }

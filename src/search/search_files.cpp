@@ -109,7 +109,8 @@ Json search_json(const std::string& search, const std::string& data, const Searc
             {"interactions", std::move(interactions)},
             {"widths", findings.widths.empty() ? Json() : Json(findings.widths)},
             {"stages", std::move(stage_list)},
-            {"grda", std::move(grda)}};
+            {"grda", std::move(grda)},
+            {"result", findings.result.empty() ? Json() : Json(findings.result)}};
   for (const auto& c : curves) json["curves"].push_back(to_json(c));
   return json;
 }

@@ -57,7 +57,7 @@ def real(lab, arguments):
     for seed in arguments.seeds or range(1, 4):
         tag = f'{arguments.data.name}-{arguments.experiment.stem}-{arguments.search}-{seed}'
         search = lab.search(tag, write_experiment(lab, arguments), arguments.data, seed)
-        found, base = search.stage('retrain'), search.stage('base')
+        found, base = search.result(), search.stage('base')
         compared = lab.compare(tag, found.directory, [base.directory])[0]['comparisons'][0]
         gains.append(found.auc - base.auc)
         bases.append(base.auc)

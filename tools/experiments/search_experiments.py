@@ -62,6 +62,9 @@ class Search:
         directory = self.directory / self.stages[name]['directory']
         return Run(directory, json.loads((directory / 'summary.json').read_text()))
 
+    def result(self):
+        return self.stage(next(name for name, s in self.stages.items() if s['directory'] == self.json['result']))
+
     def stage_config(self, name):
         return self.directory / self.stages[name]['directory'] / 'config.yaml'
 

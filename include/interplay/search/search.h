@@ -84,6 +84,7 @@ struct SearchFindings {
   std::map<std::string, int64_t> widths;  ///< numbers an embedding row keeps, by field; empty: not searched
   std::vector<GrdaSummary> grda;          ///< by stage
   Config retrain;                         ///< the experiment that retrain.yaml holds
+  std::string result = {};                ///< the directory of its run, relative to the search's; empty: not trained
 };
 
 /// The directory of one search and what a search may do in it. Stages that are finished are not run again, and one that

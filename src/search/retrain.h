@@ -1,0 +1,32 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <interplay/search/search.h>
+
+namespace interplay {
+
+/// How what was found is trained anew.
+struct RetrainOptions {
+  bool retrain = true;
+  std::optional<std::string> retrain_with;
+  void visit(auto&& field) {
+    field("retrain", retrain, "train what was found");
+    field(
+        "retrain_with", retrain_with,
+        "gates: what is kept is normalised and weighed by gates of its own, as in the papers; plain: the experiment "
+        "with what is kept, and nothing else; both: the one with the smaller log loss on valid is the result. Nothing: "
+        "both where the valid split chooses what is kept, else gates",
+        OneOf{{"gates", "plain", "both"}});
+  }
+  std::string with(bool by_valid) const { return retrain_with.value_or(by_valid ? "both" : "gates"); }
+};
+
+/// Trains `gated`, `plain` or both, and completes `found` with the experiment that is the result and, where it was
+/// trained, its stage. Throws Error(data) where both are asked for and there is no validation row to tell.
+void retrain(SearchRun& run, SearchFindings& found, const RetrainOptions& options, bool by_valid, const Config& gated,
+             const Config& plain, const std::function<void(Trainer&)>& started = {});
+
+}  // namespace interplay
