@@ -79,9 +79,15 @@ std::function<void()> add(CLI::App& app) {
     bool json = false;
   };
   auto a = std::make_shared<Arguments>();
-  app.add_option("TOPIC", a->topic, "a part of a configuration; without one, all topics");
+  app.add_option("TOPIC", a->topic, "a part of a configuration, or a command; without one, all topics");
   app.add_flag("--json", a->json, "for machines");
-  return [a] { a->topic.empty() ? list(a->json) : print(a->topic, a->json); };
+  return [a, &app] {
+    for (const CLI::App* command : app.get_parent()->get_subcommands({})) {
+      if (command->get_name() == a->topic && parts_of(a->topic).empty())
+        return fmt::print("{}", command->help(app.get_parent()->get_name()));
+    }
+    a->topic.empty() ? list(a->json) : print(a->topic, a->json);
+  };
 }
 
 const AddCommand command("help", "print the keys of data.yaml, of experiments, and of what they name", add);

@@ -82,13 +82,11 @@ struct SynthOptions {
 /// - `criteo`: `train|valid|test.txt` as Criteo's log (label, I1..I13, C1..C26; tab-separated, no header), Zipf-like
 ///   tokens up to millions a field, gaps, planted pairs; rows are independent. Written in a stream: any number of rows.
 /// - `planted`: `train|valid|test.csv` with header label,f0..: label = [sum + noise > median], where the sum has an
-/// effect
-///   of every category and one of every planted set of fields S. A `table` has an effect of every combination drawn
-///   from N(0, 1); `inner` is sum_d prod_{i in S} h_i,d / sqrt(width), `kernel` the same with weights k_d, mean
+///   effect of every category and one of every planted set of fields S. A `table` has an effect of every combination
+///   drawn from N(0, 1); `inner` is sum_d prod_{i in S} h_i,d / sqrt(width), `kernel` the same with weights k_d, mean
 ///   square 1. A field has one hidden vector h for all its sets, of mean 0 and mean square 1 in every number. Fields
 ///   that share a factor follow a Gaussian copula. `truth.yaml` lists what was planted, and the AUC that the sum
-///   without noise
-///   (`oracle.auc`) and its part of single categories (`oracle.linear_auc`) reach.
+///   without noise (`oracle.auc`) and its part of single categories (`oracle.linear_auc`) reach.
 ///
 /// - `tasks`: `train|valid|test.csv` with header click,like,buy,cvr,would_buy,f0..: several labels of one row, a fifth
 ///   of the rows each. Every label has an effect of each category and of each pair of fields 0-1, 2-3, ...; those of
@@ -101,7 +99,7 @@ struct SynthOptions {
 ///   items that no training row has, valid half so. `vectors.parquet` holds what an encoder might make of the titles,
 ///   the directions of their topics, blurred.
 ///
-/// All but movielens come with a `data.yaml` that prepare() takes.
+/// All come with a `data.yaml` that prepare() takes.
 INTERPLAY_API void synthesize(const SynthOptions& options, const std::filesystem::path& directory);
 
 }  // namespace interplay

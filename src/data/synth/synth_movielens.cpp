@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include <interplay/base/error.h>
+#include <interplay/base/files.h>
 #include <interplay/base/progress.h>
 
 #include "data/synth/synth_shapes.h"
@@ -242,6 +243,30 @@ void write_items(const World& world, const std::filesystem::path& path) {
   file.close();
 }
 
+/// As configs/ml-100k/data.yaml has it.
+void write_data_yaml(const std::filesystem::path& directory, const std::string& name) {
+  write_file(directory / "data.yaml", fmt::format(R"(format: recbole
+file: {}.inter
+split: {{by: user_time, user: user_id, time: timestamp, tie: item_id, ratios: [0.8, 0.1, 0.1]}}
+label: {{name: label, column: rating, at_least: 4}}
+group: user_id
+time: timestamp
+fields:
+  - columns: [user_id, item_id, age, gender, occupation, zip_code, release_year]
+  - {{column: class, name: genres, kind: sequence}}
+  - name: hist_item_ids
+    kind: history
+    user: user_id
+    item: item_id
+    time: timestamp
+    ties: order
+    filter: {{column: rating, at_least: 4}}
+    max_length: 30
+    side: [{{column: rating, name: hist_ratings}}]
+)",
+                                                  name));
+}
+
 }  // namespace
 
 void movielens(const SynthOptions& options, const std::filesystem::path& directory, const std::string& name) {
@@ -258,6 +283,7 @@ void movielens(const SynthOptions& options, const std::filesystem::path& directo
   file.close();
   write_users(world, directory / (name + ".user"));
   write_items(world, directory / (name + ".item"));
+  write_data_yaml(directory, name);
 }
 
 }  // namespace interplay::synth
