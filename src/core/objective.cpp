@@ -53,6 +53,9 @@ void check_rows(const Term& term, const char* what, const at::Tensor& t, int64_t
                   rows, rows);
 }
 
+/// A batch in which nothing of the term is found.
+bool has_none(const Term& term) { return term.rows.defined() && term.rows.numel() == 0; }
+
 }  // namespace
 
 void check_logit_shape(const at::Tensor& logit, const at::Tensor& labels) {
@@ -126,16 +129,20 @@ at::Tensor Objective::value_of(const Term& term, const Batch& batch) const {
   const int64_t rows = batch.rows(), count = batch.labels.defined() ? batch.labels.size(1) : 0;
   INTERPLAY_CHECK(term.logit.defined() != term.value.defined(), "term '{}': expected either a logit or a value",
                   term.name);
-  check_rows(term, "weight", term.weight, rows);
+  const int64_t entries = term.rows.defined() ? term.rows.numel() : rows;
+  INTERPLAY_CHECK(!term.rows.defined() || term.value.defined(), "term '{}': `rows` belongs to a value, not to a logit",
+                  term.name);
+  check_rows(term, "weight", term.weight, entries);
   if (term.value.defined()) {
     if (term.value.dim() == 0) return term.value;
-    check_rows(term, "value", term.value, rows);
-    auto weight = product(batch.weight, term.weight);
+    check_rows(term, "value", term.value, entries);
+    auto weight = batch.weight;
     if (!term.label.empty()) {
       const auto in = loss_input(term.value, batch, int64_t(place(term, count)));
-      weight = product(product(in.weight, term.weight), in.label);
+      weight = product(in.weight, in.label);
     }
-    return weighted_mean(term.value, weight);
+    if (weight.defined() && term.rows.defined()) weight = weight.index_select(0, term.rows);
+    return weighted_mean(term.value, product(weight, term.weight));
   }
   check_rows(term, "logit", term.logit, rows);
   if (term.target.defined()) {
@@ -151,7 +158,9 @@ at::Tensor Objective::value_of(const Term& term, const Batch& batch) const {
 
 std::vector<Objective::Part> Objective::terms(const Output& out, const Batch& batch) const {
   std::vector<Part> parts;
-  for (const auto& term : out.terms) parts.push_back({term.name, value_of(term, batch)});
+  for (const auto& term : out.terms) {
+    if (!has_none(term)) parts.push_back({term.name, value_of(term, batch)});
+  }
   return parts;
 }
 
@@ -175,14 +184,28 @@ Objective::Value Objective::operator()(const Output& out, const Batch& batch) {
     }
   }
   for (const auto& term : out.terms) {
+    if (has_none(term)) continue;
     const auto part = value_of(term, batch);
     const auto own = scales_.find(term.name);
     const auto scaled = (own == scales_.end() ? term.scale : own->second) * part;
     value.total = value.total.defined() ? value.total + scaled : scaled;
     value.parts.push_back({term.name, part});
   }
-  if (!std::exchange(scales_checked_, true)) check_scales(out);
+  if (!value.total.defined()) value.total = at::zeros({}).requires_grad_();  // a batch that has none of its terms
+  if (!std::exchange(checked_, true)) check_names(out), check_scales(out);
   return value;
+}
+
+/// A curve is of one thing.
+void Objective::check_names(const Output& out) const {
+  std::vector<std::string> names;
+  if (out.logit.defined() && out.logit.dim() > 1) names = labels_;
+  for (const auto& term : out.terms) {
+    INTERPLAY_CHECK(std::find(names.begin(), names.end(), term.name) == names.end(),
+                    "the model gives two terms '{}', or one that is called as a label is; each needs a name of its own",
+                    term.name);
+    names.push_back(term.name);
+  }
 }
 
 void Objective::check_scales(const Output& out) const {

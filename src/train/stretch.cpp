@@ -10,9 +10,10 @@ void Stretch::add(const StepReport& step) {
   ++steps_;
   rows_ += step.rows;
   for (const auto& [name, value] : step.terms) {
-    auto known = std::find_if(term_sums_.begin(), term_sums_.end(), [&](const auto& t) { return t.first == name; });
-    if (known == term_sums_.end()) known = term_sums_.insert(known, {name, 0});
-    known->second += value;
+    auto known = std::find_if(terms_.begin(), terms_.end(), [&](const auto& t) { return t.name == name; });
+    if (known == terms_.end()) known = terms_.insert(known, {name});
+    known->sum += value;
+    ++known->steps;
   }
 }
 
@@ -22,7 +23,7 @@ void Stretch::add(const StageSeconds& passed) {
 
 void Stretch::tell(EpochReport& r) const {
   r.train_loss = steps_ > 0 ? loss_sum_ / double(steps_) : NAN;
-  for (const auto& [name, sum] : term_sums_) r.terms.emplace_back(name, sum / double(steps_));
+  for (const auto& t : terms_) r.terms.emplace_back(t.name, t.sum / double(t.steps));
   r.rows = rows_ - rows_before_;
   for (size_t i = 0; i < kStages; ++i) r.stages[i] = stages_[i] - stages_before_[i];
   r.seconds = total(r.stages);
@@ -31,13 +32,15 @@ void Stretch::tell(EpochReport& r) const {
 
 void Stretch::begin() {
   loss_sum_ = 0, steps_ = 0, rows_before_ = rows_, stages_before_ = stages_;
-  term_sums_.clear();
+  terms_.clear();
 }
 
 nlohmann::ordered_json Stretch::state() const {
+  auto terms = nlohmann::ordered_json::array();
+  for (const auto& t : terms_) terms.push_back({{"name", t.name}, {"sum", t.sum}, {"steps", t.steps}});
   return {{"loss_sum", loss_sum_},
           {"loss_steps", steps_},
-          {"term_sums", term_sums_},
+          {"terms", terms},
           {"rows", rows_},
           {"rows_before", rows_before_},
           {"stage_seconds", stages_},
@@ -46,7 +49,8 @@ nlohmann::ordered_json Stretch::state() const {
 
 void Stretch::restore(const nlohmann::ordered_json& s) {
   loss_sum_ = s.at("loss_sum"), steps_ = s.at("loss_steps"), rows_ = s.at("rows"), rows_before_ = s.at("rows_before");
-  term_sums_ = s.at("term_sums").get<decltype(term_sums_)>();
+  terms_.clear();
+  for (const auto& t : s.at("terms")) terms_.push_back({t.at("name"), t.at("sum"), t.at("steps")});
   stages_ = s.at("stage_seconds"), stages_before_ = s.at("stage_seconds_before");
 }
 

@@ -30,7 +30,12 @@ class Stretch {
 
  private:
   double loss_sum_ = 0;
-  std::vector<std::pair<std::string, double>> term_sums_;
+  struct TermSum {
+    std::string name;
+    double sum = 0;
+    int64_t steps = 0;  // that had it
+  };
+  std::vector<TermSum> terms_;
   int64_t steps_ = 0, rows_ = 0, rows_before_ = 0;
   StageSeconds stages_{}, stages_before_{};
 };

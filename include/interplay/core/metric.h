@@ -23,7 +23,8 @@ class INTERPLAY_API Metric {
   virtual ~Metric();
   virtual double compute(const Predictions& predictions) const = 0;  ///< of one label
   virtual bool higher_is_better() const = 0;
-  virtual std::string display() const = 0;  ///< as FuxiCTR prints it: `AUC`, `logloss`, `gAUC`
+  virtual std::string display()
+      const = 0;  ///< its title: `AUC`, `logloss`, `gAUC`; where two are alike, their names stand beside them
   virtual std::string why_undefined(const Predictions& predictions) const;  ///< asked only where compute() gave NaN
   virtual double merit(double value) const;  ///< rises as predictions get better: value, or -value if lower is better
 };

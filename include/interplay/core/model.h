@@ -24,8 +24,10 @@ struct Term {
   std::string label = {};  ///< of the schema. Beside a value f32 [B]: rows count as much as that label says, so that
                            ///< only its positives are learnt from, which a model itself cannot tell
   at::Tensor target = {};  ///< f32 [B], 0 to 1
-  at::Tensor value = {};   ///< f32 [B], weighted as rows are, or a scalar
-  at::Tensor weight = {};  ///< f32 [B]: multiplies the rows' own weights; undefined: 1
+  at::Tensor value = {};   ///< f32 [B], weighted as rows are, or a scalar; with `rows`, f32 [N]
+  at::Tensor weight = {};  ///< as long as the logit or value: multiplies the rows' own weights; undefined: 1
+  at::Tensor rows = {};    ///< i64 [N], of a value of entries or pairs: the row each is of, as which it is weighted. A
+                           ///< batch may have none (N = 0), and is then left out of the term's mean
   double scale = 1;        ///< of its part in what is minimised; train.terms: {name: scale} overrides it
 };
 

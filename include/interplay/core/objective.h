@@ -34,7 +34,7 @@ class INTERPLAY_API Objective {
     std::vector<Part> parts;  ///< of labels and terms, where there is more than the one loss
   };
   /// Throws Error where logits do not fit the labels, where a term is not well formed or names a label that there is
-  /// not, and where train.terms names a term that the model has not.
+  /// not, where two terms have one name, and where train.terms names a term that the model has not.
   Value operator()(const Output& out, const Batch& batch);
 
   /// The terms alone, each with its name.
@@ -49,13 +49,14 @@ class INTERPLAY_API Objective {
   };
   const OfLabel& of(size_t label) const { return losses_.size() == 1 ? losses_[0] : losses_[label]; }
   size_t place(const Term& term, int64_t count) const;
+  void check_names(const Output& out) const;
   void check_scales(const Output& out) const;
   at::Tensor value_of(const Term& term, const Batch& batch) const;
 
   std::vector<OfLabel> losses_;  // one for all labels, or one a label
   std::map<std::string, double> scales_;
   std::vector<std::string> labels_;
-  bool scales_checked_ = false;
+  bool checked_ = false;
 };
 
 /// Throws Error unless logits are [B] for labels [B, 1], or [B, T] for T labels.

@@ -41,6 +41,12 @@ const MetricValue& find(const std::vector<MetricValue>& values, const std::strin
   if (it == values.end()) {
     std::vector<std::string> names;
     for (const auto& v : values) names.push_back(v.name);
+    const MonitoredName parsed = parse_monitored(name);
+    if (parsed.is_term())
+      monitor.fail(
+          fmt::format("the model gives no term '{}' where rows are evaluated ({}); one that is monitored has to be "
+                      "given in eval mode too",
+                      parsed.of, names.empty() ? "nothing is" : fmt::format("evaluated: {}", fmt::join(names, ", "))));
     monitor.fail(
         fmt::format("'{}' is not among the metrics evaluated ({}); add it to them", name, fmt::join(names, ", ")));
   }
@@ -115,8 +121,10 @@ std::vector<MetricValue> evaluate(const Predictions& predictions, const Config& 
 std::string metrics_line(const std::vector<MetricValue>& values) {
   std::vector<std::string> parts;
   for (const auto& v : values) {
-    parts.push_back(std::isnan(v.value) ? fmt::format("{}: n/a", v.display)
-                                        : fmt::format("{}: {:.6f}", v.display, v.value));
+    const auto same =
+        std::count_if(values.begin(), values.end(), [&](const auto& w) { return w.display == v.display; });
+    const std::string title = same > 1 ? fmt::format("{} ({})", v.display, v.name) : v.display;
+    parts.push_back(std::isnan(v.value) ? fmt::format("{}: n/a", title) : fmt::format("{}: {:.6f}", title, v.value));
   }
   return fmt::format("[Metrics] {}", fmt::join(parts, " - "));
 }

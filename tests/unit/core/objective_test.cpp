@@ -104,6 +104,36 @@ TEST(Objective, TermsAreLogitsTargetsOrValues) {
   EXPECT_NEAR(value.total.item<double>(), total, 1e-5);
 }
 
+TEST(Objective, AValueOfEntriesCountsAsTheirRowsDo) {
+  Output out(logits());
+  const auto rows = at::tensor({0, 0, 2, 1}, at::kLong);
+  out.terms.push_back({.name = "pairs", .value = at::tensor({1.f, 2.f, 6.f, 4.f}), .rows = rows});
+  out.terms.push_back({.name = "clicked", .label = "click", .value = at::tensor({1.f, 2.f, 6.f, 4.f}), .rows = rows});
+  out.terms.push_back({.name = "weighed",
+                       .value = at::tensor({1.f, 2.f, 6.f, 4.f}),
+                       .weight = at::tensor({2.f, 1.f, 0.f, 1.f}),
+                       .rows = rows});
+  out.terms.push_back({.name = "none", .value = at::zeros({0}), .rows = at::zeros({0}, at::kLong)});
+  const auto value = both("bce", {{"none", 3}})(out, batch(at::tensor({1.f, 3.f, 5.f})));
+  EXPECT_THAT(names(value), ElementsAre("click", "buy", "pairs", "clicked", "weighed"));
+  EXPECT_NEAR(value.parts[2].value.item<double>(), (1 + 2 + 5 * 6 + 3 * 4) / 10.0, 1e-6);
+  EXPECT_NEAR(value.parts[3].value.item<double>(), (1 + 2 + 3 * 4) / 5.0, 1e-6);  // rows 0 and 1 were clicked
+  EXPECT_NEAR(value.parts[4].value.item<double>(), (2 * 1 + 2 + 3 * 4) / 6.0, 1e-6);
+  out.terms = {{.name = "side", .value = at::zeros({2}), .rows = rows}};
+  EXPECT_THAT(config_error([&] { both("bce")(out, batch()); }), HasSubstr("its value is [2] for 4 rows"));
+  out.terms = {{.name = "side", .logit = at::zeros({3}), .label = "click", .rows = rows}};
+  EXPECT_THAT(config_error([&] { both("bce")(out, batch()); }), HasSubstr("`rows` belongs to a value"));
+}
+
+TEST(Objective, ABatchWithoutAnyOfItsTermsTeachesNothing) {
+  Output out;
+  out.terms.push_back({.name = "none", .value = at::zeros({0}), .rows = at::zeros({0}, at::kLong)});
+  const auto value = both("bce")(out, batch());
+  EXPECT_EQ(value.total.item<double>(), 0);
+  value.total.backward();
+  EXPECT_TRUE(value.parts.empty());
+}
+
 TEST(Objective, AModelMayGiveTermsAlone) {
   Output out;
   out.terms.push_back({.name = "masked", .value = at::tensor({1.f, 2.f, 6.f})});

@@ -780,7 +780,29 @@ TEST_F(TrainerTest, AModelMayLearnFromItsOwnTermsAlone) {
   EXPECT_EQ(report_.evaluations[0].metrics.at(0).name, "term:distance");
   EXPECT_EQ(report_.evaluations[0].metrics.at(0).display, "distance");
   EXPECT_THAT(config_error([&] { Trainer(model, config("{monitor: 'term:distence'}")).fit(signs(8), signs(8)); }),
-              HasSubstr("'term:distence' is not among"));
+              HasSubstr("the model gives no term 'distence' where rows are evaluated (evaluated: term:distance)"));
+}
+
+/// Every other batch has no entry of the term, whose value is 3.
+class Sparse final : public Model {
+ public:
+  Sparse() : w(register_parameter("w", at::zeros({1}))) {}
+  Output forward(const Features& x) override {
+    const int64_t n = calls++ % 2 == 0 ? 2 : 0;
+    Output out(w.expand({x.rows}));
+    out.terms.push_back({.name = "pairs", .value = at::full({n}, 3.f), .rows = at::zeros({n}, at::kLong)});
+    return out;
+  }
+  at::Tensor w;
+  int64_t calls = 0;
+};
+
+TEST_F(TrainerTest, ATermIsMeantOverTheBatchesThatHaveIt) {
+  Sparse model;
+  report_ = Trainer(model, config("{epochs: 1}")).fit(signs(8), signs(8));
+  ASSERT_EQ(report_.steps, 2);
+  EXPECT_EQ(report_.evaluations.at(0).terms.back().first, "pairs");
+  EXPECT_EQ(report_.evaluations.at(0).terms.back().second, 3);
 }
 
 TEST_F(TrainerTest, MonitorsAreCheckedBeforeTraining) {
