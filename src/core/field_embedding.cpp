@@ -294,6 +294,22 @@ at::Tensor FieldEmbeddingImpl::read(const Field& field, const at::Tensor& ids) {
   return nn::gather_fields(ids.unsqueeze(1), {table(field)}, width_).squeeze(1);
 }
 
+at::Tensor FieldEmbeddingImpl::rows(const std::string& name, const at::Tensor& ids) {
+  const Field& f = schema_.field(name);
+  INTERPLAY_CHECK(f.kind == FieldKind::categorical || f.kind == FieldKind::sequence,
+                  "field '{}' is {}; expected one that has a table, a categorical field or a sequence", name,
+                  to_string(f.kind));
+  const auto flat = ids.to(at::kInt).reshape({-1});
+  if (flat.numel() > 0) {
+    const auto low = flat.min().item<int64_t>(), high = flat.max().item<int64_t>();
+    INTERPLAY_CHECK(low >= 0 && high < f.rows, "field '{}': id {} of a table of {} rows", name, low < 0 ? low : high,
+                    f.rows);
+  }
+  auto shape = ids.sizes().vec();
+  shape.push_back(width_);
+  return read(f, flat).view(shape);
+}
+
 at::Tensor FieldEmbeddingImpl::numeric(const Features& x) {
   auto v = numeric_weight_;
   auto values = x.dense;
@@ -355,7 +371,8 @@ nn::SequenceVectors FieldEmbeddingImpl::sequence(const Features& x, const std::s
   }
   const auto place = at::arange(pad_to, s.offsets.options());    // [L]
   const auto valid = place.unsqueeze(0) < lengths.unsqueeze(1);  // [B, L]
-  const auto from = (s.offsets.narrow(0, 0, batch).unsqueeze(1) + place).masked_select(valid);
+  const auto first = s.offsets.narrow(0, 1, batch) - lengths.clamp_max(pad_to);
+  const auto from = (first.unsqueeze(1) + place).masked_select(valid);
   auto ids = at::zeros({batch, pad_to}, s.ids.options());
   ids.masked_scatter_(valid, s.ids.index_select(0, from));
   at::Tensor weights;

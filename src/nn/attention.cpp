@@ -37,6 +37,19 @@ struct PaddedPlaces {
 
 }  // namespace
 
+PaddedSequence pad(const SequenceVectors& s) {
+  if (s.valid.defined())
+    return pad(select_entries({s.vectors, s.row, s.offsets, {}, {}}, s.valid.nonzero().squeeze(1)));
+  const auto lengths = s.offsets.diff();  // [B]
+  const int64_t batch = s.batch(), width = s.vectors.size(1);
+  if (s.vectors.size(0) == 0)
+    return {s.vectors.new_zeros({batch, 0, width}), at::zeros({batch, 0}, lengths.options().dtype(at::kBool)), lengths};
+  const auto [longest, index] = PaddedPlaces(s);
+  const auto vectors = s.vectors.new_zeros({batch * longest, width}).index_copy(0, index, s.vectors);
+  const auto valid = at::arange(longest, lengths.options()).unsqueeze(0) < lengths.unsqueeze(1);
+  return {vectors.view({batch, longest, width}), valid, lengths};
+}
+
 at::Tensor segment_softmax(const at::Tensor& scores, const SequenceVectors& s) {
   if (scores.numel() == 0) return scores;
   const auto [longest, index] = PaddedPlaces(s);

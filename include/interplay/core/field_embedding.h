@@ -81,7 +81,11 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Ha
 
   nn::FieldVectors forward(const Features& x);                   ///< f32 [B, F, K]
   at::Tensor field(const Features& x, const std::string& name);  ///< f32 [B, K], whatever the field's kind
-  /// Not pooled. `pad_to` > 0: every row has exactly that many entries, those past its end zero and not valid.
+  /// What a field's table has for ids of your own, as negatives are: i32 [...] -> f32 [..., K]. Of a categorical field
+  /// or a sequence; its tokens are 1 .. Field::tokens(). Throws Error on an id outside the table.
+  at::Tensor rows(const std::string& name, const at::Tensor& ids);
+  /// Not pooled. `pad_to` > 0: every row has exactly that many entries, its last ones, and behind them zeros that are
+  /// not valid. For entries in time, see nn::pad().
   nn::SequenceVectors sequence(const Features& x, const std::string& name, int64_t pad_to = 0);
   /// An item beside its n - 1 paired columns: entries of n K numbers.
   nn::SequenceVectors sequence(const Features& x, const History& history, int64_t pad_to = 0);

@@ -24,7 +24,8 @@ struct INTERPLAY_API Field {
   std::string name;
   FieldKind kind = FieldKind::categorical;
   std::string table;  ///< categorical, sequence: vocabulary and embedding table it reads; its own name unless shared
-  int64_t rows = 0;   ///< of that table: 0 = padding, 1..n tokens by falling count, last = unseen; text: token ids
+  int64_t rows = 0;   ///< of that table: 0 = padding, 1..n tokens by falling count (or buckets of a hash), last =
+                      ///< unseen; text: token ids
   int64_t width = 0;  ///< of a row of that table, where narrower than the model's vectors (fields.widths); 0 = as wide
   int64_t dimension = 0;         ///< vector: how many numbers
   int64_t max_length = 0;        ///< sequence: entries; text: tokens; 0 = any number
@@ -37,6 +38,8 @@ struct INTERPLAY_API Field {
   int64_t column = 0;  ///< place among its kind: column of Features::ids or ::dense, else index of its vector
   Config
       pretrained;  ///< of an experiment: vectors by key for the rows of its table (fields.pretrained); a map, or empty
+
+  int64_t tokens() const { return rows > 2 ? rows - 2 : 0; }  ///< n: ids 1 .. n are tokens of its table
 };
 
 /// A vocabulary and the embedding table that goes with it.

@@ -7,15 +7,26 @@
 
 namespace interplay::nn {
 
-/// The vectors of a ragged batch of sequences, entry by entry: row b owns entries [offsets[b], offsets[b+1]).
+/// The vectors of a ragged batch of sequences, entry by entry: row b owns entries [offsets[b], offsets[b+1]). Tokens
+/// that are missing in raw data are no entries.
 struct SequenceVectors {
   at::Tensor vectors;  ///< f32 [N, K]
   at::Tensor row;      ///< i64 [N]: which row of the batch an entry belongs to, ascending
   at::Tensor offsets;  ///< i64 [B + 1]
-  at::Tensor valid;    ///< bool [N], false = padding that must not count; undefined = all count
+  at::Tensor valid;  ///< bool [N], false = padding behind a row's entries, which must not count; undefined, as where a
+                     ///< sequence is not padded: all count, an entry of id 0 (a vector of zeros) too
   at::Tensor weights;  ///< f32 [N], or undefined
   int64_t batch() const { return offsets.size(0) - 1; }
 };
+
+/// Entries of each row side by side, as recurrent and attention layers over time read them.
+struct PaddedSequence {
+  at::Tensor vectors;  ///< f32 [B, T, K]: entry t of row b, zero past the row's end; T is the longest row's length
+  at::Tensor valid;    ///< bool [B, T]
+  at::Tensor lengths;  ///< i64 [B]
+};
+/// Of a row's entries those that count, in their order. Differentiable.
+INTERPLAY_API PaddedSequence pad(const SequenceVectors& sequence);
 
 /// One vector a row. "sum": sum of w e. "mean": sum of w e over sum of |w|, w = 1 where there are no weights; a row
 /// without entries gives zero. -> f32 [B, K]

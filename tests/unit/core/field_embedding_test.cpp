@@ -156,6 +156,27 @@ TEST(FieldEmbedding, PadsASequenceWithZerosThatAreNotValid) {
   EXPECT_TRUE(at::equal(nn::pool(tags, "mean"), fields->field(rows(), "tags")));
 }
 
+TEST(FieldEmbedding, PaddedToLessASequenceKeepsItsLastEntries) {
+  FieldEmbedding fields = known_embedding();
+  const auto s = fields->sequence(rows(), "hist", 2);
+  EXPECT_TRUE(at::equal(s.vectors, matrix({41, 40, 51, 50, 0, 0, 0, 0, 61, 60, 71, 70}, 2)));
+  EXPECT_TRUE(at::equal(s.valid.to(at::kInt), at::tensor({1, 1, 0, 0, 1, 1}, at::kInt)));
+}
+
+TEST(FieldEmbedding, HasVectorsForIdsOfOnesOwn) {
+  FieldEmbedding fields = known_embedding();
+  const auto ids = at::tensor({2, 0, 1, 3}, at::kLong).view({2, 2});
+  EXPECT_TRUE(at::equal(fields->rows("item_id", ids), matrix({21, 20, 0, 0, 11, 10, 31, 30}, 2).view({2, 2, 2})));
+  EXPECT_TRUE(at::equal(fields->rows("hist", ids), fields->rows("item_id", ids)));  // the table that both read
+  EXPECT_EQ(fields->rows("user_id", at::zeros({0}, at::kLong)).sizes(), (std::vector<int64_t>{0, 2}));
+  const int64_t size = schema().field("item_id").rows;
+  EXPECT_EQ(schema().field("item_id").tokens(), size - 2);
+  for (const int64_t wrong : {int64_t{-1}, size})
+    EXPECT_THAT(config_error([&] { fields->rows("item_id", at::full({1}, wrong, at::kLong)); }),
+                HasSubstr(fmt::format("'item_id': id {} of a table of {} rows", wrong, size)));
+  EXPECT_THAT(config_error([&] { fields->rows("age", ids); }), HasSubstr("'age' is numeric"));
+}
+
 TEST(FieldEmbedding, ReadsARowWithoutRows) {
   FieldEmbedding fields = known_embedding();
   EncodedBatch none;

@@ -98,5 +98,37 @@ TEST(MultiHeadTargetAttention, EqualsLibTorchsOwn) {
 
 TEST(MultiHeadTargetAttention, HeadsDivideItsWidth) { EXPECT_THROW(MultiHeadTargetAttention(5, 7, 6, 4), Error); }
 
+TEST(Entries, PaddedTheyLieRowByRow) {
+  const auto padded = pad(numbered());
+  EXPECT_EQ(padded.vectors.sizes(), (std::vector<int64_t>{4, 4, 1}));
+  EXPECT_EQ(numbers(padded.vectors), (std::vector<int64_t>{0, 1, 2, 0, 0, 0, 0, 0, 3, 4, 5, 6, 7, 0, 0, 0}));
+  EXPECT_EQ(numbers(padded.valid), (std::vector<int64_t>{1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0}));
+  EXPECT_EQ(numbers(padded.lengths), kLengths);
+}
+
+TEST(Entries, PaddedThoseThatDoNotCountAreLeftOut) {
+  auto s = numbered();
+  s.valid = at::tensor({1, 1, 0, 1, 1, 1, 0, 0}, at::kInt).to(at::kBool);
+  const auto padded = pad(s);
+  EXPECT_EQ(numbers(padded.vectors), (std::vector<int64_t>{0, 1, 0, 0, 0, 0, 3, 4, 5, 0, 0, 0}));
+  EXPECT_EQ(numbers(padded.lengths), (std::vector<int64_t>{2, 0, 3, 0}));
+}
+
+TEST(Entries, PaddedTheyPassGradientsOn) {
+  auto s = entries(2);
+  s.vectors.requires_grad_();
+  const auto factor = at::arange(32, at::kFloat).view({4, 4, 2});
+  (pad(s).vectors * factor).sum().backward();
+  const auto places = at::tensor({0, 1, 2, 8, 9, 10, 11, 12}, at::kLong);  // of the entries, in 4 rows of 4
+  EXPECT_TRUE(at::equal(s.vectors.grad(), factor.view({16, 2}).index_select(0, places)));
+}
+
+TEST(Entries, PaddedABatchWithoutAnyIsEmpty) {
+  const auto offsets = at::zeros({3}, at::kLong);
+  const auto padded = pad({at::zeros({0, 5}), at::zeros({0}, at::kLong), offsets, {}, {}});
+  EXPECT_EQ(padded.vectors.sizes(), (std::vector<int64_t>{2, 0, 5}));
+  EXPECT_EQ(padded.valid.sizes(), (std::vector<int64_t>{2, 0}));
+}
+
 }  // namespace
 }  // namespace interplay::nn
