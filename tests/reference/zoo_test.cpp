@@ -7,7 +7,10 @@
 #include <gtest/gtest.h>
 
 #include <interplay/core/objective.h>
+#include <interplay/nn/cin.h>
 #include <interplay/nn/embedding.h>
+#include <interplay/nn/interest.h>
+#include <interplay/nn/mlp.h>
 #include <interplay/nn/sampled_softmax.h>
 #include <interplay/nn/table_storage.h>
 
@@ -161,6 +164,120 @@ TEST(InBatchSoftmax, EqualsItsDefinition) {
   const auto score = tensor(stored["outputs"]["scores"]);
   expect_near(each, at::logsumexp(score, 1) - score.diagonal(), 1e-5, "rows");
   EXPECT_NEAR(each.mean().item<double>(), stored["outputs"]["loss"].get<double>(), 1e-5);
+}
+
+using Names = std::map<std::string, std::string>;  // of stored weights, and what they are called below a module
+
+void copy_in(torch::nn::Module& module, const Json& weights, const Names& names) {
+  const at::NoGradGuard no_grad;
+  auto parameters = module.named_parameters();
+  EXPECT_EQ(parameters.size(), names.size());
+  for (const auto& [stored, ours] : names) parameters[ours].copy_(tensor(weights[stored]));
+}
+
+void expect_gradients(torch::nn::Module& module, const Json& gradients, const Names& names) {
+  const auto parameters = module.named_parameters();
+  for (const auto& [stored, ours] : names)
+    expect_near(parameters[ours].grad(), tensor(gradients[stored]), kTolerance, ours);
+}
+
+const Names kMlp{{"mlp.0.w", "linear0.weight"},
+                 {"mlp.0.b", "linear0.bias"},
+                 {"mlp.1.w", "output.weight"},
+                 {"mlp.1.b", "output.bias"}};
+
+TEST(Cin, EqualsItsDefinition) {
+  const Json stored = testing::reference_json("zoo/xdeepfm.json");
+  const auto& in = stored["inputs"];
+  const auto e = tensor(in["E"]).requires_grad_();  // [B, F, D]
+  nn::Cin cin(3, nn::CinOptions{.hidden = {2, 2}});
+  auto output = nn::xavier_linear(4, 1);
+  nn::Mlp mlp(6, nn::MlpOptions{.hidden = {3}});
+  const Names maps{{"cin.0.w", "layer0.weight"},
+                   {"cin.0.b", "layer0.bias"},
+                   {"cin.1.w", "layer1.weight"},
+                   {"cin.1.b", "layer1.bias"}},
+      last{{"cin.out.w", "weight"}, {"cin.out.b", "bias"}};
+  copy_in(*cin, stored["weights"], maps);
+  copy_in(*output, stored["weights"], last);
+  copy_in(*mlp, stored["weights"], kMlp);
+  const auto pooled = cin(e);
+  expect_near(pooled, tensor(stored["outputs"]["cin_pooled"]), kTolerance, "maps");
+  const auto logit = tensor(in["linear"]) + output(pooled).squeeze(1) + mlp(e.flatten(1)).squeeze(1);
+  expect_near(logit, tensor(stored["outputs"]["logit"]), kTolerance, "logit");
+  at::binary_cross_entropy_with_logits(logit, tensor(stored["labels"])).backward();
+  expect_gradients(*cin, stored["gradients"], maps);
+  expect_gradients(*output, stored["gradients"], last);
+  expect_gradients(*mlp, stored["gradients"], kMlp);
+  expect_near(e.grad(), tensor(stored["gradients"]["E"]), kTolerance, "E");
+}
+
+// DeepCTR's: relu, and half of the maps go on. By hand: F = 2, D = 1, so that numbers are products of two.
+TEST(Cin, SplitGivesHalfOfItsMapsOn) {
+  nn::Cin cin(2, nn::CinOptions{.hidden = {2, 1}, .relu = true, .split_half = true});
+  ASSERT_EQ(cin->out(), 2);
+  const at::NoGradGuard no_grad;
+  auto parameters = cin->named_parameters();
+  parameters["layer0.weight"].copy_(at::tensor({1.f, 2.f, 3.f, 4.f, -1.f, 0.f, 0.f, 1.f}).view({2, 4}));
+  parameters["layer0.bias"].copy_(at::tensor({0.5f, 0.f}));
+  parameters["layer1.weight"].copy_(at::tensor({1.f, -2.f}).view({1, 2}));
+  parameters["layer1.bias"].copy_(at::tensor({1.f}));
+  const auto x = at::tensor({2.f, 3.f}).view({1, 2, 1});
+  // x0 x0 = 4, x0 x1 = 6, x1 x0 = 6, x1 x1 = 9: maps 0.5 + 4 + 12 + 18 + 36 = 70.5, which goes on, and -4 + 9 = 5;
+  // then relu(1 + 2 * 70.5 - 2 * 3 * 70.5) = 0.
+  expect_near(cin(x), at::tensor({5.f, 0.f}).view({1, 2}), kTolerance, "maps");
+  EXPECT_THROW(nn::Cin(2, nn::CinOptions{.hidden = {3, 1}, .split_half = true}), Error);
+}
+
+TEST(Interests, EqualTheirDefinition) {
+  const Json stored = testing::reference_json("zoo/dien.json");
+  const auto& in = stored["inputs"];
+  const auto q = tensor(in["q"]).requires_grad_(), all = tensor(in["H"]).requires_grad_(),
+             others = tensor(in["negatives"]).requires_grad_(), other = tensor(in["other"]).requires_grad_();
+  const auto valid = tensor(in["mask"]).to(at::kBool);  // [B, T]
+  const auto place = valid.flatten().nonzero().squeeze(1);
+  const auto of = [&](const at::Tensor& x) { return x.flatten(0, 1).index_select(0, place); };
+  const auto lengths = valid.sum(1);
+  const nn::SequenceVectors history{of(all),
+                                    at::arange(2, at::kLong).repeat_interleave(lengths),
+                                    at::cat({at::zeros({1}, at::kLong), lengths.cumsum(0)}),
+                                    {},
+                                    {}};
+  nn::Interests interests(2, 2);
+  nn::NextEntry next(2, std::vector<int64_t>{3}, "sigmoid");
+  nn::Mlp mlp(6, nn::MlpOptions{.hidden = {3}});
+  const Names grus{
+      {"gru.x.w", "gru.weight_ih_l0"},     {"gru.x.b", "gru.bias_ih_l0"},       {"gru.h.w", "gru.weight_hh_l0"},
+      {"gru.h.b", "gru.bias_hh_l0"},       {"augru.x.w", "augru.input_weight"}, {"augru.x.b", "augru.input_bias"},
+      {"augru.h.w", "augru.state_weight"}, {"augru.h.b", "augru.state_bias"},   {"bilinear", "attention"}},
+      judge{{"aux.0.w", "mlp.linear0.weight"},
+            {"aux.0.b", "mlp.linear0.bias"},
+            {"aux.1.w", "mlp.output.weight"},
+            {"aux.1.b", "mlp.output.bias"}};
+  copy_in(*interests, stored["weights"], grus);
+  copy_in(*next, stored["weights"], judge);
+  copy_in(*mlp, stored["weights"], kMlp);
+  const auto found = interests->forward(q, history);
+  expect_near(found.entries, of(tensor(stored["outputs"]["states"])), kTolerance, "states");
+  expect_near(found.attention, of(tensor(stored["outputs"]["attention"]).unsqueeze(2)).squeeze(1), kTolerance,
+              "attention");
+  expect_near(found.state, tensor(stored["outputs"]["final"]), kTolerance, "final");
+  const auto pairs = next->forward(found.entries, history, of(others));
+  EXPECT_EQ(pairs.rows.numel(), 2 * 3);  // two pairs of the first row, one of the second
+  const auto auxiliary = pairs.value.mean();
+  EXPECT_NEAR(auxiliary.item<double>(), stored["outputs"]["aux_loss"].get<double>(), kTolerance);
+  const auto logit = mlp(at::cat({other, q, found.state}, 1)).squeeze(1);
+  expect_near(logit, tensor(stored["outputs"]["logit"]), kTolerance, "logit");
+  const auto loss = at::binary_cross_entropy_with_logits(logit, tensor(stored["labels"])) + 0.5 * auxiliary;
+  EXPECT_NEAR(loss.item<double>(), stored["outputs"]["loss"].get<double>(), kTolerance);
+  loss.backward();
+  expect_gradients(*interests, stored["gradients"], grus);
+  expect_gradients(*next, stored["gradients"], judge);
+  expect_gradients(*mlp, stored["gradients"], kMlp);
+  expect_near(q.grad(), tensor(stored["gradients"]["q"]), kTolerance, "q");
+  expect_near(all.grad(), tensor(stored["gradients"]["H"]), kTolerance, "H");
+  expect_near(others.grad(), tensor(stored["gradients"]["negatives"]), kTolerance, "negatives");
+  expect_near(other.grad(), tensor(stored["gradients"]["other"]), kTolerance, "other");
 }
 
 }  // namespace

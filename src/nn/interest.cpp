@@ -1,0 +1,72 @@
+#include <interplay/nn/interest.h>
+
+#include <cmath>
+
+#include <ATen/ATen.h>
+#include <torch/nn/init.h>
+
+namespace interplay::nn {
+
+AuGruImpl::AuGruImpl(int64_t in, int64_t hidden) : hidden_(hidden) {
+  const double bound = 1 / std::sqrt(double(hidden));
+  const auto drawn = [&](const char* name, at::IntArrayRef shape) {
+    return register_parameter(name, at::empty(shape).uniform_(-bound, bound));
+  };
+  input_weight_ = drawn("input_weight", {3 * hidden, in});
+  input_bias_ = drawn("input_bias", {3 * hidden});
+  state_weight_ = drawn("state_weight", {3 * hidden, hidden});
+  state_bias_ = drawn("state_bias", {3 * hidden});
+}
+
+at::Tensor AuGruImpl::forward(const at::Tensor& x, const at::Tensor& attention, const at::Tensor& valid) {
+  auto h = at::zeros({x.size(0), hidden_}, x.options());
+  const auto of_input = at::linear(x, input_weight_, input_bias_);  // [B, T, 3 H]
+  const auto gate = (attention * valid).unsqueeze(2);
+  for (int64_t t = 0; t < x.size(1); ++t) {
+    const auto i = of_input.select(1, t).chunk(3, 1), s = at::linear(h, state_weight_, state_bias_).chunk(3, 1);
+    const auto u = (i[0] + s[0]).sigmoid() * gate.select(1, t), r = (i[1] + s[1]).sigmoid();
+    h = h + u * ((i[2] + r * s[2]).tanh() - h);
+  }
+  return h;
+}
+
+InterestsImpl::InterestsImpl(int64_t target_width, int64_t entry_width)
+    : gru_(register_module("gru", torch::nn::GRU(torch::nn::GRUOptions(entry_width, entry_width).batch_first(true)))),
+      augru_(register_module("augru", AuGru(entry_width, entry_width))) {
+  auto w = at::empty({entry_width, target_width});
+  target_width == entry_width ? torch::nn::init::eye_(w) : torch::nn::init::xavier_normal_(w);
+  weight_ = register_parameter("attention", w);
+}
+
+InterestsImpl::Result InterestsImpl::forward(const at::Tensor& target, const SequenceVectors& history) {
+  if (history.vectors.size(0) == 0)
+    return {at::zeros({history.batch(), history.vectors.size(1)}, target.options()), history.vectors,
+            history.vectors.select(1, 0)};
+  const auto padded = pad(history);
+  const auto states = std::get<0>(gru_(padded.vectors));  // [B, T, E]; padding lies behind what is valid
+  const auto entries = states.flatten(0, 1).index_select(0, padded.valid.flatten().nonzero().squeeze(1));  // [N, E]
+  const auto score = (entries * at::linear(target, weight_).index_select(0, history.row)).sum(1);
+  const auto attention = segment_softmax(score, history);  // [N]
+  const auto weights = pad({attention.unsqueeze(1), history.row, history.offsets, {}, {}}).vectors.squeeze(2);
+  return {augru_(states, weights, padded.valid), entries, attention};
+}
+
+NextEntryImpl::NextEntryImpl(int64_t width, const std::vector<int64_t>& hidden, const std::string& activation)
+    : mlp_(register_module("mlp", Mlp(2 * width, MlpOptions{.hidden = hidden, .activation = activation}))) {}
+
+NextEntryImpl::Result NextEntryImpl::forward(const at::Tensor& states, const SequenceVectors& history,
+                                             const at::Tensor& negative) {
+  const auto row = history.row;
+  const int64_t n = row.size(0);
+  if (n < 2) return {states.new_zeros({0}), row.slice(0, 0, 0)};
+  const auto at = (row.slice(0, 0, n - 1) == row.slice(0, 1)).nonzero().squeeze(1);  // i64 [P]
+  const auto h = states.index_select(0, at);
+  const auto score = [&](const at::Tensor& next) {
+    return mlp_(at::cat({h, next.index_select(0, at + 1)}, 1)).squeeze(1);
+  };
+  const auto came = score(history.vectors), other = score(negative);
+  const auto rows = row.index_select(0, at);
+  return {at::cat({at::softplus(-came), at::softplus(other)}), at::cat({rows, rows})};
+}
+
+}  // namespace interplay::nn
