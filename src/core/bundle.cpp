@@ -157,8 +157,8 @@ Bundle Bundle::open(const fs::path& directory) {
   return bundle;
 }
 
-std::shared_ptr<Model> Bundle::model() const {
-  auto model = make_model(config_["model"], schema_, 1);
+std::shared_ptr<Model> Bundle::model(uint64_t seed) const {
+  auto model = make_model(config_["model"], schema_, seed);
   const nn::Safetensors weights(directory_ / kWeights);
   load_weights(*model, weights.tensors(), (directory_ / kWeights).string());
   model->eval();

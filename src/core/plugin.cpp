@@ -73,10 +73,11 @@ void load_plugin(const std::filesystem::path& file) {
     const char* const reason = ::dlerror();
     throw Error(fmt::format("plugin {}: {}", absolute.string(), reason ? reason : "it cannot be loaded"));
   }
+  std::vector<std::string> clashes;
   for (const auto* registry : all_registries()) {
-    const auto clashes = registry->clashes();
-    INTERPLAY_CHECK(clashes.empty(), "plugin {}: {}", absolute.string(), fmt::join(clashes, "; "));
+    for (auto& clash : registry->clashes()) clashes.push_back(std::move(clash));
   }
+  INTERPLAY_CHECK(clashes.empty(), "plugin {}: {}", absolute.string(), fmt::join(clashes, "; "));
 }
 
 }  // namespace interplay

@@ -222,11 +222,12 @@ void check_labels(Model& model, const Dataset& rows, at::Device device) {
   if (logit.defined()) check_logit_shape(logit, batch.labels);
 }
 
-/// A layer that is not registered trains and scores here, but is drawn anew wherever the run is loaded.
-void check_reload(Model& model, const fs::path& run, const Dataset& rows, at::Device device) {
+/// What a run's scores rely on and no type can say. A layer that is not registered trains and scores here, but is drawn
+/// anew wherever the run is loaded; and there a row comes alone, or beside other rows.
+void check_reload(Model& model, const fs::path& run, const Dataset& rows, at::Device device, uint64_t seed) {
   const at::NoGradGuard no_grad;
   const Features x = rows.slice(0, std::min<int64_t>(64, rows.rows())).features.to(device);
-  const auto again = Bundle::open(run).model();
+  const auto again = Bundle::open(run).model(seed + 1);
   move_model(*again, device);
   model.eval();
   const auto own = model.forward(x).logit, loaded = again->forward(x).logit;
@@ -235,6 +236,12 @@ void check_reload(Model& model, const fs::path& run, const Dataset& rows, at::De
                   "{}: the model scores differently once it is loaded from {} (logits differ by up to {:.3g}); does it "
                   "register every layer, table and parameter (register_module, register_parameter)?",
                   run.string(), Bundle::kWeights, (own - loaded).abs().max().item<double>());
+  const auto first = model.forward(rows.slice(0, 1).features.to(device)).logit;
+  INTERPLAY_CHECK(
+      at::allclose(first, own.slice(0, 0, 1), 1e-3, 1e-4),
+      "{}: the model scores a row differently alone and beside {} others (logits differ by {:.3g}); in eval "
+      "mode a logit must depend on its own row only (is_training() tells)",
+      run.string(), own.size(0) - 1, (first - own.slice(0, 0, 1)).abs().max().item<double>());
 }
 
 }  // namespace
@@ -298,7 +305,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   summary.peak_bytes = peak_memory_bytes();
   if (!fs::exists(options.out / Bundle::kWeights) || summary.fit.best < 0)
     save_weights(options.out / Bundle::kWeights, *model);
-  check_reload(*model, options.out, splits.train, at::Device(t.device));
+  check_reload(*model, options.out, splits.train, at::Device(t.device), uint64_t(config["seed"].as<int64_t>()));
   fill_report(report, summary, config, schema, splits.train.rows());
   for (const auto& [name, why] : not_scored) report.facts.emplace_back(name + " has no metrics", why);
   write_report(options.out / "report.html", report);

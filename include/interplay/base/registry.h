@@ -150,6 +150,10 @@ class Registration {
   static_assert(
       OptionStruct<Options>,
       "Options needs `void visit(auto&& field)` that calls field(\"name\", member, \"what it is\") for each option");
+  static_assert(
+      !requires { &Options::check; } ||
+          requires(const Options& options, const Config& config) { options.check(config); },
+      "what checks options that have to fit one another is `void check(const Config& config) const`");
   static_assert(std::is_constructible_v<Derived, Args..., const Options&>,
                 "a registered class is built from the registry's arguments and its options: a model from (const "
                 "interplay::Schema&, const Options&)");

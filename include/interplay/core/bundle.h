@@ -23,7 +23,8 @@ class INTERPLAY_API Bundle {
   const std::filesystem::path& directory() const { return directory_; }
   const Config& config() const { return config_; }
   const Schema& schema() const { return schema_; }  ///< of the fields that the model reads
-  std::shared_ptr<Model> model() const;
+  /// `seed`: of whatever the weights do not hold, which should be nothing.
+  std::shared_ptr<Model> model(uint64_t seed = 1) const;
   /// What corrects each label's logits for negative sampling; empty without. See negative_offsets().
   std::vector<double> logit_offsets() const;
   bool finished() const { return finished_; }

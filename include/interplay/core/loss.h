@@ -11,7 +11,7 @@ namespace interplay {
 /// One label of a batch, and what a model said of it.
 struct LossInput {
   at::Tensor logit;        ///< f32 [B], before the sigmoid
-  at::Tensor label;        ///< f32 [B]; 0 where the row has none
+  at::Tensor label;        ///< f32 [B], 0 to 1: soft where a term's target is; 0 where the row has none
   at::Tensor weight = {};  ///< f32 [B], 0 where the row has no label; undefined: every row has one and counts once
   at::Tensor group = {};   ///< i64 [B]: whose row it is; undefined where the data do not say
 };

@@ -12,6 +12,8 @@ namespace interplay {
 ///     auto* const body = dynamic_cast<Represents*>(model.get());
 ///     const at::Tensor h = body->represent(x);
 ///
+/// represent() is of the mode that the model is in, dropout included, and has no terms: who learns the body's terms too
+/// calls forward().
 /// Thread safety: as that of Model::forward().
 class INTERPLAY_API Represents {
  public:
