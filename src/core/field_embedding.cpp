@@ -282,7 +282,8 @@ void FieldEmbeddingImpl::shift_start(double mean) {
 
 nn::Embedding FieldEmbeddingImpl::table(const Field& field) {
   const std::string name = module_name(field.table);
-  if (const auto* const known = named_children().find(name))
+  const auto children = named_children();
+  if (const auto* const known = children.find(name))
     return nn::Embedding(std::dynamic_pointer_cast<nn::EmbeddingImpl>(*known));
   const auto own = widths_.find(field.table);
   return register_module(name, nn::Embedding(field.rows, own == widths_.end() ? width_ : own->second, init_std_));

@@ -182,7 +182,7 @@ Safetensors::Safetensors(const std::filesystem::path& file)
           begin, shape, [mapped](void*) {}, at::TensorOptions().dtype(aligned ? scalar : at::kByte));
       if (!aligned) {
         auto copy = at::empty(shape, at::TensorOptions().dtype(scalar));
-        std::memcpy(copy.mutable_data_ptr(), begin, size_t(count));
+        if (count > 0) std::memcpy(copy.mutable_data_ptr(), begin, size_t(count));
         view = copy;
       }
       tensors_.emplace(name, view);
