@@ -39,7 +39,7 @@ bool is_kept_out_of_manifest(const std::string& file) {  // files that grow afte
   return file == "train.log" || file.starts_with(".") || file.find("/.") != std::string::npos;
 }
 
-struct FieldChoice {
+struct FieldsOptions {
   std::vector<std::string> keep, drop, labels;
   Config widths, pretrained, augment;
   void visit(auto&& field) {
@@ -52,7 +52,7 @@ struct FieldChoice {
   }
 };
 
-INTERPLAY_SECTION("fields", FieldChoice, "`fields:` of an experiment");
+INTERPLAY_SECTION("fields", FieldsOptions, "`fields:` of an experiment");
 INTERPLAY_SECTION("pretrained", Pretrained, "an entry of `fields.pretrained` of an experiment");
 
 Schema with_widths(const Schema& schema, const Config& config) {
@@ -94,7 +94,7 @@ Config resolve_fields(const Config& fields) {
 
 Schema select_fields(const Schema& schema, const Config& given) {
   const Config fields = resolve_fields(given);
-  FieldChoice choice;
+  FieldsOptions choice;
   read_options(choice, fields);
   const auto check_names = [&](const char* key, const std::vector<std::string>& names) {
     try {

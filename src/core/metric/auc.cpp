@@ -2,18 +2,16 @@
 #include <interplay/core/metric.h>
 
 #include <algorithm>
-#include <limits>
 #include <unordered_map>
 
 #include <interplay/data/no_group.h>
 
+#include "core/metric/probability.h"
 #include "core/ranking.h"
 
 namespace interplay {
 
 namespace {
-
-constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 bool positive(const Predictions& p, size_t row) { return p.label[row] >= 0.5f; }
 

@@ -1,16 +1,12 @@
 // Metrics of the probability itself: how far it is from what happened.
 #include "core/metric/probability.h"
 
-#include <limits>
-
 #include <interplay/core/metric.h>
 #include <interplay/core/reliability.h>
 
 namespace interplay {
 
 namespace {
-
-constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 // Weighted mean of f(logit, label) over all rows; NaN where there are none.
 template <class F>

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace interplay {
+
+/// What a metric is on rows that do not define it.
+constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 inline double sigmoid(double z) { return 1.0 / (1.0 + std::exp(-z)); }
 
