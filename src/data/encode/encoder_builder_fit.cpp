@@ -101,6 +101,8 @@ void EncoderBuilder::fit(size_t f, const Vocabularies& vocabularies, Field& out)
     const auto space = spec_.sources[f]->token_space();
     out.rows = space.size;
     encoding.values.tokens = space.checksum;
+  } else if (out.kind == FieldKind::vector) {
+    encoding.values.tokens = spec_.sources[f]->vector_space().checksum;
   }
   out.encoding = to_config(encoding);
 }

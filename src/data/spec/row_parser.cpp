@@ -131,18 +131,25 @@ void RowParser::tokens(size_t field, const RowValues& values, std::span<const in
 void RowParser::check_tokens() const {
   for (size_t f = 0; f < encodings_.size(); ++f) {
     const Field& field = schema_.fields()[f];
-    if (field.kind != FieldKind::text) continue;
+    const bool text = field.kind == FieldKind::text;
+    const std::string& known = encodings_[f].values.tokens;
+    if (!text && (field.kind != FieldKind::vector || known.empty())) continue;
     FieldSource::TokenSpace space;
     try {
-      space = sources_[f]->token_space();
+      space = text ? sources_[f]->token_space() : sources_[f]->vector_space();
     } catch (const Error& problem) {  // what the user wrote is in order: it was prepared with
       throw Error(problem.what(), ErrorKind::data);
     }
     INTERPLAY_CHECK_DATA(
-        space.size == field.rows && space.checksum == encodings_[f].values.tokens,
+        !text || (space.size == field.rows && space.checksum == known),
         "field '{}': its tokenizer is not the one that the data were prepared with ({} tokens, checksum "
         "{}; expected {}, {}); put that one in its place",
-        field.name, space.size, space.checksum, field.rows, encodings_[f].values.tokens);
+        field.name, space.size, space.checksum, field.rows, known);
+    INTERPLAY_CHECK_DATA(
+        text || space.checksum == known,
+        "field '{}': its file of vectors is not the one that the data were prepared with (checksum {}; "
+        "expected {}); put that one in its place",
+        field.name, space.checksum, known);
   }
 }
 

@@ -328,10 +328,17 @@ class RowParser::Batch {
   }
 
   void parse_vector(size_t f) {
+    const Field& field = p_.schema_.fields()[f];
     const FieldEncoding& encoding = p_.encodings_[f];
-    const RawColumn& column = raw_.column(encoding.column);
-    const size_t width = size_t(p_.schema_.fields()[f].dimension);
+    const size_t width = size_t(field.dimension);
     auto& out = out_.vectors[f];
+    if (p_.sources_[f] && p_.sources_[f]->vector_space().size > 0) {
+      p_.sources_[f]->vectors(field, raw_, out);
+      INTERPLAY_CHECK(out.size() == size_t(raw_.rows) * width, "field '{}': its kind gave {} numbers for {} rows of {}",
+                      field.name, out.size(), raw_.rows, width);
+      return;
+    }
+    const RawColumn& column = raw_.column(encoding.column);
     out.assign(size_t(raw_.rows) * width, 0.0f);  // a missing vector is zero
     std::vector<std::string_view> cells;
     for (int64_t r = 0; r < raw_.rows; ++r) {

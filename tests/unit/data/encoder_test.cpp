@@ -10,15 +10,21 @@
 #include <unistd.h>
 
 #include <interplay/base/files.h>
+#include <interplay/data/keyed_vectors.h>
 
 #include "data/encode/encoder_builder.h"
 #include "data/encode/encoder_state.h"
+#include "support/error_of.h"
+#include "support/temp_dir.h"
 
 namespace interplay {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using interplay::testing::config_error;
+using interplay::testing::data_error;
+using interplay::testing::TempDir;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 RawBatch batch(std::vector<RawColumn> columns) {
   RawBatch raw;
@@ -42,7 +48,7 @@ Encoder fit(const std::string& fields, const RawBatch& raw, const std::string& m
 
 std::vector<std::string> labels(size_t rows) { return std::vector<std::string>(rows, "0"); }
 
-class EncoderFiles : public testing::Test {
+class EncoderFiles : public ::testing::Test {
  protected:
   EncoderFiles()
       : directory_(std::filesystem::temp_directory_path() / fmt::format("interplay_encoder_{}", ::getpid())) {
@@ -199,6 +205,36 @@ TEST(Encoder, VectorsHaveTheirDimension) {
   EXPECT_THAT(encoder.encode(raw, {}).vectors.at(0), ElementsAre(1, 2.5f, 0, 0, -1, 0));
   const auto bad = batch({make_raw_column("v", {"1^2^3"})});
   EXPECT_THROW(encoder.encode(bad, {.labels = false}), Error);
+}
+
+void write_vectors(const std::filesystem::path& file, const std::vector<std::string>& keys,
+                   const std::vector<float>& numbers) {
+  std::filesystem::remove(file);
+  VectorWriter writer(file, 2);
+  writer.write(keys, numbers);
+  writer.close();
+}
+
+TEST(Encoder, VectorsMayBeLookedUpByKey) {
+  const TempDir here;
+  const auto file = here.path() / "items.parquet";
+  write_vectors(file, {"a", "b"}, {1, 2, 3, 4});
+  const auto raw = batch({make_raw_column("y", labels(4)), make_raw_column("item", {"b", "", "a", "c"})});
+  const std::string field = fmt::format("  - {{column: item, name: text, kind: vector, from: {}}}", file.string());
+  const Encoder encoder = fit(field, raw);
+  EXPECT_EQ(encoder.schema().field("text").dimension, 2);
+  EXPECT_THAT(encoder.encode(raw, {}).vectors.at(0), ElementsAre(3, 4, 0, 0, 1, 2, 0, 0));
+
+  make_directories(here.path() / "fitted");
+  encoder.schema().save(here.path() / "fitted" / "schema.yaml");
+  EXPECT_THAT(Encoder::load(here.path() / "fitted").encode(raw, {}).vectors.at(0), ElementsAre(3, 4, 0, 0, 1, 2, 0, 0));
+  write_vectors(file, {"a", "b"}, {1, 2, 3, 5});
+  EXPECT_THAT(data_error([&] { Encoder::load(here.path() / "fitted").encode(raw, {}); }),
+              HasSubstr("field 'text': its file of vectors is not the one that the data were prepared with"));
+  EXPECT_THAT(config_error([&] { fit("  - {column: item, kind: vector, dimension: 2, key: k}", raw); }),
+              HasSubstr("fields.0.key: says something of a file of vectors"));
+  EXPECT_THAT(config_error([&] { fit(field.substr(0, field.size() - 1) + ", separator: x}", raw); }),
+              HasSubstr("a key is the whole cell"));
 }
 
 TEST(Encoder, LabelsMayBeSeveralAndThresholds) {
