@@ -109,9 +109,7 @@ class Aim final : public Search {
     const bool any = std::any_of(found.interactions.begin(), found.interactions.end(), is_kept);
     if (o_.dimensions && !o_.unified && any) search_dimensions(run, found, widths);
     const Config gated = retrained(run, found, widths);
-    Config plain = gated;
-    plain.set("model.gates", flag(false));
-    interplay::retrain(run, found, o_.retrain, by_valid_, gated, without_gate_rules(plain));
+    interplay::retrain(run, found, o_.retrain, by_valid_, gated, without_gate_rules(plain(run, found, gated)));
   }
 
  private:
@@ -349,6 +347,31 @@ class Aim final : public Search {
     for (const auto& i : interactions) {
       if (int64_t(i.fields.size()) == order) out.push_back(i);
     }
+    return out;
+  }
+
+  /// The experiment with the sets that are kept, where its model can have them; else the model `aim` without gates.
+  static Config plain(const SearchRun& run, const SearchFindings& found, const Config& gated) {
+    const auto able = searchable_models();
+    const std::string name = name_in(run.experiment()["model"]);
+    std::vector<Config> sets;
+    size_t order = 2;
+    bool inner = name != "aim" && std::find(able.begin(), able.end(), name) != able.end();
+    for (const auto& i : found.interactions) {
+      if (!i.kept) continue;
+      inner = inner && i.function == "inner";
+      order = std::max(order, i.fields.size());
+      std::vector<Config> fields;
+      for (const auto& f : i.fields) fields.push_back(text(f));
+      sets.push_back(Config::sequence(std::move(fields)));
+    }
+    Config out = gated;
+    out.set("model.gates", flag(false));
+    if (!inner) return out;
+    out.set("model", models().resolve(run.experiment()["model"]));
+    out.set("model.order", number(int64_t(order)));
+    out.set("model.gates", flag(false));
+    out.set("model.interactions", Config::sequence(std::move(sets)));
     return out;
   }
 
