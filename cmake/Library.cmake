@@ -38,6 +38,32 @@ target_include_directories(interplay_lm_text PRIVATE ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(interplay_lm_text PUBLIC interplay_flags fmt::fmt nlohmann_json::nlohmann_json ICU::i18n ICU::uc)
 
 if(INTERPLAY_SANITIZE)
+  # All that touches a tensor but the searches, for tests of nn, optim, core and serve. LibTorch is not instrumented. As
+  # little time as can be: no optimisation, and the files of a folder together.
+  list(REMOVE_ITEM tensor_sources ${yardsticks})
+  set(all ${tensor_data_sources} ${tensor_sources} ${train_sources} ${model_sources})
+  add_library(interplay_tensor OBJECT ${all})
+  target_include_directories(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(interplay_tensor PUBLIC interplay_flags interplay_torch interplay_arrow fmt::fmt spdlog::spdlog
+                        yaml-cpp nlohmann_json::nlohmann_json Eigen3::Eigen Threads::Threads)
+  target_compile_options(interplay_tensor PRIVATE -O0)
+  target_precompile_headers(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
+  set_target_properties(interplay_tensor PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  foreach(file IN LISTS all)
+    cmake_path(GET file PARENT_PATH folder)
+    cmake_path(GET folder FILENAME folder)
+    if(NOT folder MATCHES "^(nn|table|optim|train|models)$")  # whose files have names in common
+      set_source_files_properties(${file} PROPERTIES UNITY_GROUP ${folder})
+    endif()
+  endforeach()
+  # The tests of data are long enough to be worth the time. Those of threads have none of them.
+  if(INTERPLAY_SANITIZE STREQUAL address)
+    target_compile_options(interplay_data PRIVATE -O1)
+    target_compile_options(interplay_lm_text PRIVATE -O1)
+  else()
+    target_compile_options(interplay_data PRIVATE -O0)
+    set_target_properties(interplay_lm_text PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
   return()
 endif()
 

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <thread>
 
 #include <ATen/Parallel.h>
 
@@ -12,6 +14,15 @@ namespace interplay {
 template <class Task>
 void run_tasks(int64_t n, const Task& task) {
   std::atomic<int64_t> next = 0;
+#ifdef __SANITIZE_THREAD__  // which knows nothing of OpenMP's threads
+  const auto work = [&] {
+    for (int64_t i; (i = next.fetch_add(1)) < n;) task(i);
+  };
+  std::thread other(work);
+  work();
+  other.join();
+  return;
+#endif
   at::parallel_for(0, std::min<int64_t>(n, at::get_num_threads()), 1, [&](int64_t, int64_t) {
     for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) task(i);
   });
