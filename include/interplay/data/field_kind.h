@@ -116,8 +116,8 @@ class INTERPLAY_API FieldSource {
   /// For fields of kind vector whose numbers are not those of a column: in how many vectors they are looked up, and a
   /// checksum of all, which the data keep as they keep that of tokens. {0, ""}: they are those of the column.
   virtual TokenSpace vector_space() const { return {}; }
-  /// The numbers of all rows, [rows, dimension]; not called where vector_space() is empty.
-  virtual void vectors(const Field& field, const RawBatch& rows, std::vector<float>& out) const;
+  /// Fills in the numbers of all rows, [rows, dimension]; false where they are those of the column.
+  virtual bool vectors(const Field& field, const RawBatch& rows, std::vector<float>& out) const { return false; }
   /// Appends the tokens of these rows to `out`, which has the offset of the first row already.
   virtual void tokens(const Field& field, const RawBatch& rows, std::span<const int32_t> wanted,
                       EncodedBatch::Text& out) const;

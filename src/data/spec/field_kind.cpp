@@ -38,10 +38,6 @@ void FieldSource::tokens(const Field&, const RawBatch&, std::span<const int32_t>
   token_space();
 }
 
-void FieldSource::vectors(const Field&, const RawBatch&, std::vector<float>&) const {
-  throw Error("this kind of field says that it has vectors, but not which");
-}
-
 Registry<FieldSource, const FieldContext&>& field_kinds() {
   static auto* const registry = new Registry<FieldSource, const FieldContext&>("kind");
   return *registry;

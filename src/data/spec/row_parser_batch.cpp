@@ -332,8 +332,7 @@ class RowParser::Batch {
     const FieldEncoding& encoding = p_.encodings_[f];
     const size_t width = size_t(field.dimension);
     auto& out = out_.vectors[f];
-    if (p_.sources_[f] && p_.sources_[f]->vector_space().size > 0) {
-      p_.sources_[f]->vectors(field, raw_, out);
+    if (p_.sources_[f] && p_.sources_[f]->vectors(field, raw_, out)) {
       INTERPLAY_CHECK(out.size() == size_t(raw_.rows) * width, "field '{}': its kind gave {} numbers for {} rows of {}",
                       field.name, out.size(), raw_.rows, width);
       return;

@@ -53,10 +53,9 @@ class NumberVector final : public FieldSource {
   TokenSpace vector_space() const override {
     return is_by_key() ? TokenSpace{by_key().count(), by_key().checksum()} : TokenSpace{};
   }
-  void vectors(const Field& field, const RawBatch& rows, std::vector<float>& out) const override {
-    FieldEncoding encoding;
-    read_options(encoding, field.encoding);
-    const RawColumn& column = rows.column(encoding.column);
+  bool vectors(const Field& field, const RawBatch& rows, std::vector<float>& out) const override {
+    if (!is_by_key()) return false;
+    const RawColumn& column = rows.column(o_.name.empty() ? field.name : o_.columns.front());
     INTERPLAY_CHECK_DATA(!column.is_list(), "{}: column '{}' holds lists; field '{}' looks one key a row up in {}",
                          rows.place(0), column.name, field.name, o_.source.from);
     for (int64_t r = 0; r < rows.rows; ++r) {
@@ -64,6 +63,7 @@ class NumberVector final : public FieldSource {
       out.insert(out.end(), found.begin(), found.end());
       out.resize(size_t(r + 1) * size_t(field.dimension));  // zeros where there is none
     }
+    return true;
   }
 
  private:
