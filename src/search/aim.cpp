@@ -354,24 +354,20 @@ class Aim final : public Search {
   static Config plain(const SearchRun& run, const SearchFindings& found, const Config& gated) {
     const auto able = searchable_models();
     const std::string name = name_in(run.experiment()["model"]);
-    std::vector<Config> sets;
+    bool fits = name != "aim" && std::find(able.begin(), able.end(), name) != able.end();
     size_t order = 2;
-    bool inner = name != "aim" && std::find(able.begin(), able.end(), name) != able.end();
     for (const auto& i : found.interactions) {
       if (!i.kept) continue;
-      inner = inner && i.function == "inner";
+      fits = fits && i.function == "inner";
       order = std::max(order, i.fields.size());
-      std::vector<Config> fields;
-      for (const auto& f : i.fields) fields.push_back(text(f));
-      sets.push_back(Config::sequence(std::move(fields)));
     }
     Config out = gated;
+    if (fits) {
+      out.set("model", models().resolve(run.experiment()["model"]));
+      out.set("model.order", number(int64_t(order)));
+      out.set("model.interactions", kept_sets(found.interactions));
+    }
     out.set("model.gates", flag(false));
-    if (!inner) return out;
-    out.set("model", models().resolve(run.experiment()["model"]));
-    out.set("model.order", number(int64_t(order)));
-    out.set("model.gates", flag(false));
-    out.set("model.interactions", Config::sequence(std::move(sets)));
     return out;
   }
 
@@ -415,10 +411,8 @@ class Aim final : public Search {
     std::vector<Config> out;
     for (const auto& i : interactions) {
       if (!i.kept) continue;
-      std::vector<Config> fields;
-      for (const auto& f : i.fields) fields.push_back(text(f));
       Config item;
-      item.set("fields", Config::sequence(std::move(fields)));
+      item.set("fields", field_names(i));
       item.set("function", text(i.function));
       out.push_back(std::move(item));
     }

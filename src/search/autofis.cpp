@@ -85,7 +85,7 @@ class Autofis final : public Search {
     const StageResult searched = run.stage(search_stage(run, gated));
     SearchFindings findings = select(run, searched);
     const bool any = std::any_of(findings.interactions.begin(), findings.interactions.end(), is_kept);
-    const Config kept = kept_list(findings.interactions);
+    const Config kept = kept_sets(findings.interactions);
     Config with_gates = any ? gated : without_gate_rules(gated);  // for groups that it does not have
     with_gates.set("model.interactions", kept);
     Config plain = without_gates(run.experiment());
@@ -176,17 +176,6 @@ class Autofis final : public Search {
                     searched.steps, grda.threshold, grda.searched_c);
     log::info("kept {} of {} interactions; {}", kept, found.interactions.size(), grda_text(grda));
     return found;
-  }
-
-  static Config kept_list(const std::vector<Interaction>& interactions) {
-    std::vector<Config> kept;
-    for (const auto& i : interactions) {
-      if (!i.kept) continue;
-      std::vector<Config> fields;
-      for (const auto& field : i.fields) fields.push_back(Config::scalar(field, true));
-      kept.push_back(Config::sequence(std::move(fields)));
-    }
-    return Config::sequence(std::move(kept));
   }
 
   /// Whatever both models have under one name and in one shape: tables, first-order weights, an MLP whose input is the

@@ -3,6 +3,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <interplay/search/search.h>
 
@@ -23,6 +24,9 @@ struct RetrainOptions {
   }
   std::string with(bool by_valid) const { return retrain_with.value_or(by_valid ? "both" : "gates"); }
 };
+
+Config field_names(const Interaction& interaction);              ///< its fields, a list
+Config kept_sets(const std::vector<Interaction>& interactions);  ///< the fields of those that are kept: a list of lists
 
 /// Trains `gated`, `plain` or both, and completes `found` with the experiment that is the result and, where it was
 /// trained, its stage. Throws Error(data) where both are asked for and there is no validation row to tell.

@@ -192,15 +192,16 @@ StageResult read_stage(const fs::path& search, const std::string& directory) {
   s.bytes = int64_t(fs::file_size(run / Bundle::kWeights));
   try {
     const Json summary = Json::parse(read_file(file));
-    for (const char* split : {"test", "valid"}) {
+    const auto metric = [&](const char* split, const char* name) {
       const Json& metrics = summary.at(split);
-      if (metrics.empty()) continue;
-      const auto metric = [&](const char* name) {
-        return metrics.contains(name) && metrics[name].is_number() ? metrics[name].get<double>() : NAN;
-      };
-      s.split = split, s.auc = metric("auc"), s.logloss = metric("logloss");
+      return metrics.contains(name) && metrics[name].is_number() ? metrics[name].get<double>() : NAN;
+    };
+    for (const char* split : {"test", "valid"}) {
+      if (summary.at(split).empty()) continue;
+      s.split = split, s.auc = metric(split, "auc"), s.logloss = metric(split, "logloss");
       break;
     }
+    s.valid_logloss = metric("valid", "logloss");
     s.parameters = summary.at("parameters"), s.steps = summary.at("steps");
     s.rows_per_s = summary.at("rows_per_s"), s.seconds = summary.at("seconds");
   } catch (const Json::exception& problem) {

@@ -61,6 +61,7 @@ struct StageResult {
   std::string split = {};      ///< that auc and logloss are of: test, or valid where there is none; "" without either
   double auc = std::numeric_limits<double>::quiet_NaN();
   double logloss = std::numeric_limits<double>::quiet_NaN();
+  double valid_logloss = std::numeric_limits<double>::quiet_NaN();  ///< where there are validation rows
   int64_t parameters = 0, bytes = 0;   ///< of the weights: how many, and the size of model.safetensors
   double rows_per_s = 0, seconds = 0;  ///< training alone; all of the stage
   int64_t steps = 0;
