@@ -7,23 +7,30 @@
 
 namespace interplay {
 
-/// Options of text formats.
-struct DelimitedOptions {
-  std::string separator = ",";
-  Config header = Config::scalar("true");
-  bool quote = true;
+/// Options of every text format.
+struct TextOptions {
   std::string encoding = "utf8";
   std::string compression = "auto";
   int64_t max_line_bytes = 1 << 20;
 
   void visit(auto&& field) {
-    field("separator", separator, "text between two values of a row; several bytes, as ::, only without quotes");
-    field("header", header, "true: the first line of every file names the columns; or the list of names");
-    field("quote", quote, "values may be quoted: \"a,b\"; a quote in a quoted value is written twice");
     field("encoding", encoding, "of the text", OneOf{{"utf8", "latin1"}});
     field("compression", compression, "auto goes by the file's name, then by its first bytes",
           OneOf{{"auto", "none", "gz", "zst"}});
     field("max_line_bytes", max_line_bytes, "a longer line is a bad row", Range{1, 1 << 30});
+  }
+};
+
+struct DelimitedOptions : TextOptions {
+  std::string separator = ",";
+  Config header = Config::scalar("true");
+  bool quote = true;
+
+  void visit(auto&& field) {
+    field("separator", separator, "text between two values of a row; several bytes, as ::, only without quotes");
+    field("header", header, "true: the first line of every file names the columns; or the list of names");
+    field("quote", quote, "values may be quoted: \"a,b\"; a quote in a quoted value is written twice");
+    TextOptions::visit(field);
   }
 };
 

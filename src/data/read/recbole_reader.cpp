@@ -19,25 +19,22 @@ std::string without_type(const std::string& name) {
   return known ? name.substr(0, colon) : name;
 }
 
-struct RecboleOptions {
+struct RecboleOptions : TextOptions {
   std::string user_field = "user_id";
   std::string item_field = "item_id";
   std::string separator = "\t";
-  std::string encoding = "utf8";
-  std::string compression = "auto";
-  int64_t max_line_bytes = 1 << 20;
 
   void visit(auto&& field) {
     field("user_field", user_field, "column that joins the .user file");
     field("item_field", item_field, "column that joins the .item file");
     field("separator", separator, "text between two values of a row");
-    field("encoding", encoding, "of the text", OneOf{{"utf8", "latin1"}});
-    field("compression", compression, "auto goes by the file's name, then by its first bytes",
-          OneOf{{"auto", "none", "gz", "zst"}});
-    field("max_line_bytes", max_line_bytes, "a longer line is a bad row", Range{1, 1 << 30});
+    TextOptions::visit(field);
   }
   DelimitedOptions delimited() const {
-    return {separator, Config::scalar("true"), false, encoding, compression, max_line_bytes};
+    DelimitedOptions out{*this};
+    out.separator = separator;
+    out.quote = false;
+    return out;
   }
 };
 
