@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include <interplay/model.h>
-#include <interplay/nn/row_dot.h>
+#include <interplay/nn/row_linear.h>
 
 namespace {
 
@@ -61,12 +61,13 @@ class InteractingLayerImpl final : public torch::nn::Module {
 
   at::Tensor forward(const at::Tensor& x) {
     const auto by_head = [&](const at::Tensor& t) { return t.unflatten(2, {heads_, -1}).transpose(1, 2); };
-    const auto q = by_head(query_(x)), k = by_head(key_(x)), v = by_head(value_(x));  // [B, H, F, D / H]
+    const auto q = by_head(nn::row_linear(x, query_)), k = by_head(nn::row_linear(x, key_)),
+               v = by_head(nn::row_linear(x, value_));  // [B, H, F, D / H]
     // softmax(factor q k^T) v in one kernel, dropout on the softmax: [B, H, F, D / H]
     const auto attended = at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, is_training() ? dropout_ : 0,
                                                            /*is_causal=*/false, factor_);
     auto y = attended.transpose(1, 2).flatten(2);  // [B, F, D]
-    if (residual_) y = y + (projection_ ? projection_(x) : x);
+    if (residual_) y = y + (projection_ ? nn::row_linear(x, projection_) : x);
     if (norm_) y = norm_(y);
     return y.relu();
   }

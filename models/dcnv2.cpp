@@ -2,7 +2,7 @@
 #include <ATen/ATen.h>
 
 #include <interplay/model.h>
-#include <interplay/nn/row_dot.h>
+#include <interplay/nn/row_linear.h>
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <torch/nn/init.h>
 
 #include <interplay/model.h>
-#include <interplay/nn/row_dot.h>
+#include <interplay/nn/row_linear.h>
 
 namespace {
 

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include <interplay/model.h>
+#include <interplay/nn/row_linear.h>
 
 namespace {
 
@@ -114,10 +115,12 @@ class Sim final : public interplay::Model, public interplay::Represents {
     if (fields_->count() > 0) parts.push_back(fields_(x).flat());  // [B, W]
     search_parts = parts;
     for (auto& h : histories_) {
-      const auto target = fields_->field(x, h.of.target);                                       // [B, K]
-      const auto entries = fields_->sequence(x, h.of);                                          // [N, E]
-      const auto items = entries.vectors.narrow(1, 0, target.size(1));                          // [N, K]
-      const auto score = (h.query(target).index_select(0, entries.row) * h.key(items)).sum(1);  // [N]
+      const auto target = fields_->field(x, h.of.target);               // [B, K]
+      const auto entries = fields_->sequence(x, h.of);                  // [N, E]
+      const auto items = entries.vectors.narrow(1, 0, target.size(1));  // [N, K]
+      const auto score = (interplay::nn::row_linear(target, h.query).index_select(0, entries.row) *
+                          interplay::nn::row_linear(items, h.key))
+                             .sum(1);  // [N]
       const auto sum = at::zeros({entries.batch(), entries.vectors.size(1)}, target.options());
       search_parts.push_back(sum.index_add(0, entries.row, score.unsqueeze(1) * entries.vectors));  // [B, E]
       parts.push_back(h.long_term(target, interplay::nn::top_entries(entries, score.detach(), top_k_)));

@@ -1,7 +1,7 @@
 // xDeepFM (Lian et al. 2018, arXiv:1803.05170): a linear term, a compressed interaction network and an MLP.
 #include <interplay/model.h>
 #include <interplay/nn/cin.h>
-#include <interplay/nn/row_dot.h>
+#include <interplay/nn/row_linear.h>
 
 namespace {
 

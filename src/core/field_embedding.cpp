@@ -11,6 +11,7 @@
 #include <interplay/core/generators.h>
 #include <interplay/core/vector_table.h>
 #include <interplay/nn/fm.h>
+#include <interplay/nn/row_linear.h>
 
 #include "core/pretrained.h"
 
@@ -82,8 +83,7 @@ std::vector<std::string> augmenter_names(const Schema& schema) {
 
 std::string augmenter_module(const std::string& name) { return "augment_" + module_name(name); }
 
-/// What is made of vectors by key, and by augmenters.
-struct FieldEmbeddingImpl::ByKey {
+struct FieldEmbeddingImpl::Parts {
   struct Concat {
     Field field;
     VectorTable vectors;
@@ -95,7 +95,9 @@ struct FieldEmbeddingImpl::ByKey {
     std::vector<int64_t> places;            // of its vectors, those that are wanted
     torch::nn::Linear projection{nullptr};  // null: it gives vectors of the right width
   };
-  std::map<std::string, VectorTable> frozen;  // by table
+  std::map<std::string, nn::Embedding> tables;           // by table, those that are learnt
+  std::map<std::string, torch::nn::Linear> projections;  // by vector field
+  std::map<std::string, VectorTable> frozen;             // by table
   std::vector<Concat> concats;
   std::vector<Augment> augments;
 };
@@ -126,7 +128,7 @@ void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted, const s
     return false;
   };
   for (const Field* f : schema_.of(FieldKind::categorical)) {
-    if (!has_table(f) || by_key_->frozen.contains(f->table)) continue;
+    if (!has_table(f) || parts_->frozen.contains(f->table)) continue;
     const auto t = table(*f);
     if (!wanted(*f)) continue;
     names_.push_back(f->name);
@@ -134,7 +136,7 @@ void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted, const s
     categorical_tables_.push_back(t);
   }
   for (const Field* f : schema_.of(FieldKind::categorical)) {
-    if (!here(*f) || !wanted(*f) || !by_key_->frozen.contains(f->table)) continue;
+    if (!here(*f) || !wanted(*f) || !parts_->frozen.contains(f->table)) continue;
     names_.push_back(f->name);
     frozen_.push_back(*f);
   }
@@ -150,14 +152,15 @@ void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted, const s
   }
   for (const Field* f : schema_.of(FieldKind::sequence)) {
     if (!has_table(f)) continue;
-    if (!by_key_->frozen.contains(f->table)) table(*f);
+    if (!parts_->frozen.contains(f->table)) table(*f);
     if (!wanted(*f)) continue;
     names_.push_back(f->name);
     sequences_.push_back(*f);
   }
   for (const Field* f : schema_.of(FieldKind::vector)) {
     if (!here(*f)) continue;
-    register_module(module_name(f->name) + "_projection", nn::xavier_linear(f->dimension, width_, false));
+    parts_->projections.emplace(
+        f->name, register_module(module_name(f->name) + "_projection", nn::xavier_linear(f->dimension, width_, false)));
     if (!wanted(*f)) continue;
     names_.push_back(f->name);
     vectors_.push_back(*f);
@@ -169,7 +172,7 @@ void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted, const s
 
 /// Tables that are frozen are made first, those that start from vectors once they are learnt.
 void FieldEmbeddingImpl::build_frozen(const Choice& here) {
-  by_key_ = std::make_shared<ByKey>();
+  parts_ = std::make_shared<Parts>();
   std::map<std::string, const Field*> given;  // by table
   for (const Field& f : schema_.fields()) {
     if (f.pretrained.size() == 0 || has_mode(f, "concat")) continue;
@@ -189,7 +192,7 @@ void FieldEmbeddingImpl::build_frozen(const Choice& here) {
                     "set model.embedding_dim to {}, or choose mode: concat, which projects them",
                     f.name, p.source.from, vectors->width(), f.table, rows_width, vectors->width());
     if (p.mode == "frozen") {
-      by_key_->frozen.emplace(f.table, register_module(module_name(f.table) + "_frozen", vectors));
+      parts_->frozen.emplace(f.table, register_module(module_name(f.table) + "_frozen", vectors));
       continue;
     }
     const at::NoGradGuard no_grad;
@@ -205,13 +208,13 @@ void FieldEmbeddingImpl::build_added(const Choice& here, const std::vector<std::
     if (!here(f) || !has_mode(f, "concat") || contains(leave_out, vector_name(f))) continue;
     const std::string name = module_name(f.name) + "_vector";
     const auto vectors = register_module(name, VectorTable(schema_, f.name, pretrained_of(f).source));
-    by_key_->concats.push_back(
+    parts_->concats.push_back(
         {f, vectors, register_module(name + "_projection", nn::xavier_linear(vectors->width(), width_, false))});
     names_.push_back(vector_name(f));
   }
   const auto names = augmenter_names(schema_);
   for (size_t i = 0; i < names.size(); ++i) {
-    ByKey::Augment a{names[i], make_augmenter(schema_, schema_.augment.at(i), width_), {}};
+    Parts::Augment a{names[i], make_augmenter(schema_, schema_.augment.at(i), width_), {}};
     const auto reads = a.made->reads();
     const auto reads_here = [&](const std::string& name) { return here(schema_.field(name)); };
     if (!std::all_of(reads.begin(), reads.end(), reads_here)) continue;
@@ -226,18 +229,18 @@ void FieldEmbeddingImpl::build_added(const Choice& here, const std::vector<std::
     register_module(module, a.made);
     if (a.made->width() != width_)
       a.projection = register_module(module + "_projection", nn::xavier_linear(a.made->width(), width_, false));
-    by_key_->augments.push_back(std::move(a));
+    parts_->augments.push_back(std::move(a));
   }
 }
 
 bool FieldEmbeddingImpl::uses_vectors() const {
   const auto starts = [](const Field& f) { return has_mode(f, "init"); };
-  return !by_key_->frozen.empty() || !by_key_->concats.empty() || !by_key_->augments.empty() ||
+  return !parts_->frozen.empty() || !parts_->concats.empty() || !parts_->augments.empty() ||
          std::any_of(schema_.fields().begin(), schema_.fields().end(), starts);
 }
 
 at::Tensor FieldEmbeddingImpl::augmented(const Features& x, size_t which) {
-  const auto& a = by_key_->augments[which];
+  const auto& a = parts_->augments[which];
   auto v = a.made->augment(x);
   INTERPLAY_CHECK(v.dim() == 3 && v.size(0) == x.rows && v.size(1) == a.made->count() && v.size(2) == a.made->width(),
                   "fields.augment: '{}' gave a tensor [{}] for {} rows; expected [{}, {}, {}], as its count() and "
@@ -245,7 +248,7 @@ at::Tensor FieldEmbeddingImpl::augmented(const Features& x, size_t which) {
                   a.name, fmt::join(v.sizes(), ", "), x.rows, x.rows, a.made->count(), a.made->width());
   if (int64_t(a.places.size()) < v.size(1))
     v = v.index_select(1, at::tensor(a.places, at::TensorOptions().dtype(at::kLong).device(v.device())));
-  return a.projection ? torch::nn::Linear(a.projection)(v) : v;
+  return a.projection ? nn::row_linear(v, a.projection) : v;
 }
 
 std::vector<std::string> vector_names(const Schema& schema) {
@@ -281,17 +284,16 @@ void FieldEmbeddingImpl::shift_start(double mean) {
 }
 
 nn::Embedding FieldEmbeddingImpl::table(const Field& field) {
-  const std::string name = module_name(field.table);
-  const auto children = named_children();
-  if (const auto* const known = children.find(name))
-    return nn::Embedding(std::dynamic_pointer_cast<nn::EmbeddingImpl>(*known));
+  const auto known = parts_->tables.find(field.table);
+  if (known != parts_->tables.end()) return known->second;
   const auto own = widths_.find(field.table);
-  return register_module(name, nn::Embedding(field.rows, own == widths_.end() ? width_ : own->second, init_std_));
+  const nn::Embedding made(field.rows, own == widths_.end() ? width_ : own->second, init_std_);
+  return parts_->tables.emplace(field.table, register_module(module_name(field.table), made)).first->second;
 }
 
 at::Tensor FieldEmbeddingImpl::read(const Field& field, const at::Tensor& ids) {
-  const auto frozen = by_key_->frozen.find(field.table);
-  if (frozen != by_key_->frozen.end()) return frozen->second(ids);
+  const auto frozen = parts_->frozen.find(field.table);
+  if (frozen != parts_->frozen.end()) return frozen->second(ids);
   return nn::gather_fields(ids.unsqueeze(1), {table(field)}, width_).squeeze(1);
 }
 
@@ -338,8 +340,9 @@ nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
   if (!numeric_.empty()) others.push_back(numeric(x));
   for (const auto& f : sequences_) others.push_back(field(x, f.name).unsqueeze(1));
   for (const auto& f : vectors_) others.push_back(field(x, f.name).unsqueeze(1));
-  for (auto& c : by_key_->concats) others.push_back(c.projection(c.vectors->field(x, c.field)).unsqueeze(1));
-  for (size_t i = 0; i < by_key_->augments.size(); ++i) others.push_back(augmented(x, i));
+  for (auto& c : parts_->concats)
+    others.push_back(nn::row_linear(c.vectors->field(x, c.field), c.projection).unsqueeze(1));
+  for (size_t i = 0; i < parts_->augments.size(); ++i) others.push_back(augmented(x, i));
   if (!others.empty()) parts.others = others.size() == 1 ? others.front() : at::cat(others, 1);
   INTERPLAY_CHECK(parts.ids.defined() || parts.others.defined(),
                   "the model has no field to read; check fields.keep and fields.drop");
@@ -352,9 +355,7 @@ at::Tensor FieldEmbeddingImpl::field(const Features& x, const std::string& name)
     case FieldKind::categorical: return read(f, x.ids.select(1, f.column));
     case FieldKind::numeric: return x.dense.select(1, f.column).unsqueeze(1) * numeric_weight_[f.column];
     case FieldKind::sequence: return nn::pool(sequence(x, name), f.pooling);
-    case FieldKind::vector:
-      return named_children()[module_name(name) + "_projection"]->as<torch::nn::LinearImpl>()->forward(
-          x.vectors[size_t(f.column)]);
+    case FieldKind::vector: return nn::row_linear(x.vectors[size_t(f.column)], parts_->projections.at(name));
     case FieldKind::text: break;
   }
   throw Error(fmt::format("field '{}' of kind {} has no vector", name, to_string(f.kind)));

@@ -6,8 +6,7 @@
 #include <ATen/ATen.h>
 
 #include <interplay/base/error.h>
-
-#include "nn/kernels/f32_layers.h"
+#include <interplay/nn/row_linear.h>
 
 namespace interplay::nn {
 
@@ -123,15 +122,16 @@ at::Tensor MultiHeadTargetAttentionImpl::forward(const at::Tensor& target, const
   const int64_t batch = s.batch(), n = s.vectors.size(0), width = key_->options.out_features(),
                 of_head = width / heads_;
   const auto zero = at::zeros({batch, width}, target.options());
-  if (n == 0) return linear(output_, zero);
-  const auto q = linear(query_, target).index_select(0, s.row).view({n, heads_, of_head});
-  const auto k = linear(key_, s.vectors).view({n, heads_, of_head});
+  if (n == 0) return row_linear(zero, output_);
+  const auto q = row_linear(target, query_).index_select(0, s.row).view({n, heads_, of_head});
+  const auto k = row_linear(s.vectors, key_).view({n, heads_, of_head});
   const auto scores = (q * k).sum(2) / std::sqrt(double(of_head));  // [N, H]
   std::vector<at::Tensor> weights;
   for (int64_t h = 0; h < heads_; ++h) weights.push_back(segment_softmax(scores.select(1, h), s));
   const auto weight = at::stack(weights, 1).unsqueeze(2);  // [N, H, 1]
-  const auto weighed = (weight * linear(value_, s.vectors).view({n, heads_, of_head})).reshape({n, width});  // [N, A]
-  return linear(output_, zero.index_add(0, s.row, weighed));
+  const auto weighed =
+      (weight * row_linear(s.vectors, value_).view({n, heads_, of_head})).reshape({n, width});  // [N, A]
+  return row_linear(zero.index_add(0, s.row, weighed), output_);
 }
 
 }  // namespace interplay::nn

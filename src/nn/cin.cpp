@@ -3,10 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/row_linear.h>
 #include <interplay/nn/mlp.h>
 #include <interplay/nn/plain_scope.h>
-
-#include "nn/kernels/f32_layers.h"
 
 namespace interplay::nn {
 
@@ -32,8 +31,7 @@ at::Tensor CinImpl::forward(const at::Tensor& x0) {
     const auto products = (fields.unsqueeze(3) * x.unsqueeze(2)).flatten(2);  // [B, D, F H]
     const auto& w = layers_[k]->weight;
     // Of three dimensions, whoever watches has no step for a linear layer.
-    x = PlainScope::active() ? (products.unsqueeze(2) * w).sum(3) + layers_[k]->bias
-                             : linear(layers_[k], products.flatten(0, 1)).unflatten(0, {x0.size(0), x0.size(2)});
+    x = PlainScope::active() ? (products.unsqueeze(2) * w).sum(3) + layers_[k]->bias : row_linear(products, layers_[k]);
     if (options_.relu) x = x.relu();
     auto out = x;  // [B, D, H]
     if (options_.split_half && k + 1 < layers_.size()) {

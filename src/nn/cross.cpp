@@ -4,9 +4,9 @@
 #include <torch/nn/init.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/row_linear.h>
 
 #include "nn/kernels/bf16_layers.h"
-#include "nn/kernels/f32_layers.h"
 
 namespace interplay::nn {
 
@@ -20,12 +20,8 @@ CrossImpl::CrossImpl(int64_t width, int64_t layers) : bf16_(std::make_shared<Bf1
 
 at::Tensor CrossImpl::forward(const at::Tensor& x0) {
   if (in_bf16(x0)) return bf16_cross(x0, weight, bias, *bf16_);
-  const bool fused = is_fused_f32(x0);
-  const auto linear = [fused](const at::Tensor& x, const at::Tensor& w, const at::Tensor& b) {
-    return fused ? f32_linear(x, w, b) : at::linear(x, w, b);
-  };
   auto x = x0;  // [B, W]
-  for (int64_t l = 0; l < weight.size(0); ++l) x = at::addcmul(x, x0, linear(x, weight[l], bias[l]));
+  for (int64_t l = 0; l < weight.size(0); ++l) x = at::addcmul(x, x0, row_linear(x, weight[l], bias[l]));
   return x;
 }
 

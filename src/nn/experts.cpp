@@ -3,8 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <interplay/base/error.h>
-
-#include "nn/kernels/f32_layers.h"
+#include <interplay/nn/row_linear.h>
 
 namespace interplay::nn {
 
@@ -43,7 +42,7 @@ GateImpl::GateImpl(int64_t in, int64_t experts, MlpOptions hidden) {
   }
 }
 
-at::Tensor GateImpl::weights(const at::Tensor& x) { return at::softmax(linear_ ? linear(linear_, x) : mlp_(x), 1); }
+at::Tensor GateImpl::weights(const at::Tensor& x) { return at::softmax(linear_ ? row_linear(x, linear_) : mlp_(x), 1); }
 
 at::Tensor GateImpl::forward(const at::Tensor& x, const at::Tensor& experts) {
   return (weights(x).unsqueeze(2) * experts).sum(1);

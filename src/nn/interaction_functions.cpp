@@ -10,6 +10,7 @@
 #include <torch/nn/init.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/row_linear.h>
 
 namespace interplay::nn {
 namespace {
@@ -117,9 +118,13 @@ at::Tensor InteractionFunctionImpl::read_kernel() const {
 
 at::Tensor InteractionFunctionImpl::outer(const FieldVectors& fields) const {
   const auto k = read_kernel();
+  const auto& e = fields.tensor();
   at::Tensor product;
   for (int64_t m = 0; m < sets_.size(1); ++m) {
-    const auto projection = at::matmul(fields.tensor(), k[m]).index_select(1, sets_.select(1, m));  // [B, F] -> [B, P]
+    const auto projected = at::GradMode::is_enabled()
+                               ? at::matmul(e, k[m])
+                               : row_dot(e.flatten(0, 1), k[m]).view({e.size(0), e.size(1)});  // [B, F]
+    const auto projection = projected.index_select(1, sets_.select(1, m));                     // [B, P]
     product = product.defined() ? product * projection : projection;
   }
   return product;

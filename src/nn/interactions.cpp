@@ -5,7 +5,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/nn/plain_scope.h>
-#include <interplay/nn/row_dot.h>
+#include <interplay/nn/row_linear.h>
 
 #include "nn/kernels/product_tiles.h"
 

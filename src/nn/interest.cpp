@@ -5,6 +5,8 @@
 #include <ATen/ATen.h>
 #include <torch/nn/init.h>
 
+#include <interplay/nn/row_linear.h>
+
 namespace interplay::nn {
 
 AuGruImpl::AuGruImpl(int64_t in, int64_t hidden) : hidden_(hidden) {
@@ -20,15 +22,35 @@ AuGruImpl::AuGruImpl(int64_t in, int64_t hidden) : hidden_(hidden) {
 
 at::Tensor AuGruImpl::forward(const at::Tensor& x, const at::Tensor& attention, const at::Tensor& valid) {
   auto h = at::zeros({x.size(0), hidden_}, x.options());
-  const auto of_input = at::linear(x, input_weight_, input_bias_);  // [B, T, 3 H]
+  const auto of_input = row_linear(x, input_weight_, input_bias_);  // [B, T, 3 H]
   const auto gate = (attention * valid).unsqueeze(2);
   for (int64_t t = 0; t < x.size(1); ++t) {
-    const auto i = of_input.select(1, t).chunk(3, 1), s = at::linear(h, state_weight_, state_bias_).chunk(3, 1);
+    const auto i = of_input.select(1, t).chunk(3, 1), s = row_linear(h, state_weight_, state_bias_).chunk(3, 1);
     const auto u = (i[0] + s[0]).sigmoid() * gate.select(1, t), r = (i[1] + s[1]).sigmoid();
     h = h + u * ((i[2] + r * s[2]).tanh() - h);
   }
   return h;
 }
+
+namespace {
+
+/// What torch's module computes (r, z, n; h' = n + z (h - n)), by products that keep equal rows equal.
+/// f32 [B, T, E] -> f32 [B, T, E]
+at::Tensor states_of(const torch::nn::GRU& gru, const at::Tensor& x) {
+  const auto w = gru->parameters();  // of the input, of the state, and their biases
+  auto h = at::zeros({x.size(0), w[1].size(1)}, x.options());
+  const auto of_input = row_linear(x, w[0], w[2]);  // [B, T, 3 E]
+  std::vector<at::Tensor> states;
+  for (int64_t t = 0; t < x.size(1); ++t) {
+    const auto i = of_input.select(1, t).chunk(3, 1), s = row_linear(h, w[1], w[3]).chunk(3, 1);
+    const auto r = (i[0] + s[0]).sigmoid(), z = (i[1] + s[1]).sigmoid(), n = (i[2] + r * s[2]).tanh();
+    h = n + z * (h - n);
+    states.push_back(h);
+  }
+  return at::stack(states, 1);
+}
+
+}  // namespace
 
 InterestsImpl::InterestsImpl(int64_t target_width, int64_t entry_width)
     : gru_(register_module("gru", torch::nn::GRU(torch::nn::GRUOptions(entry_width, entry_width).batch_first(true)))),
@@ -43,9 +65,9 @@ InterestsImpl::Result InterestsImpl::forward(const at::Tensor& target, const Seq
     return {at::zeros({history.batch(), history.vectors.size(1)}, target.options()), history.vectors,
             history.vectors.select(1, 0)};
   const auto padded = pad(history);
-  const auto states = std::get<0>(gru_(padded.vectors));  // [B, T, E]; padding lies behind what is valid
+  const auto states = states_of(gru_, padded.vectors);  // [B, T, E]; padding lies behind what is valid
   const auto entries = states.flatten(0, 1).index_select(0, padded.valid.flatten().nonzero().squeeze(1));  // [N, E]
-  const auto score = (entries * at::linear(target, weight_).index_select(0, history.row)).sum(1);
+  const auto score = (entries * row_linear(target, weight_).index_select(0, history.row)).sum(1);
   const auto attention = segment_softmax(score, history);  // [N]
   const auto weights = pad({attention.unsqueeze(1), history.row, history.offsets, {}, {}}).vectors.squeeze(2);
   return {augru_(states, weights, padded.valid), entries, attention};

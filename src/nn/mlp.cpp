@@ -8,6 +8,7 @@
 
 #include <interplay/base/config.h>
 #include <interplay/base/error.h>
+#include <interplay/nn/row_linear.h>
 
 #include "nn/kernels/bf16_layers.h"
 #include "nn/kernels/f32_layers.h"
@@ -129,7 +130,7 @@ at::Tensor MlpImpl::layers(at::Tensor x, bool fused) {
     if (fused && layer.is_relu_alone) {
       x = f32_linear_relu(x, layer.linear->weight, layer.linear->bias);
     } else {
-      x = linear(layer.linear, x);
+      x = row_linear(x, layer.linear);
       if (layer.batch_norm) x = normalise(layer.batch_norm, x);
       if (layer.layer_norm) x = layer.layer_norm(x);
       x = is_relu_ ? x.relu_() : layer.activation(x);  // in place: nothing else reads what it is computed from
@@ -150,7 +151,7 @@ at::Tensor MlpImpl::forward(at::Tensor x) {
   const bool fused = is_fused_f32(x);
   x = layers(std::move(x), fused);
   if (fused && one) return f32_dot(x, output_->weight, output_->bias);
-  return output_ ? linear(output_, x) : x;
+  return output_ ? row_linear(x, output_) : x;
 }
 
 at::Tensor MlpImpl::hidden(at::Tensor x) {
@@ -163,7 +164,7 @@ at::Tensor MlpImpl::output(const at::Tensor& hidden) {
   if (!output_) return hidden;
   if (at::GradMode::is_enabled() || !is_fused_f32(hidden)) return output_(hidden);
   if (output_->weight.size(0) == 1) return f32_dot(hidden, output_->weight, output_->bias);
-  return linear(output_, hidden);
+  return row_linear(hidden, output_);
 }
 
 }  // namespace interplay::nn

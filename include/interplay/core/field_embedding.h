@@ -101,7 +101,7 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Ha
   bool uses_vectors() const;  ///< something of what Schema::with_vectors() says
 
  private:
-  struct ByKey;
+  struct Parts;
   /// Of fields that are `here`; those that are `wanted` too are in forward().
   using Choice = std::function<bool(const Field&)>;
   void build(const Choice& here, const Choice& wanted, const std::vector<std::string>& leave_out = {});
@@ -120,8 +120,8 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Ha
   std::vector<Field> frozen_, sequences_, vectors_;  // those forward() returns
   std::vector<int64_t> categorical_, numeric_;       // columns of Features::ids and ::dense that forward() returns
   std::vector<nn::Embedding> categorical_tables_;
-  at::Tensor numeric_weight_;      // f32 [D, K], one row a numeric field of the schema
-  std::shared_ptr<ByKey> by_key_;  // what comes from vectors by key, and from augmenters
+  at::Tensor numeric_weight_;     // f32 [D, K], one row a numeric field of the schema
+  std::shared_ptr<Parts> parts_;  // the modules it is made of
 };
 TORCH_MODULE(FieldEmbedding);
 

@@ -36,14 +36,6 @@ struct LinearRelu : torch::autograd::Function<LinearRelu> {
   }
 };
 
-/// Rows of zeros behind x, so that there are as many as a matrix product takes at once: the last ones of a batch would
-/// take another path, on which their sums may end in other bits.
-at::Tensor whole_blocks(const at::Tensor& x) {
-  constexpr int64_t kBlock = 16;
-  const int64_t more = (kBlock - x.size(0) % kBlock) % kBlock;
-  return more == 0 ? x : at::constant_pad_nd(x, {0, 0, 0, more});
-}
-
 }  // namespace
 
 at::Tensor f32_linear_relu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -51,13 +43,10 @@ at::Tensor f32_linear_relu(const at::Tensor& x, const at::Tensor& weight, const 
   return at::addmm(bias, whole_blocks(x), weight.t()).relu_().narrow(0, 0, x.size(0));
 }
 
-at::Tensor f32_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (at::GradMode::is_enabled()) return at::linear(x, weight, bias);
-  return at::linear(whole_blocks(x), weight, bias).narrow(0, 0, x.size(0));
-}
-
-at::Tensor linear(torch::nn::Linear& layer, const at::Tensor& x) {
-  return is_fused_f32(x) ? f32_linear(x, layer->weight, layer->bias) : layer(x);
+at::Tensor whole_blocks(const at::Tensor& x) {
+  constexpr int64_t kBlock = 16;
+  const int64_t more = (kBlock - x.size(0) % kBlock) % kBlock;
+  return more == 0 ? x : at::constant_pad_nd(x, {0, 0, 0, more});
 }
 
 at::Tensor f32_dot(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <torch/nn/modules/linear.h>
 
 /// Dense layers in f32 that pass over memory less often than their ATen twins. CPU only.
 namespace interplay::nn {
@@ -9,12 +8,8 @@ namespace interplay::nn {
 /// relu(x W^T + b): x f32 [N, in], weight f32 [out, in], bias f32 [out] -> f32 [N, out]
 at::Tensor f32_linear_relu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
-/// x W^T + b: x f32 [N, in], weight f32 [out, in], bias f32 [out] or undefined -> f32 [N, out]. Without a graph equal
-/// rows give equal results wherever they stand, as in f32_linear_relu().
-at::Tensor f32_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
-
-/// A module's layer as f32_linear() where it may run so, else as it is.
-at::Tensor linear(torch::nn::Linear& layer, const at::Tensor& x);
+/// Rows of zeros behind x [N, in], so that there are as many as a matrix product takes at once: nn::row_linear() says why.
+at::Tensor whole_blocks(const at::Tensor& x);
 
 /// x w^T + b for one output: x f32 [N, in], weight f32 [1, in], bias f32 [1] -> f32 [N, 1]
 at::Tensor f32_dot(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
