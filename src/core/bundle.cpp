@@ -11,6 +11,7 @@
 #include <interplay/core/generators.h>
 #include <interplay/core/vector_table.h>
 #include <interplay/data/loader.h>
+#include <interplay/nn/blank_tables.h>
 #include <interplay/nn/safetensors.h>
 
 #include "core/pretrained.h"
@@ -158,7 +159,10 @@ Bundle Bundle::open(const fs::path& directory) {
 }
 
 std::shared_ptr<Model> Bundle::model(uint64_t seed) const {
-  auto model = make_model(config_["model"], schema_, seed);
+  const auto model = [&] {
+    const nn::BlankTables blank;
+    return make_model(config_["model"], schema_, seed);
+  }();
   const nn::Safetensors weights(directory_ / kWeights);
   load_weights(*model, weights.tensors(), (directory_ / kWeights).string());
   model->eval();

@@ -9,6 +9,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/random.h>
+#include <interplay/nn/blank_tables.h>
 #include <interplay/nn/sorted_reads.h>
 #include <interplay/nn/table_storage.h>
 
@@ -36,6 +37,7 @@ void collect(const torch::nn::Module& module, const std::string& prefix, std::ve
 EmbeddingImpl::EmbeddingImpl(int64_t rows, int64_t width, double init_std)
     : table_(c10::make_intrusive<TableStorage>(rows, width)) {
   const auto seed = uint64_t(at::randint(std::numeric_limits<int64_t>::max(), {1}, at::kLong).item<int64_t>());
+  if (BlankTables::active()) return;
   float* const w = table_->data();
   at::parallel_for(1, rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {

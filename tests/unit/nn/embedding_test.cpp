@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/blank_tables.h>
 #include <interplay/nn/table_storage.h>
 
 namespace interplay::nn {
@@ -58,6 +59,23 @@ TEST(Embedding, GathersARowForEachIdWhateverTheirShape) {
   EXPECT_EQ(embedding(ids({})).sizes(), (std::vector<int64_t>{0, 2}));
   const auto matrix = ids({1, 2, 3, 0}).view({2, 2});
   EXPECT_TRUE(at::equal(embedding(matrix.select(1, 1)), at::tensor({20.f, 21.f, 0.f, 0.f}).view({2, 2})));
+}
+
+TEST(Embedding, BlankTablesAreZeroAndLeaveOtherDrawsAsTheyWere) {
+  at::manual_seed(3);
+  const Embedding drawn(5, 2);
+  const auto after = at::rand({2});
+  at::manual_seed(3);
+  const Embedding blank = [] {
+    const BlankTables scope;
+    return Embedding(5, 2);
+  }();
+  EXPECT_TRUE(at::equal(at::rand({2}), after));
+  EXPECT_TRUE(at::equal(blank->weight(), at::zeros({5, 2})));
+  at::manual_seed(3);
+  const Embedding again(5, 2);  // the scope has ended
+  EXPECT_TRUE(at::equal(again->weight(), drawn->weight()));
+  EXPECT_GT(drawn->weight().abs().sum().item<double>(), 0);
 }
 
 TEST(Embedding, AddsTheGradientsOfEqualRowsOverEveryUseInAStep) {
