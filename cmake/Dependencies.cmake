@@ -55,7 +55,9 @@ set(INTERPLAY_TORCH_LIBRARIES ${INTERPLAY_TORCH}/lib/libtorch_cpu.so ${INTERPLAY
 target_link_libraries(interplay_torch INTERFACE ${INTERPLAY_TORCH_LIBRARIES})
 # One OpenMP runtime in the process, LibTorch's own where it brings one: two of the same name would hide each other.
 if(EXISTS ${INTERPLAY_TORCH}/lib/libgomp.so.1)
-  target_compile_options(interplay_torch INTERFACE ${OpenMP_CXX_FLAGS})
+  if(NOT INTERPLAY_SANITIZE STREQUAL thread)  # which knows nothing of its threads; base/tasks.h starts others
+    target_compile_options(interplay_torch INTERFACE ${OpenMP_CXX_FLAGS})
+  endif()
   target_link_libraries(interplay_torch INTERFACE ${INTERPLAY_TORCH}/lib/libgomp.so.1)
 else()
   target_link_libraries(interplay_torch INTERFACE OpenMP::OpenMP_CXX)

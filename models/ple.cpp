@@ -47,17 +47,13 @@ class Ple final : public interplay::Model {
  public:
   struct Options : interplay::EmbeddingOptions {
     int64_t levels = 1, own_experts = 1, shared_experts = 1;
-    std::vector<int64_t> expert_hidden = {512, 256, 128}, gate_hidden;
-    interplay::nn::TaskOptions tasks{.tower_hidden = {128, 64}};
+    interplay::nn::MixtureOptions tasks;
     void visit(auto&& field) {
       EmbeddingOptions::visit(field);
       field("levels", levels, "levels of extraction; with one it is CGC", interplay::Range{1, 64});
       field("own_experts", own_experts, "experts of each label's own, on each level", interplay::Range{1, 1000});
       field("shared_experts", shared_experts, "experts that all labels share, on each level",
             interplay::Range{1, 1000});
-      field("expert_hidden", expert_hidden, "widths of an expert's hidden layers", interplay::Range{1, 1e6});
-      field("gate_hidden", gate_hidden, "widths of a gate's hidden layers; [] = one matrix, as in the paper",
-            interplay::Range{1, 1e6});
       tasks.visit(field);
     }
   };
@@ -67,10 +63,9 @@ class Ple final : public interplay::Model {
         labels_(int64_t(schema.labels().size())) {
     int64_t width = fields_->flat_width();
     for (int64_t l = 0; l < o.levels; ++l) {
-      levels_.push_back(
-          register_module(fmt::format("level{}", l),
-                          Level(labels_, width, o.own_experts, o.shared_experts, o.tasks.body(o.expert_hidden),
-                                o.tasks.body(o.gate_hidden), l + 1 == o.levels)));
+      levels_.push_back(register_module(
+          fmt::format("level{}", l),
+          Level(labels_, width, o.own_experts, o.shared_experts, o.tasks.expert(), o.tasks.gate(), l + 1 == o.levels)));
       width = levels_.back()->out();
     }
     towers_ = register_module("towers", interplay::nn::Towers(labels_, width, o.tasks.tower()));

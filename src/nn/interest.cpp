@@ -66,11 +66,11 @@ InterestsImpl::Result InterestsImpl::forward(const at::Tensor& target, const Seq
             history.vectors.select(1, 0)};
   const auto padded = pad(history);
   const auto states = states_of(gru_, padded.vectors);  // [B, T, E]; padding lies behind what is valid
-  const auto entries = states.flatten(0, 1).index_select(0, padded.valid.flatten().nonzero().squeeze(1));  // [N, E]
-  const auto score = (entries * row_linear(target, weight_).index_select(0, history.row)).sum(1);
-  const auto attention = segment_softmax(score, history);  // [N]
-  const auto weights = pad({attention.unsqueeze(1), history.row, history.offsets, {}, {}}).vectors.squeeze(2);
-  return {augru_(states, weights, padded.valid), entries, attention};
+  const auto score = (states * row_linear(target, weight_).unsqueeze(1)).sum(2);
+  const auto attention = score.masked_fill(~padded.valid, -1e30).softmax(1);  // [B, T]
+  const auto place = padded.valid.flatten().nonzero().squeeze(1);             // i64 [N]: of entries in B T
+  return {augru_(states, attention, padded.valid), states.flatten(0, 1).index_select(0, place),
+          attention.flatten().index_select(0, place)};
 }
 
 NextEntryImpl::NextEntryImpl(int64_t width, const std::vector<int64_t>& hidden, const std::string& activation)

@@ -1,8 +1,6 @@
 // AIM (Zhu et al. 2021, "AIM: Automatic Interaction Machine for Click-Through Rate Prediction", arXiv:2111.03318).
 #include <algorithm>
 #include <cmath>
-#include <set>
-#include <span>
 
 #include <ATen/ATen.h>
 
@@ -88,6 +86,7 @@ class Aim final : public Search {
 
   void check(const SearchRun& run) const override {
     if (by_valid_) check_valid(run);
+    o_.retrain.check(run, by_valid_);
   }
 
   void run(SearchRun& run) override {
@@ -140,7 +139,7 @@ class Aim final : public Search {
   }
 
   /// Candidates of an order, in the order of their gates.
-  static std::vector<std::string> names_of(int64_t order, const Model& model) {
+  static std::vector<std::string> gate_names(int64_t order, const Model& model) {
     std::vector<std::string> names;
     for (const auto& i : of_order(order, interactions_of(model))) names.push_back(interaction_name(i));
     return names;
@@ -156,7 +155,7 @@ class Aim final : public Search {
     if (gates) {
       groups["gates"] = grda();
       stage.read_gates = [order](Trainer& trainer) {
-        return read_named_gates(trainer, "gates", names_of(order, trainer.model()));
+        return read_named_gates(trainer, "gates", gate_names(order, trainer.model()));
       };
     }
     if (of_dimensions) {
@@ -177,7 +176,7 @@ class Aim final : public Search {
         std::vector<KeptCurve> curves;
         auto interactions = found.interactions;
         if (gates) {
-          curves.push_back(choice.choose("gates", names_of(order, trainer.model())));
+          curves.push_back(choice.choose("gates", gate_names(order, trainer.model())));
           interactions = of_order(order, interactions_of(trainer.model()));
           keep_chosen(interactions, curves.back());
         }
@@ -284,19 +283,6 @@ class Aim final : public Search {
                     searched.steps, dimension_grda().c);
   }
 
-  /// Sets the gates to 0 that the curve did not choose.
-  static void leave_chosen(std::vector<DimensionGates>& gates, const KeptCurve& curve) {
-    const std::set<std::string> chosen(curve.ranking.begin(), curve.ranking.begin() + curve.chosen);
-    const auto names = names_of(gates);
-    auto name = names.begin();
-    for (auto& g : gates) {
-      for (auto& gate : std::span(g.gate.mutable_data_ptr<float>(), size_t(g.gate.numel()))) {
-        if (!chosen.contains(*name++)) gate = 0;
-      }
-    }
-    log::info("kept {} of {} numbers of embeddings {}", curve.chosen, curve.ranking.size(), curve_text(curve));
-  }
-
   /// Sets the gates to what the threshold, as it was or as it would keep the wanted share, leaves of them.
   void leave_open(std::vector<DimensionGates>& gates, const SearchRun& run, const StageResult& searched,
                   SearchFindings& found) const {
@@ -323,31 +309,6 @@ class Aim final : public Search {
     }
     log::info("kept {} of {} numbers of embeddings; {}", open, values.size(), grda_text(grda));
     found.grda.push_back(grda);
-  }
-
-  static bool is_read(const DimensionGates& g, const std::string& field, const std::vector<Interaction>& interactions) {
-    return std::any_of(interactions.begin(), interactions.end(), [&](const Interaction& i) {
-      return i.kept && int64_t(i.fields.size()) == g.order && i.function == g.function &&
-             std::find(i.fields.begin(), i.fields.end(), field) != i.fields.end();
-    });
-  }
-
-  static std::vector<std::string> names_of(const std::vector<DimensionGates>& gates) {
-    std::vector<std::string> names;
-    for (const auto& g : gates) {
-      for (const auto& field : g.fields) {
-        for (int64_t k = 0; k < g.gate.size(1); ++k) names.push_back(fmt::format("{} #{}", table_name(g, field), k));
-      }
-    }
-    return names;
-  }
-
-  static std::vector<Interaction> of_order(int64_t order, const std::vector<Interaction>& interactions) {
-    std::vector<Interaction> out;
-    for (const auto& i : interactions) {
-      if (int64_t(i.fields.size()) == order) out.push_back(i);
-    }
-    return out;
   }
 
   /// The experiment with the sets that are kept, where its model can have them; else the model `aim` without gates.
@@ -417,21 +378,6 @@ class Aim final : public Search {
       out.push_back(std::move(item));
     }
     return Config::sequence(std::move(out));
-  }
-
-  /// All fields, in the order in which pairs name them.
-  static std::vector<std::string> fields_of(const std::vector<Interaction>& pairs) {
-    std::vector<std::string> out;
-    for (const auto& i : pairs) {
-      for (const auto& f : i.fields) {
-        if (std::find(out.begin(), out.end(), f) == out.end()) out.push_back(f);
-      }
-    }
-    return out;
-  }
-
-  static std::string table_name(const DimensionGates& g, const std::string& field) {
-    return fmt::format("{} (order {}, {})", field, g.order, g.function);
   }
 
   Options o_;

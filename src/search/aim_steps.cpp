@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <span>
 
 #include <ATen/ATen.h>
 
+#include <interplay/base/log.h>
 #include <interplay/core/model.h>
+
+#include "search/choice.h"
 
 namespace interplay {
 
@@ -104,6 +108,57 @@ void continue_from(torch::nn::Module& to, const torch::nn::Module& from) {
       if (at != given.end()) weight[int64_t(i)].copy_(it->second[at - given.begin()]);
     }
   }
+}
+
+std::vector<Interaction> of_order(int64_t order, const std::vector<Interaction>& interactions) {
+  std::vector<Interaction> out;
+  for (const auto& i : interactions) {
+    if (int64_t(i.fields.size()) == order) out.push_back(i);
+  }
+  return out;
+}
+
+std::vector<std::string> fields_of(const std::vector<Interaction>& pairs) {
+  std::vector<std::string> out;
+  for (const auto& i : pairs) {
+    for (const auto& f : i.fields) {
+      if (std::find(out.begin(), out.end(), f) == out.end()) out.push_back(f);
+    }
+  }
+  return out;
+}
+
+bool is_read(const DimensionGates& g, const std::string& field, const std::vector<Interaction>& interactions) {
+  return std::any_of(interactions.begin(), interactions.end(), [&](const Interaction& i) {
+    return i.kept && int64_t(i.fields.size()) == g.order && i.function == g.function &&
+           std::find(i.fields.begin(), i.fields.end(), field) != i.fields.end();
+  });
+}
+
+std::string table_name(const DimensionGates& g, const std::string& field) {
+  return fmt::format("{} (order {}, {})", field, g.order, g.function);
+}
+
+std::vector<std::string> names_of(const std::vector<DimensionGates>& gates) {
+  std::vector<std::string> names;
+  for (const auto& g : gates) {
+    for (const auto& field : g.fields) {
+      for (int64_t k = 0; k < g.gate.size(1); ++k) names.push_back(fmt::format("{} #{}", table_name(g, field), k));
+    }
+  }
+  return names;
+}
+
+void leave_chosen(std::vector<DimensionGates>& gates, const KeptCurve& curve) {
+  const std::set<std::string> chosen(curve.ranking.begin(), curve.ranking.begin() + curve.chosen);
+  const auto names = names_of(gates);
+  auto name = names.begin();
+  for (auto& g : gates) {
+    for (auto& gate : std::span(g.gate.mutable_data_ptr<float>(), size_t(g.gate.numel()))) {
+      if (!chosen.contains(*name++)) gate = 0;
+    }
+  }
+  log::info("kept {} of {} numbers of embeddings {}", curve.chosen, curve.ranking.size(), curve_text(curve));
 }
 
 }  // namespace interplay

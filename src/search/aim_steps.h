@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <interplay/core/interactions.h>
+#include <interplay/search/search.h>
 
 namespace interplay {
 
@@ -13,6 +14,20 @@ namespace interplay {
 /// of `fields`; sets by function as they first come in `found`, then in lexicographic order, each once.
 INTERPLAY_API std::vector<Interaction> grow(const std::vector<Interaction>& found, size_t most,
                                             const std::vector<std::string>& fields, bool by_sign = false);
+
+/// Those of so many fields.
+std::vector<Interaction> of_order(int64_t order, const std::vector<Interaction>& interactions);
+/// All fields, in the order in which pairs name them.
+std::vector<std::string> fields_of(const std::vector<Interaction>& pairs);
+
+/// Whether a kept interaction reads the field's vector that these gates are of.
+bool is_read(const DimensionGates& g, const std::string& field, const std::vector<Interaction>& interactions);
+/// `user_id (order 2, inner)`
+std::string table_name(const DimensionGates& g, const std::string& field);
+/// `user_id (order 2, inner) #0`, a name a gate.
+std::vector<std::string> names_of(const std::vector<DimensionGates>& gates);
+/// Sets the gates to 0 that the curve did not choose.
+void leave_chosen(std::vector<DimensionGates>& gates, const KeptCurve& curve);
 
 /// Numbers that fields keep of the vectors that one function of one order reads.
 struct FieldWidths {

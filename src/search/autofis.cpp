@@ -73,6 +73,7 @@ class Autofis final : public Search {
                              fmt::join(able, ", ")));
     }
     if (by_valid_) check_valid(run);
+    o_.retrain.check(run, by_valid_);
     INTERPLAY_CHECK_DATA(!o_.validation || Dataset::exists(run.data(), "valid"),
                          "{}: has no validation rows, from which the gates are to learn (search.validation: true); "
                          "prepare data with a valid split, or leave search.validation away",

@@ -224,8 +224,12 @@ Dataset open_split(const SearchRun& run, const char* split) {
   return Dataset::open(run.data(), split).select(run.schema());
 }
 
+bool has_valid_rows(const SearchRun& run) {
+  return Dataset::exists(run.data(), "valid") && Dataset::open(run.data(), "valid").rows() > 0;
+}
+
 void check_valid(const SearchRun& run) {
-  INTERPLAY_CHECK_DATA(Dataset::exists(run.data(), "valid") && Dataset::open(run.data(), "valid").rows() > 0,
+  INTERPLAY_CHECK_DATA(has_valid_rows(run),
                        "{}: has no validation rows, which say how long to search and what to keep; prepare data with a "
                        "valid split, or say both (search.epochs, and search.keep or search.c)",
                        run.data().string());

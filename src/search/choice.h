@@ -58,6 +58,7 @@ INTERPLAY_API KeptCurve curve_of(const std::vector<int64_t>& kept, const std::ve
 
 /// The rows of a split, as the search's model reads them.
 Dataset open_split(const SearchRun& run, const char* split);
+bool has_valid_rows(const SearchRun& run);
 /// Throws Error where there are no validation rows to choose by.
 void check_valid(const SearchRun& run);
 /// Marks as kept the interactions that the curve chose, by their names.

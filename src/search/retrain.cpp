@@ -22,13 +22,19 @@ Config kept_sets(const std::vector<Interaction>& interactions) {
   return Config::sequence(std::move(sets));
 }
 
+void RetrainOptions::check(const SearchRun& run, bool by_valid) const {
+  INTERPLAY_CHECK_DATA(!retrain || with(by_valid) != "both" || has_valid_rows(run),
+                       "{}: has no validation rows, which are to choose between re-training with gates and plainly "
+                       "(search.retrain_with: both); prepare data with a valid split, or say gates or plain",
+                       run.data().string());
+}
+
 void retrain(SearchRun& run, SearchFindings& found, const RetrainOptions& options, bool by_valid, const Config& gated,
              const Config& plain, const std::function<void(Trainer&)>& started) {
   const std::string with = options.with(by_valid);
   found.retrain = with == "plain" ? plain : gated;
   run.found(found);
   if (!options.retrain) return;
-  if (with == "both") check_valid(run);
   StageResult best = run.stage({.name = "retrain", .experiment = found.retrain, .started = started});
   if (with == "both") {
     const StageResult other = run.stage({.name = "retrain_plain", .experiment = plain});

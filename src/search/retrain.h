@@ -22,6 +22,8 @@ struct RetrainOptions {
         "both where the valid split chooses what is kept, else gates",
         OneOf{{"gates", "plain", "both"}});
   }
+  /// Throws Error(data) where both are asked for and there are no validation rows to tell.
+  void check(const SearchRun& run, bool by_valid) const;
   std::string with(bool by_valid) const { return retrain_with.value_or(by_valid ? "both" : "gates"); }
 };
 
@@ -29,7 +31,7 @@ Config field_names(const Interaction& interaction);              ///< its fields
 Config kept_sets(const std::vector<Interaction>& interactions);  ///< the fields of those that are kept: a list of lists
 
 /// Trains `gated`, `plain` or both, and completes `found` with the experiment that is the result and, where it was
-/// trained, its stage. Throws Error(data) where both are asked for and there is no validation row to tell.
+/// trained, its stage.
 void retrain(SearchRun& run, SearchFindings& found, const RetrainOptions& options, bool by_valid, const Config& gated,
              const Config& plain, const std::function<void(Trainer&)>& started = {});
 

@@ -28,6 +28,20 @@ struct TaskOptions {
   MlpOptions body(std::vector<int64_t> hidden) const { return {std::move(hidden), dropout, norm, activation, 0}; }
 };
 
+/// As TaskOptions, of models whose labels mix experts by gates.
+struct MixtureOptions : TaskOptions {
+  MixtureOptions() : TaskOptions{.tower_hidden = {128, 64}} {}
+  std::vector<int64_t> expert_hidden = {512, 256, 128}, gate_hidden;
+  void visit(auto&& field) {
+    field("expert_hidden", expert_hidden, "widths of an expert's hidden layers", Range{1, 1e6});
+    field("gate_hidden", gate_hidden, "widths of a gate's hidden layers; [] = one matrix, as in the paper",
+          Range{1, 1e6});
+    TaskOptions::visit(field);
+  }
+  MlpOptions expert() const { return body(expert_hidden); }
+  MlpOptions gate() const { return body(gate_hidden); }
+};
+
 /// A tower for each label: T times an MLP, f32 [B, in] each -> logits f32 [B, T], or [B] for one label.
 /// Thread safety: as torch modules; concurrent forward() in eval mode is allowed.
 class INTERPLAY_API TowersImpl : public torch::nn::Module {

@@ -291,6 +291,10 @@ TEST_F(SearchByValid, AsksForValidationRows) {
   plant({.rows = 1000, .valid = 0});
   EXPECT_THAT(data_error([&] { search("{name: autofis}"); }), HasSubstr("has no validation rows, which say how long"));
   EXPECT_THAT(data_error([&] { search("{name: aim}"); }), HasSubstr("has no validation rows, which say how long"));
+  for (const char* given :
+       {"{name: autofis, keep: 0.2, retrain_with: both}", "{name: aim, keep: 0.2, retrain_with: both}"}) {
+    EXPECT_THAT(data_error([&] { search(given); }), HasSubstr("has no validation rows, which are to choose"));
+  }
   EXPECT_FALSE(fs::exists(folder_ / "out"));
   EXPECT_NO_THROW(search("{name: autofis, keep: 0.2, base: false, retrain: false}"));
 }
