@@ -44,14 +44,60 @@ void print(const lm::TextEncoder& encoder, const std::vector<std::string>& texts
   fmt::print("{}", table(rows));
 }
 
+struct Arguments {
+  std::string model, second, precision = "fp32", cache;
+  TextArguments texts;
+  EmbeddedTable table;
+  int64_t max_length = 0;
+  bool chat = false, json = false;
+};
+
+/// MODEL and TABLE, or TABLE alone; what does not go together is refused.
+void settle(Arguments& a) {
+  if (a.table.column.empty()) {
+    INTERPLAY_CHECK(a.second.empty(), "{}: of a table, --column, --key and --out say what becomes vectors", a.second);
+    return;
+  }
+  INTERPLAY_CHECK(a.texts.texts.empty() && a.texts.file.empty() && !a.json,
+                  "--column is of a TABLE; leave --text, --file and --json out");
+  a.table.file = a.second.empty() ? a.model : a.second;
+  if (a.second.empty()) a.model = "minilm-l6";
+  check_out(a.table.out, a.table.force);
+}
+
+void embed(Arguments& a) {
+  settle(a);
+  const bool of_table = !a.table.column.empty();
+  const auto texts = of_table ? std::vector<std::string>() : a.texts.read();
+  lm::EncoderOptions options;
+  options.precision = nn::parse_precision(a.precision);
+  options.max_length = a.max_length;
+  options.progress = of_table ? "" : "lm embed";  // it has a line of its own
+  options.chat = a.chat;
+  const auto encoder = lm::load_encoder(lm::find_model(a.model), options);
+  if (of_table) {
+    if (a.cache.empty()) return embed_table(a.table, *encoder);
+    lm::CachedEncoder cached(*encoder, a.cache);
+    embed_table(a.table, cached);
+    return log::info("{}: {} texts were not in it", a.cache, cached.encoded());
+  }
+  at::Tensor vectors;
+  if (a.cache.empty()) {
+    vectors = encoder->encode(texts);
+  } else {
+    lm::CachedEncoder cached(*encoder, a.cache);
+    vectors = cached.encode(texts);
+    log::info("{}: {} of {} texts were not in it", a.cache, cached.encoded(), texts.size());
+  }
+  if (!a.json) return print(*encoder, texts, vectors);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto* const row = vectors[int64_t(i)].const_data_ptr<float>();
+    fmt::print("{{\"ids\":[{}],\"vector\":[{}]}}\n", fmt::join(encoder->ids_of(texts[i]), ","),
+               fmt::join(row, row + encoder->width(), ","));
+  }
+}
+
 std::function<void()> add(CLI::App& app) {
-  struct Arguments {
-    std::string model, second, precision = "fp32", cache;
-    TextArguments texts;
-    EmbeddedTable table;
-    int64_t max_length = 0;
-    bool chat = false, json = false;
-  };
   auto a = std::make_shared<Arguments>();
   app.add_option("MODEL", a->model,
                  "a fetched name, a GGUF file or a folder; with --column it may be left out: minilm-l6")
@@ -78,46 +124,7 @@ std::function<void()> add(CLI::App& app) {
   app.add_flag("--chat", a->chat, "each text is a user's message in the frame of the chat model");
   app.add_option("--cache", a->cache, "directory of vectors that are known already; new ones are added");
   app.add_flag("--json", a->json, "for machines: a line {ids, vector} a text");
-  return [a] {
-    const bool of_table = !a->table.column.empty();
-    if (of_table) {
-      INTERPLAY_CHECK(a->texts.texts.empty() && a->texts.file.empty() && !a->json,
-                      "--column is of a TABLE; leave --text, --file and --json out");
-      a->table.file = a->second.empty() ? a->model : a->second;
-      if (a->second.empty()) a->model = "minilm-l6";
-      check_out(a->table.out, a->table.force);
-    } else {
-      INTERPLAY_CHECK(a->second.empty(), "{}: of a table, --column, --key and --out say what becomes vectors",
-                      a->second);
-    }
-    const auto texts = of_table ? std::vector<std::string>() : a->texts.read();
-    lm::EncoderOptions options;
-    options.precision = nn::parse_precision(a->precision);
-    options.max_length = a->max_length;
-    options.progress = of_table ? "" : "lm embed";  // it has a line of its own
-    options.chat = a->chat;
-    const auto encoder = lm::load_encoder(lm::find_model(a->model), options);
-    if (of_table) {
-      if (a->cache.empty()) return embed_table(a->table, *encoder);
-      lm::CachedEncoder cached(*encoder, a->cache);
-      embed_table(a->table, cached);
-      return log::info("{}: {} texts were not in it", a->cache, cached.encoded());
-    }
-    at::Tensor vectors;
-    if (a->cache.empty()) {
-      vectors = encoder->encode(texts);
-    } else {
-      lm::CachedEncoder cached(*encoder, a->cache);
-      vectors = cached.encode(texts);
-      log::info("{}: {} of {} texts were not in it", a->cache, cached.encoded(), texts.size());
-    }
-    if (!a->json) return print(*encoder, texts, vectors);
-    for (size_t i = 0; i < texts.size(); ++i) {
-      const auto* const row = vectors[int64_t(i)].const_data_ptr<float>();
-      fmt::print("{{\"ids\":[{}],\"vector\":[{}]}}\n", fmt::join(encoder->ids_of(texts[i]), ","),
-                 fmt::join(row, row + encoder->width(), ","));
-    }
-  };
+  return [a] { embed(*a); };
 }
 
 const AddCommand command("lm embed", "texts to vectors: by a text encoder, or the mean of a decoder's states", add);

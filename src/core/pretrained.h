@@ -1,11 +1,11 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
-#include <torch/nn/module.h>
-
 #include <interplay/base/options.h>
+#include <interplay/core/augmenter.h>
 #include <interplay/data/keyed_vectors.h>
 #include <interplay/data/schema.h>
 
@@ -24,6 +24,16 @@ struct Pretrained {
   }
 };
 
+Pretrained pretrained_of(const Field& field);
+bool has_mode(const Field& field, const char* mode);
+/// Of the further field that `concat` makes.
+std::string vector_name(const Field& field);
+
+/// Module names may not hold a dot; a field's name may.
+std::string module_name(std::string name);
+
+/// An entry of Schema::augment. Throws Error where it gives nothing.
+std::shared_ptr<Augmenter> make_augmenter(const Schema& schema, const Config& config, int64_t width);
 /// What the entries of Schema::augment are called: `text_vectors`, and `text_vectors_2` for the second of that name.
 std::vector<std::string> augmenter_names(const Schema& schema);
 /// The child of a FieldEmbedding that such an entry is.

@@ -128,7 +128,7 @@ bool Encoder::State::encode_numbers(size_t field, const std::string_view* cells,
 }
 
 void Encoder::State::check() const {
-  std::call_once(checked_, [this] { parser.check_tokens(); });
+  checked_([this] { parser.check_tokens(); });
 }
 
 const Schema& Encoder::schema() const { return state_->schema; }

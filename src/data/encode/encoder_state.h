@@ -2,11 +2,11 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
+#include <interplay/base/once.h>
 #include <interplay/data/encoder.h>
 
 #include "data/encode/token_ids.h"
@@ -36,7 +36,7 @@ struct Encoder::State {
   RowParser parser;
 
  private:
-  mutable std::once_flag checked_;
+  mutable Once checked_;
   void encode_categorical(const RowValues& values, std::span<const int32_t> rows, EncodedBatch& out) const;
   void encode_dense(const RowValues& values, std::span<const int32_t> rows, EncodedBatch& out) const;
   void encode_sequence(size_t field, const RowValues& values, std::span<const int32_t> rows,

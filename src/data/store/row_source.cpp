@@ -89,7 +89,7 @@ std::shared_ptr<const RowSource> RowSource::from(const Schema& schema, std::vect
                          "{}: it has not the same label, weight, group and time columns as the first", place);
     Slot& slot = source->slots_.emplace_back();
     source->starts_.push_back(source->starts_.back() + batch.rows);
-    std::call_once(slot.read, [&] { slot.block = interplay::block_of(std::move(batch), schema, place); });
+    slot.read([&] { slot.block = interplay::block_of(std::move(batch), schema, place); });
   }
   return source;
 }
@@ -108,7 +108,7 @@ void RowSource::will_need(int64_t block) const {
 
 const RowBlock& RowSource::block(int64_t index) const {
   Slot& slot = slots_[size_t(index)];
-  std::call_once(slot.read, [&] { slot.block = files_[slot.file].read(slot.batch); });
+  slot.read([&] { slot.block = files_[slot.file].read(slot.batch); });
   return slot.block;
 }
 

@@ -4,10 +4,10 @@
 #include <deque>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include <interplay/base/once.h>
 #include <interplay/data/encoded_batch.h>
 #include <interplay/data/schema.h>
 
@@ -44,7 +44,7 @@ class INTERPLAY_API RowSource {
   struct Slot {
     size_t file = 0;    ///< index in files_
     int64_t batch = 0;  ///< of that file
-    std::once_flag read;
+    Once read;
     RowBlock block;
   };
   Schema schema_;
@@ -52,7 +52,7 @@ class INTERPLAY_API RowSource {
   RowColumns columns_;
   uint64_t checksum_ = 0;
   std::vector<ArrowFile> files_;       // none where the rows were given
-  mutable std::deque<Slot> slots_;     // a deque, because a once_flag cannot be moved
+  mutable std::deque<Slot> slots_;     // a deque, because a Once cannot be moved
   std::vector<int64_t> starts_ = {0};  // [blocks + 1]
 };
 

@@ -1,6 +1,5 @@
-#include <mutex>
-
 #include <interplay/base/error.h>
+#include <interplay/base/once.h>
 #include <interplay/data/field_kind.h>
 #include <interplay/data/keyed_vectors.h>
 
@@ -70,7 +69,7 @@ class NumberVector final : public FieldSource {
   bool is_by_key() const { return !o_.source.from.empty(); }
   /// Read when it is first needed: a run that is only evaluated on prepared data needs no file.
   const KeyedVectors& by_key() const {
-    std::call_once(read_, [this] { by_key_ = KeyedVectors::load(o_.source); });
+    read_([this] { by_key_ = KeyedVectors::load(o_.source); });
     INTERPLAY_CHECK_DATA(o_.dimension == 0 || by_key_.width() == o_.dimension,
                          "{}: vectors of {} numbers; the data were declared with {}", o_.source.from, by_key_.width(),
                          o_.dimension);
@@ -80,7 +79,7 @@ class NumberVector final : public FieldSource {
   FieldContext context_;
   Options o_;
   std::string separator_;
-  mutable std::once_flag read_;
+  mutable Once read_;
   mutable KeyedVectors by_key_;
 };
 
