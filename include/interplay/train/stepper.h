@@ -31,7 +31,9 @@ struct StepReport {
 ///     for (const Batch& batch : batches) stepper.step(batch);
 ///
 /// A loss, gradient or weight that is not finite is an Error(numeric) that names what caused it; the weights are of no
-/// more use then. Keeps a reference to the model; one thread uses it.
+/// more use then. What layers draw while they train (dropout, negatives) comes from torch's default generator, which
+/// `seed` does not set: at::manual_seed() before, as train_run() does. Keeps a reference to the model; one thread uses
+/// it.
 class INTERPLAY_API Stepper {
  public:
   /// `config`: the keys `train:` (loss, terms, schedule, warmup_steps, clip_norm, device, precision), `optimizer:` and
