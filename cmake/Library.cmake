@@ -52,7 +52,7 @@ if(INTERPLAY_SANITIZE)
   foreach(file IN LISTS all base_sources prepare_sources)
     cmake_path(GET file PARENT_PATH folder)
     cmake_path(GET folder FILENAME folder)
-    if(NOT folder MATCHES "^(read|encode|synth|nn|table|optim|train|models)$")  # whose files have names in common
+    if(NOT folder MATCHES "^(read|encode|synth|nn|table|models)$")  # whose files have names in common
       set_source_files_properties(${file} PROPERTIES UNITY_GROUP ${folder})
     endif()
   endforeach()

@@ -11,7 +11,7 @@ namespace interplay {
 namespace {
 
 constexpr int64_t kMostKept = 256;  // steps; a row that is read moves by as many at most
-constexpr int64_t kRowsPerTask = 4096;
+constexpr int64_t kRestingPerTask = 4096;
 
 UpdateRule::Rows rows_of(const nn::TableStorage& t, int64_t first, int64_t count, const int32_t* index = nullptr) {
   return {t.data() + first * t.stride(),
@@ -89,8 +89,8 @@ void RestingRows::refresh_tables(const std::vector<size_t>& which) {
     Table& table = tables_[place];
     if (!table.storage->device().is_cpu()) continue;
     const int64_t rows = table.storage->rows();
-    for (int64_t first = 1; first < rows; first += kRowsPerTask)
-      work.push_back({&table, first, std::min(kRowsPerTask, rows - first)});
+    for (int64_t first = 1; first < rows; first += kRestingPerTask)
+      work.push_back({&table, first, std::min(kRestingPerTask, rows - first)});
   }
   run_tasks(int64_t(work.size()), [&](int64_t i) {
     const auto& [table, first, count] = work[size_t(i)];

@@ -13,7 +13,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json to_json(const std::vector<MetricValue>& metrics) {
+/// With what each is called and, where it is undefined, why.
+Json listed(const std::vector<MetricValue>& metrics) {
   Json out = Json::array();
   for (const auto& m : metrics) {
     Json one = {{"name", m.name}, {"display", m.display}, {"value", m.value}};  // NaN is written as null
@@ -33,7 +34,7 @@ Json to_json(const ReportEvaluation& e) {
           {"monitored", e.monitored},
           {"rows_per_s", e.rows_per_s},
           {"seconds", e.seconds},
-          {"metrics", to_json(e.metrics)},
+          {"metrics", listed(e.metrics)},
           {"terms", std::move(terms)}};
 }
 
@@ -50,7 +51,7 @@ Json to_json(const ReportSplit& s) {
   const auto& h = s.histogram;
   return {{"name", s.name},
           {"rows", s.rows},
-          {"metrics", to_json(s.metrics)},
+          {"metrics", listed(s.metrics)},
           {"calibration", std::move(bins)},
           {"histogram", {{"low", h.low}, {"high", h.high}, {"positive", h.positive}, {"negative", h.negative}}}};
 }
@@ -58,7 +59,7 @@ Json to_json(const ReportSplit& s) {
 Json to_json(const ReportSlices& s) {
   Json slices = Json::array();
   for (const auto& one : s.slices) {
-    slices.push_back({{"value", one.value}, {"rows", one.rows}, {"metrics", to_json(one.metrics)}});
+    slices.push_back({{"value", one.value}, {"rows", one.rows}, {"metrics", listed(one.metrics)}});
   }
   return {{"field", s.field}, {"split", s.split}, {"slices", std::move(slices)}};
 }

@@ -35,14 +35,13 @@ struct Rows {
   const Dataset* valid = nullptr;
 };
 
-struct Memory {
-  std::function<Config()> save;
-  std::function<void(const Config&)> load;
-};
-
 }  // namespace
 
 struct Trainer::State {
+  struct Memory {
+    std::function<Config()> save;
+    std::function<void(const Config&)> load;
+  };
   Stepper stepper;
   const TrainOptions& options;
   Judge judge;
