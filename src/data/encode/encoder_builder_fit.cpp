@@ -214,9 +214,11 @@ void EncoderBuilder::resolve_categorical(const CodedRows& rows, std::span<const 
       const int32_t last = id ? id[0] : 0;  // what a missing value becomes
       int64_t present = 0, at_last = 0;
       for (const uint32_t r : block) {
-        *to = id ? id[codes[r]] : int32_t(codes[r]);
-        present += codes[r] != 0;
-        at_last += *to == last;
+        const uint32_t code = codes[r];  // once: what is written might be codes, for all that the compiler knows
+        const int32_t found = id ? id[code] : int32_t(code);
+        *to = found;
+        present += code != 0;
+        at_last += found == last;
         to += F;
       }
       counts[column].present += present;

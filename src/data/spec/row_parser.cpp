@@ -112,12 +112,6 @@ bool RowParser::reads_cells(size_t field) const {
   return columns.size() == 1 && columns[0] == encodings_[field].column;
 }
 
-bool RowParser::number(std::string_view cell, double& value) const {
-  value = std::numeric_limits<double>::quiet_NaN();
-  if (cell.empty() || (!missing_tokens_.empty() && is_missing_token(cell))) return true;
-  return parse_number(cell, value) && std::fabs(value) <= FLT_MAX;
-}
-
 void RowParser::tokens(size_t field, const RowValues& values, std::span<const int32_t> rows,
                        EncodedBatch::Text& out) const {
   const Field& f = schema_.fields()[field];

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -82,7 +84,14 @@ class RowParser {
   /// Its cells are those of a raw column, not of one that is derived.
   bool reads_cells(size_t field) const;
   /// The number in a cell of a field, NaN where it is missing. False where it is none, or too large for a model.
-  bool number(std::string_view cell, double& value) const;
+  bool number(std::string_view cell, double& value) const {
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    if (cell.empty() || (!missing_tokens_.empty() && is_missing_token(cell))) return value = kNone, true;
+    double x = kNone;
+    const bool good = parse_number(cell, x);
+    value = x;
+    return good && std::fabs(x) <= std::numeric_limits<float>::max();
+  }
   const Schema& schema() const { return schema_; }
 
  private:
