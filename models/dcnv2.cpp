@@ -1,7 +1,10 @@
 // DCN-V2 (Wang et al. 2021, arXiv:2008.13535): explicit crossing of the embeddings, alone or with an MLP.
+#include <functional>
+
 #include <ATen/ATen.h>
 
 #include <interplay/model.h>
+#include <interplay/nn/low_rank_cross.h>
 #include <interplay/nn/row_linear.h>
 
 namespace {
@@ -10,20 +13,36 @@ class DcnV2 final : public interplay::Model, public interplay::Represents {
  public:
   struct Options : interplay::EmbeddingOptions {
     int64_t cross_layers = 3;
-    std::string structure = "parallel";
+    std::string structure = "parallel", cross = "full";
+    int64_t cross_rank = 32, cross_experts = 4;
     interplay::nn::MlpOptions mlp;
     void visit(auto&& field) {
       EmbeddingOptions::visit(field);
       field("cross_layers", cross_layers, "cross layers", interplay::Range{1, 64});
       field("structure", structure, "how cross network and MLP are joined",
             interplay::OneOf{{"crossnet_only", "stacked", "parallel", "stacked_parallel"}});
+      field(
+          "cross", cross,
+          "matrices of the cross layers: full; low_rank, products of two thin ones; mixture, of several such behind a "
+          "gate",
+          interplay::OneOf{{"full", "low_rank", "mixture"}});
+      field("cross_rank", cross_rank, "rank of the matrices of low_rank and mixture", interplay::Range{1, 65536});
+      field("cross_experts", cross_experts, "products that a mixture mixes", interplay::Range{1, 1000});
       mlp.visit(field);
     }
   };
 
   DcnV2(const interplay::Schema& schema, const Options& o)
-      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o))),
-        cross_(register_module("cross", interplay::nn::Cross(fields_->flat_width(), o.cross_layers))) {
+      : fields_(register_module("fields", interplay::FieldEmbedding(schema, o))) {
+    const int64_t w = fields_->flat_width();
+    using namespace interplay::nn;
+    if (o.cross == "full") {
+      cross_ = Cross(register_module("cross", Cross(w, o.cross_layers)));
+    } else if (o.cross == "low_rank") {
+      cross_ = LowRankCross(register_module("cross", LowRankCross(w, o.cross_layers, o.cross_rank)));
+    } else {
+      cross_ = CrossMixture(register_module("cross", CrossMixture(w, o.cross_layers, o.cross_rank, o.cross_experts)));
+    }
     auto mlp = o.mlp;
     mlp.output = 0;  // one linear layer over all parts comes last
     int64_t width = o.structure == "stacked" ? 0 : fields_->flat_width();
@@ -57,7 +76,7 @@ class DcnV2 final : public interplay::Model, public interplay::Represents {
 
  private:
   interplay::FieldEmbedding fields_;
-  interplay::nn::Cross cross_;
+  std::function<at::Tensor(const at::Tensor&)> cross_;
   interplay::nn::Mlp stacked_{nullptr}, parallel_{nullptr};
   torch::nn::Linear output_{nullptr};
   bool keep_cross_;

@@ -10,6 +10,7 @@
 #include <interplay/nn/cin.h>
 #include <interplay/nn/embedding.h>
 #include <interplay/nn/interest.h>
+#include <interplay/nn/low_rank_cross.h>
 #include <interplay/nn/mlp.h>
 #include <interplay/nn/sampled_softmax.h>
 #include <interplay/nn/table_storage.h>
@@ -227,6 +228,71 @@ TEST(Cin, SplitGivesHalfOfItsMapsOn) {
   // then relu(1 + 2 * 70.5 - 2 * 3 * 70.5) = 0.
   expect_near(cin(x), at::tensor({5.f, 0.f}).view({1, 2}), kTolerance, "maps");
   EXPECT_THROW(nn::Cin(2, nn::CinOptions{.hidden = {3, 1}, .split_half = true}), Error);
+}
+
+/// Of names with a layer's number: `v.0`, `v.1`.
+at::Tensor layers_of(const Json& values, const std::string& name) {
+  return at::stack({tensor(values[name + ".0"]), tensor(values[name + ".1"])});
+}
+
+TEST(LowRankCross, EqualsItsDefinition) {
+  const Json stored = testing::reference_json("zoo/dcnv2_low_rank.json");
+  nn::LowRankCross cross(6, 2, 2);
+  nn::Mlp mlp(6, nn::MlpOptions{.hidden = {3}});
+  const auto x0 = tensor(stored["inputs"]["x0"]).requires_grad_();
+  {
+    const at::NoGradGuard no_grad;
+    cross->v.copy_(layers_of(stored["weights"], "v"));
+    cross->u.copy_(layers_of(stored["weights"], "w"));
+    cross->bias.copy_(layers_of(stored["weights"], "b"));
+  }
+  copy_in(*mlp, stored["weights"], kMlp);
+  const auto crossed = cross(x0);
+  expect_near(crossed, tensor(stored["outputs"]["cross"]), kTolerance, "crossed");
+  const auto logit = mlp(crossed).squeeze(1);
+  expect_near(logit, tensor(stored["outputs"]["logit"]), kTolerance, "logit");
+  at::binary_cross_entropy_with_logits(logit, tensor(stored["labels"])).backward();
+  const Json& gradients = stored["gradients"];
+  expect_near(cross->v.grad(), layers_of(gradients, "v"), kTolerance, "V");
+  expect_near(cross->u.grad(), layers_of(gradients, "w"), kTolerance, "U");
+  expect_near(cross->bias.grad(), layers_of(gradients, "b"), kTolerance, "b");
+  expect_near(x0.grad(), tensor(gradients["x0"]), kTolerance, "x0");
+}
+
+/// Of two layers with two experts, [layers, experts, ..].
+at::Tensor experts_of(const Json& values, const std::string& name) {
+  return at::stack({layers_of(values, name + ".0"), layers_of(values, name + ".1")});
+}
+
+TEST(CrossMixture, EqualsItsDefinition) {
+  const Json stored = testing::reference_json("zoo/dcnv2_mix.json");
+  nn::CrossMixture cross(6, 2, 2, 2);
+  auto output = nn::xavier_linear(6, 1);
+  const auto x0 = tensor(stored["inputs"]["x0"]).requires_grad_();
+  const auto u_of = [](const Json& values) { return experts_of(values, "U").transpose(1, 2); };
+  const auto v_of = [](const Json& values) { return experts_of(values, "V").transpose(2, 3); };
+  const auto gates_of = [](const Json& values) { return layers_of(values, "gate").squeeze(1); };
+  {
+    const at::NoGradGuard no_grad;
+    cross->u.copy_(u_of(stored["weights"]));
+    cross->v.copy_(v_of(stored["weights"]));
+    cross->core.copy_(experts_of(stored["weights"], "C"));
+    cross->bias.copy_(layers_of(stored["weights"], "b"));
+    cross->gate.copy_(gates_of(stored["weights"]));
+  }
+  copy_in(*output, stored["weights"], {{"out.w", "weight"}, {"out.b", "bias"}});
+  const auto crossed = cross(x0);
+  expect_near(crossed, tensor(stored["outputs"]["cross"]), kTolerance, "crossed");
+  const auto logit = output(crossed).squeeze(1);
+  expect_near(logit, tensor(stored["outputs"]["logit"]), kTolerance, "logit");
+  at::binary_cross_entropy_with_logits(logit, tensor(stored["labels"])).backward();
+  const Json& gradients = stored["gradients"];
+  expect_near(cross->u.grad(), u_of(gradients), kTolerance, "U");
+  expect_near(cross->v.grad(), v_of(gradients), kTolerance, "V");
+  expect_near(cross->core.grad(), experts_of(gradients, "C"), kTolerance, "C");
+  expect_near(cross->bias.grad(), layers_of(gradients, "b"), kTolerance, "b");
+  expect_near(cross->gate.grad(), gates_of(gradients), kTolerance, "gates");
+  expect_near(x0.grad(), tensor(gradients["x0"]), kTolerance, "x0");
 }
 
 TEST(Interests, EqualTheirDefinition) {
