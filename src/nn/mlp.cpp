@@ -162,8 +162,8 @@ at::Tensor MlpImpl::hidden(at::Tensor x) {
 
 at::Tensor MlpImpl::output(const at::Tensor& hidden) {
   if (!output_) return hidden;
-  if (at::GradMode::is_enabled() || !is_fused_f32(hidden)) return output_(hidden);
-  if (output_->weight.size(0) == 1) return f32_dot(hidden, output_->weight, output_->bias);
+  const bool fused = !at::GradMode::is_enabled() && is_fused_f32(hidden);
+  if (fused && output_->weight.size(0) == 1) return f32_dot(hidden, output_->weight, output_->bias);
   return row_linear(hidden, output_);
 }
 

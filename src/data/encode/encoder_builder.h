@@ -51,7 +51,8 @@ class EncoderBuilder {
 
  private:
   static constexpr size_t kNone = SIZE_MAX;  // no table
-  struct Statistics {                        // of a numeric field's values that are there
+  /// Of a numeric field's values that are there.
+  struct Statistics {
     int64_t n = 0;
     double mean = 0, squares = 0, low = 0, high = 0;  // squares: sum of squared distances from the mean (Welford 1962)
     void add(double x);

@@ -1,9 +1,6 @@
 #include "data/spec/row_parser.h"
 
 #include <algorithm>
-#include <cfloat>
-#include <cmath>
-#include <limits>
 
 #include <interplay/data/no_group.h>
 

@@ -57,8 +57,9 @@ class NumberVector final : public FieldSource {
     const RawColumn& column = rows.column(o_.name.empty() ? field.name : o_.columns.front());
     INTERPLAY_CHECK_DATA(!column.is_list(), "{}: column '{}' holds lists; field '{}' looks one key a row up in {}",
                          rows.place(0), column.name, field.name, o_.source.from);
+    const KeyedVectors& known = by_key();
     for (int64_t r = 0; r < rows.rows; ++r) {
-      const auto found = context_.missing(column, r) ? std::span<const float>() : by_key().find(column.cell(r));
+      const auto found = context_.missing(column, r) ? std::span<const float>() : known.find(column.cell(r));
       out.insert(out.end(), found.begin(), found.end());
       out.resize(size_t(r + 1) * size_t(field.dimension));  // zeros where there is none
     }
