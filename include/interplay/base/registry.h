@@ -180,7 +180,7 @@ class Registration {
 /// INTERPLAY_REGISTER(registry(), "name", Type, "one line of documentation")
 #define INTERPLAY_REGISTER(registry, name, type, doc)                                                    \
   [[maybe_unused]] const ::interplay::detail::RegistrationOf<type, decltype(registry)> INTERPLAY_CONCAT( \
-      interplay_registration_, __LINE__)(registry, name, doc)
+      interplay_registration_, __COUNTER__)(registry, name, doc)
 
 namespace interplay::detail {
 template <class Derived, class R>

@@ -32,6 +32,6 @@ struct SectionDeclaration {
 
 }  // namespace interplay
 
-#define INTERPLAY_SECTION(name, type, doc)                                                                       \
-  [[maybe_unused]] const ::interplay::detail::SectionDeclaration INTERPLAY_CONCAT(interplay_section_, __LINE__)( \
+#define INTERPLAY_SECTION(name, type, doc)                                                                          \
+  [[maybe_unused]] const ::interplay::detail::SectionDeclaration INTERPLAY_CONCAT(interplay_section_, __COUNTER__)( \
       name, doc, [] { return ::interplay::describe_options<type>(); })

@@ -145,4 +145,4 @@ INTERPLAY_API std::vector<DimensionGates> dimension_gates_of(const torch::nn::Mo
 #define INTERPLAY_REGISTER_SEARCHABLE_MODEL(name, type, doc)                                                       \
   INTERPLAY_REGISTER_MODEL(name, type, doc);                                                                       \
   [[maybe_unused]] const ::interplay::detail::SearchableRegistration<type> INTERPLAY_CONCAT(interplay_searchable_, \
-                                                                                            __LINE__)(name)
+                                                                                            __COUNTER__)(name)

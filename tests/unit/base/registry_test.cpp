@@ -50,6 +50,30 @@ struct Box final : Shape {
 };
 INTERPLAY_REGISTER(shapes(), "box", Box, "two sides");
 
+// Files that are compiled as one have lines of the same number.
+#define INTERPLAY_TWO_ON_A_LINE                                 \
+  INTERPLAY_REGISTER(numbers(), "one", SideOf<1>, "the first"); \
+  INTERPLAY_REGISTER(numbers(), "two", SideOf<2>, "the second");
+
+Registry<Shape>& numbers() {
+  static Registry<Shape> registry("number");
+  return registry;
+}
+template <int side>
+struct SideOf final : Shape {
+  struct Options {
+    void visit(auto&&) {}
+  };
+  explicit SideOf(const Options&) {}
+  double area() const override { return side; }
+};
+INTERPLAY_TWO_ON_A_LINE
+
+TEST(Registry, TakesTwoOnOneLine) {
+  EXPECT_THAT(numbers().names(), ElementsAre("one", "two"));
+  EXPECT_EQ(numbers().make(Config::parse("two"))->area(), 2);
+}
+
 TEST(Registry, MakesWhatANameOrAMapSays) {
   EXPECT_EQ(shapes().make(1.0, Config::parse("square"))->area(), 4);
   EXPECT_EQ(shapes().make(0.5, Config::parse("{name: square, side: 4}"))->area(), 8);
