@@ -46,7 +46,7 @@ class Aim final : public Search {
     std::optional<int64_t> epochs;
     std::vector<std::string> functions = nn::interaction_functions();
     bool dimensions = true, unified = false, by_sign = false, base = true;
-    RetrainOptions retrain;
+    RetrainOptions retrain{true, std::nullopt, {"gates", "plain", "sets"}};
     GrdaKnobs grda, dimension_grda;
     double keep = 0, keep_dimensions = 0;
     void visit(auto&& field) {
@@ -87,6 +87,11 @@ class Aim final : public Search {
   void check(const SearchRun& run) const override {
     if (by_valid_) check_valid(run);
     o_.retrain.check(run, by_valid_);
+    INTERPLAY_CHECK(
+        o_.retrain.with(by_valid_) != "sets" || takes_sets(run),
+        "search.retrain_with: sets: the model '{}' cannot be given sets of fields; use gates or plain, or one "
+        "of {}",
+        name_in(run.experiment()["model"]), fmt::join(searchable_models(), ", "));
   }
 
   void run(SearchRun& run) override {
@@ -108,7 +113,11 @@ class Aim final : public Search {
     const bool any = std::any_of(found.interactions.begin(), found.interactions.end(), is_kept);
     if (o_.dimensions && !o_.unified && any) search_dimensions(run, found, widths);
     const Config gated = retrained(run, found, widths);
-    interplay::retrain(run, found, o_.retrain, by_valid_, gated, without_gate_rules(plain(run, found, gated)));
+    Config plain = without_gate_rules(gated);
+    plain.set("model.gates", flag(false));
+    std::vector<Retraining> ways{{.with = "gates", .experiment = gated}, {.with = "plain", .experiment = plain}};
+    if (takes_sets(run)) ways.push_back({.with = "sets", .experiment = with_sets(run, found)});
+    interplay::retrain(run, found, o_.retrain, by_valid_, ways);
   }
 
  private:
@@ -311,23 +320,27 @@ class Aim final : public Search {
     found.grda.push_back(grda);
   }
 
-  /// The experiment with the sets that are kept, where its model can have them; else the model `aim` without gates.
-  static Config plain(const SearchRun& run, const SearchFindings& found, const Config& gated) {
+  /// Whether the experiment's own model can be given sets of fields.
+  static bool takes_sets(const SearchRun& run) {
     const auto able = searchable_models();
     const std::string name = name_in(run.experiment()["model"]);
-    bool fits = name != "aim" && std::find(able.begin(), able.end(), name) != able.end();
+    return name != "aim" && std::find(able.begin(), able.end(), name) != able.end();
+  }
+
+  /// The experiment with the sets of fields that are kept under any function.
+  static Config with_sets(const SearchRun& run, const SearchFindings& found) {
+    std::vector<Interaction> sets;
     size_t order = 2;
     for (const auto& i : found.interactions) {
-      if (!i.kept) continue;
-      fits = fits && i.function == "inner";
+      const auto same = [&](const Interaction& other) { return other.fields == i.fields; };
+      if (!i.kept || std::any_of(sets.begin(), sets.end(), same)) continue;
+      sets.push_back(i);
       order = std::max(order, i.fields.size());
     }
-    Config out = gated;
-    if (fits) {
-      out.set("model", models().resolve(run.experiment()["model"]));
-      out.set("model.order", number(int64_t(order)));
-      out.set("model.interactions", kept_sets(found.interactions));
-    }
+    Config out = without_gate_rules(run.experiment());
+    out.set("model", models().resolve(run.experiment()["model"]));
+    out.set("model.order", number(int64_t(order)));
+    out.set("model.interactions", kept_sets(sets));
     out.set("model.gates", flag(false));
     return out;
   }

@@ -97,7 +97,9 @@ class Autofis final : public Search {
         copy_weights(trainer.model(), *Bundle::open(from).model());
       };
     }
-    interplay::retrain(run, findings, o_.retrain, by_valid_, with_gates, plain, started);
+    interplay::retrain(
+        run, findings, o_.retrain, by_valid_,
+        {{.with = "gates", .experiment = with_gates, .started = started}, {.with = "plain", .experiment = plain}});
   }
 
  private:

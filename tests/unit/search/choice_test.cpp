@@ -1,5 +1,6 @@
 #include "search/choice.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -28,6 +29,7 @@ namespace fs = std::filesystem;
 namespace interplay {
 namespace {
 
+using testing::config_error;
 using testing::data_error;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -258,7 +260,29 @@ TEST_F(SearchByValid, OfAimFindsThePlantedPairsAndChoosesWidths) {
   ASSERT_THAT(curves, SizeIs(1));
   EXPECT_EQ(curves[0].gates, "dimensions");
   EXPECT_LT(curves[0].chosen, int64_t(curves[0].ranking.size()));
+  std::vector<std::string> stages;
+  for (const auto& stage : s.stages) stages.push_back(stage.name);
+  EXPECT_THAT(stages, ElementsAre("search-2", "search-3", "dimensions", "retrain", "retrain_plain", "retrain_sets"));
+  const auto least = std::min_element(s.stages.begin() + 3, s.stages.end(),
+                                      [](const auto& a, const auto& b) { return a.valid_logloss < b.valid_logloss; });
+  EXPECT_EQ(s.findings.result, least->directory);
+  // the experiment's own model with each set once, under whichever functions it was kept
+  const Config own = Config::load(folder_ / "out" / s.stages.back().directory / "config.yaml")["model"];
+  EXPECT_EQ(own["name"].as<std::string>(), "fm");
+  EXPECT_EQ(own["interactions"].items().size(), kept(s).size());
   EXPECT_FALSE(s.findings.widths.empty());
+}
+
+TEST_F(SearchByValid, RetrainsWithWhatTheModelCanBeGiven) {
+  plant({.rows = 1000});
+  const std::string aim = "{name: aim, functions: [inner], epochs: 1, orders: 2, dimensions: false, base: false, ";
+  EXPECT_EQ(search(aim + "keep: 0.2, retrain_with: sets}").stages.size(), 2u);
+  EXPECT_EQ(Config::load(folder_ / "out/retrain.yaml")["model"]["name"].as<std::string>(), "fm");
+  fs::remove_all(folder_ / "out");
+  EXPECT_THAT(
+      config_error([&] { search(aim + "keep: 0.2, retrain_with: sets}", "{name: dnn}"); }),
+      HasSubstr(
+          "search.retrain_with: sets: the model 'dnn' cannot be given sets of fields; use gates or plain, or one of"));
 }
 
 TEST_F(SearchByValid, OfAimChoosesSetsThenWidthsOfOneStage) {
@@ -292,7 +316,7 @@ TEST_F(SearchByValid, AsksForValidationRows) {
   EXPECT_THAT(data_error([&] { search("{name: autofis}"); }), HasSubstr("has no validation rows, which say how long"));
   EXPECT_THAT(data_error([&] { search("{name: aim}"); }), HasSubstr("has no validation rows, which say how long"));
   for (const char* given :
-       {"{name: autofis, keep: 0.2, retrain_with: both}", "{name: aim, keep: 0.2, retrain_with: both}"}) {
+       {"{name: autofis, keep: 0.2, retrain_with: best}", "{name: aim, keep: 0.2, retrain_with: best}"}) {
     EXPECT_THAT(data_error([&] { search(given); }), HasSubstr("has no validation rows, which are to choose"));
   }
   EXPECT_FALSE(fs::exists(folder_ / "out"));
