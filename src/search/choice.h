@@ -45,8 +45,9 @@ class ValidChoice {
 /// The log loss of each row, the mean over its labels.
 INTERPLAY_API std::vector<float> row_losses(const Predictions& rows);
 
-/// Logistic recalibration, label by label: a z + b in place of z, by the least log loss of these rows themselves. What
-/// a mask does to the scale of all logits, training anew would mend.
+/// Logistic recalibration, label by label: a z + b in place of z, a >= 0, by the least log loss of these rows
+/// themselves. What a mask does to the scale of all logits, training anew would mend. Logits that are all alike, and
+/// labels of one class, stay as they are.
 INTERPLAY_API void recalibrate(Predictions& rows);
 
 /// Numbers to keep that are tried of so many gates: all up to 32, then each an eighth more, and `gates`.

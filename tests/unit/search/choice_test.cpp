@@ -106,6 +106,25 @@ TEST(Recalibrate, GivesEachLogitTheOddsOfItsRows) {
   EXPECT_NEAR(rows.logit[5], std::log(11), 1e-5);
 }
 
+TEST(Recalibrate, OfLogitsThatAreFarOff) {
+  Predictions rows;  // log odds -ln 3 and ln 3, whatever the scale and place of the logits
+  rows.label = {1, 0, 0, 0, 1, 1, 1, 0};
+  for (const auto& [low, high] :
+       {std::pair{-1e4f, 2e4f}, {1e4f, 1.0001e4f}, {-3e-6f, -1e-6f}, {5e6f, 3e8f}, {-9e4f, -8e4f}}) {
+    rows.logit = {low, low, low, low, high, high, high, high};
+    recalibrate(rows);
+    EXPECT_NEAR(rows.logit[0], -std::log(3), 1e-3) << low;
+    EXPECT_NEAR(rows.logit[7], std::log(3), 1e-3) << low;
+  }
+  rows.logit = {2e4f, 2e4f, 2e4f, 2e4f, -1e4f, -1e4f, -1e4f, -1e4f};  // contrary: half the labels are positive
+  recalibrate(rows);
+  for (const float z : rows.logit) EXPECT_NEAR(z, 0, 1e-5);
+  rows.label = {0, 0, 0, 0, 1, 1, 1, 1};  // told apart: the loss goes to 0 and stays a number
+  rows.logit = {-4, -3, -2, -1, 1, 2, 3, 4e4f};
+  recalibrate(rows);
+  for (const float loss : row_losses(rows)) EXPECT_LT(loss, 1e-2);
+}
+
 TEST(Recalibrate, LeavesWhatItCannotFit) {
   Predictions alike, one_class;
   alike.logit = {2, 2, 2}, alike.label = {0, 1, 1};
