@@ -19,6 +19,8 @@ namespace interplay::lm {
 
 /// A batch of sequences, end to end and without padding: sequence b has rows offsets[b] .. offsets[b + 1].
 struct INTERPLAY_API TokenBatch {
+  static constexpr int64_t kVector = -1;  ///< in a sequence of DecoderImpl::batch(): a vector stands here, no token
+
   at::Tensor ids;                ///< i64 [N]
   std::vector<int64_t> offsets;  ///< [B + 1]
   at::Tensor embeddings;         ///< f32 [N, D] in place of `ids`, as soft prompts need; undefined otherwise
@@ -100,6 +102,10 @@ class INTERPLAY_API DecoderImpl : public torch::nn::Module {
   /// The same without a graph; what was read is appended to `cache`, which has a sequence for each of the batch.
   at::Tensor extend(KvCache& cache, const TokenBatch& batch, const at::Tensor& rows = {});
 
+  /// Sequences some of whose tokens are vectors (soft prompts): vectors f32 [M, D] stand where sequences say kVector,
+  /// in order, and gradients flow to them. Undefined: as TokenBatch::of(). Error where numbers or widths do not fit.
+  TokenBatch batch(const std::vector<std::vector<int64_t>>& sequences, const at::Tensor& vectors) const;
+
   at::Tensor embed(const at::Tensor& ids) const;                                ///< i64 [N] -> f32 [N, D]
   at::Tensor logits(const at::Tensor& hidden) const;                            ///< f32 [M, D] -> f32 [M, V]
   at::Tensor logits(const at::Tensor& hidden, const at::Tensor& tokens) const;  ///< tokens i64 [A] -> f32 [M, A]
@@ -128,6 +134,7 @@ class INTERPLAY_API DecoderImpl : public torch::nn::Module {
   std::pair<at::Tensor, at::Tensor> layer(int64_t index, const at::Tensor& h, const at::Tensor& a, const Run& run);
   at::Tensor read(const TokenBatch& batch, const DecoderCall& call, KvCache* extend);
   std::vector<AdapterLinear> linears(int64_t index) const;
+  void check_ids(const at::Tensor& ids) const;
 
   DecoderConfig config_;
   at::Tensor embedding_, final_norm_, head_;

@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <interplay/lm/conditions.h>
 #include <interplay/lm/decoder.h>
 #include <interplay/lm/roles.h>
 
@@ -20,6 +21,10 @@ class INTERPLAY_API DecoderScorer final : public LmScorer {
   explicit DecoderScorer(Decoder decoder) : decoder_(std::move(decoder)) {}
   at::Tensor answers(std::span<const TokenIds> prompts, std::span<const int64_t> answers,
                      const ScoreOptions& options = {}) override;
+  /// The same of prompts that are read under conditions. What all begin with is still read once where no adapter is
+  /// given anything by prompt: cores change the keys and values of every token.
+  at::Tensor answers(std::span<const TokenIds> prompts, std::span<const int64_t> answers, const Conditions& conditions,
+                     const ScoreOptions& options = {});
   at::Tensor log_likelihood(std::span<const TokenIds> prompts, std::span<const TokenIds> continuations,
                             const ScoreOptions& options = {}) override;
 

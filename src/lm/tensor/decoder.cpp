@@ -98,9 +98,29 @@ DecoderImpl::DecoderImpl(const DecoderConfig& config, const at::Tensor& embeddin
   }
 }
 
+void DecoderImpl::check_ids(const at::Tensor& ids) const {
+  const auto [least, most] = ids.aminmax();
+  INTERPLAY_CHECK(least.item<int64_t>() >= 0 && most.item<int64_t>() < config_.vocabulary,
+                  "decoder: token ids from {} to {}; the model has {} tokens", least.item<int64_t>(),
+                  most.item<int64_t>(), config_.vocabulary);
+}
+
 std::vector<AdapterLinear> DecoderImpl::linears(int64_t index) const {
   const auto& l = layers_[size_t(index)];
   return {l.qkv, l.output, l.gate_up, l.down};
+}
+
+TokenBatch DecoderImpl::batch(const std::vector<std::vector<int64_t>>& sequences, const at::Tensor& vectors) const {
+  TokenBatch out = TokenBatch::of(sequences);
+  if (!vectors.defined()) return out;
+  const auto places = (out.ids == TokenBatch::kVector).nonzero().squeeze(1);
+  INTERPLAY_CHECK(vectors.dim() == 2 && vectors.size(0) == places.size(0) && vectors.size(1) == config_.width,
+                  "decoder: vectors of shape [{}] for {} places; expected [{}, {}]", fmt::join(vectors.sizes(), ", "),
+                  places.size(0), places.size(0), config_.width);
+  const auto words = out.ids.clamp_min(0);
+  check_ids(words);
+  out.embeddings = embed(words).index_copy(0, places, vectors.to(at::kFloat));
+  return out;
 }
 
 at::Tensor DecoderImpl::embed(const at::Tensor& ids) const { return embedding_.index_select(0, ids).to(at::kFloat); }
@@ -228,10 +248,7 @@ at::Tensor DecoderImpl::read(const TokenBatch& batch, const DecoderCall& call, K
                     batch.tokens(), config_.width);
     h = batch.embeddings.to(at::kFloat);
   } else {
-    const auto [least, most] = batch.ids.aminmax();
-    INTERPLAY_CHECK(least.item<int64_t>() >= 0 && most.item<int64_t>() < config_.vocabulary,
-                    "decoder: token ids from {} to {}; the model has {} tokens", least.item<int64_t>(),
-                    most.item<int64_t>(), config_.vocabulary);
+    check_ids(batch.ids);
     h = embed(batch.ids);
   }
   for (int64_t l = 0; l < config_.layers; ++l) {

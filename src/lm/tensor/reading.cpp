@@ -1,5 +1,6 @@
 #include "lm/tensor/reading.h"
 
+#include <algorithm>
 #include <optional>
 
 #include <ATen/ATen.h>
@@ -11,14 +12,21 @@
 
 namespace interplay::lm {
 
-Reading::Reading(Decoder decoder, std::span<const TokenIds> texts, int64_t batch_tokens, size_t most_shared)
-    : decoder_(std::move(decoder)), texts_(texts), batch_tokens_(batch_tokens) {
+Reading::Reading(Decoder decoder, std::span<const TokenIds> texts, int64_t batch_tokens, size_t most_shared,
+                 const Conditions& conditions)
+    : decoder_(std::move(decoder)), texts_(texts), batch_tokens_(batch_tokens), conditions_(conditions) {
   const int64_t most = decoder_->config().context;
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto found = int64_t(texts[i].size());
     INTERPLAY_CHECK(found > 0, "prompt {} of {} has no tokens", i + 1, texts.size());
     INTERPLAY_CHECK_DATA(found <= most, "prompt {} of {} has {} tokens; the model was made for {} at most; shorten it",
                          i + 1, texts.size(), found, most);
+  }
+  if (conditions_.is_by_sample()) most_shared = 0;
+  for (const auto& text : texts) {
+    if (!conditions_.has_vectors()) break;
+    most_shared =
+        std::min(most_shared, size_t(std::find(text.begin(), text.end(), TokenBatch::kVector) - text.begin()));
   }
   constexpr size_t kWorthwhile = 8;
   const size_t shared = shared_tokens(texts, most_shared);
@@ -47,8 +55,10 @@ void Reading::run(const std::string& progress, const Rows& rows, const Use& use)
       tokens += more;
     }
     const std::vector<int64_t> which(order.begin() + int64_t(begin), order.begin() + int64_t(end));
-    const auto batch = TokenBatch::of(rest);
+    const auto batch = decoder_->batch(rest, conditions_.vectors(which));
+    const auto adapters = conditions_.adapters(which);
     DecoderCall call;
+    if (!adapters.mixes.empty()) call.adapters = &adapters;
     call.past = shared > 0 ? &past_ : nullptr;
     call.rows = rows(which, batch);
     use(which, batch, decoder_->forward(batch, call));

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <interplay/lm/conditions.h>
 #include <interplay/lm/decoder.h>
 #include <interplay/lm/roles.h>
 
@@ -15,8 +16,10 @@ namespace interplay::lm {
 class Reading {
  public:
   /// `batch_tokens`: most tokens that are read at once; a longer text is read by itself. Of what all texts share no
-  /// more than `most_shared` tokens are read beforehand. Throws Error where a text has no tokens.
-  Reading(Decoder decoder, std::span<const TokenIds> texts, int64_t batch_tokens, size_t most_shared = SIZE_MAX);
+  /// more than `most_shared` tokens are read beforehand: none up to a vector, none at all where adapters are given
+  /// something by text. Throws Error where a text has no tokens.
+  Reading(Decoder decoder, std::span<const TokenIds> texts, int64_t batch_tokens, size_t most_shared = SIZE_MAX,
+          const Conditions& conditions = {});
 
   /// Hidden states of what all begin with: f32 [P, D], P 0 where that is not worth the while.
   const at::Tensor& beginning() const { return beginning_; }
@@ -32,6 +35,7 @@ class Reading {
   Decoder decoder_;
   std::span<const TokenIds> texts_;
   int64_t batch_tokens_;
+  Conditions conditions_;
   KvCache past_;
   at::Tensor beginning_;
 };

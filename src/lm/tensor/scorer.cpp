@@ -45,13 +45,18 @@ at::Tensor LmScorer::perplexity(std::span<const TokenIds> texts, const ScoreOpti
 
 at::Tensor DecoderScorer::answers(std::span<const TokenIds> prompts, std::span<const int64_t> answers,
                                   const ScoreOptions& options) {
+  return this->answers(prompts, answers, Conditions(), options);
+}
+
+at::Tensor DecoderScorer::answers(std::span<const TokenIds> prompts, std::span<const int64_t> answers,
+                                  const Conditions& conditions, const ScoreOptions& options) {
   const at::NoGradGuard off;
   const int64_t most = decoder_->config().vocabulary;
   for (const int64_t token : answers)
     INTERPLAY_CHECK(token >= 0 && token < most, "answer token {}; the model has {} tokens", token, most);
   const auto tokens = at::tensor(at::ArrayRef<int64_t>(answers.data(), answers.size()), at::kLong);
   auto out = at::empty({int64_t(prompts.size()), int64_t(answers.size())}, at::TensorOptions().dtype(at::kFloat));
-  Reading(decoder_, prompts, options.batch_tokens)
+  Reading(decoder_, prompts, options.batch_tokens, SIZE_MAX, conditions)
       .run(
           options.progress ? "score" : "", [](const auto&, const TokenBatch& batch) { return batch.last_rows(); },
           [&](const std::vector<int64_t>& which, const TokenBatch&, const at::Tensor& hidden) {

@@ -62,6 +62,57 @@ TEST(LmScorer, SharedBeginningsDoNotChangeAnswers) {
   }
 }
 
+// Vectors of tokens in their places are the tokens; what all begin with, up to the first of them, is read once.
+TEST(LmScorer, VectorsOfTokensAreThoseTokens) {
+  Tiny tiny;
+  auto decoder = load_decoder(interplay::testing::reference_file("llama_untied"), nn::Precision::fp32);
+  TokenIds shared = tiny.first;
+  shared.insert(shared.end(), tiny.first.begin(), tiny.first.end());
+  std::vector<TokenIds> prompts(3, shared);
+  prompts[0].insert(prompts[0].end(), {3, 5}), prompts[1].insert(prompts[1].end(), {7, 8, 9}), prompts[2].push_back(4);
+  const std::vector<int64_t> answers{1, 2};
+  const auto expected = tiny.scorer.answers(prompts, answers);
+  auto marked = prompts;
+  std::vector<int64_t> words;
+  for (const auto& [prompt, place] : {std::pair{0, 18}, {1, 10}, {1, 20}, {2, 12}}) {
+    auto& id = marked[size_t(prompt)][size_t(place)];
+    words.push_back(id);
+    id = TokenBatch::kVector;
+  }
+  const Conditions conditions(marked, decoder->embed(at::tensor(words)), {});
+  for (const int64_t batch_tokens : {1, 30, 1000}) {
+    expect_near(tiny.scorer.answers(marked, answers, conditions, {.batch_tokens = batch_tokens}), expected, 1e-5,
+                "logits");
+  }
+  EXPECT_THAT(config_error([&] { tiny.scorer.answers(marked, answers); }), HasSubstr("token ids from -1"));
+}
+
+// Each prompt's core is its own, whichever prompts are read with it.
+TEST(LmScorer, CoresFollowTheirPrompts) {
+  Tiny tiny;
+  auto decoder = load_decoder(interplay::testing::reference_file("llama_untied"), nn::Precision::fp32);
+  decoder->adapt({.rank = 3}, 1);
+  AdapterCall adapters;
+  {
+    const at::NoGradGuard no_grad;
+    at::manual_seed(2);
+    for (auto& p : decoder->named_parameters()) p.value().normal_();
+    for (const char* name : {"layers.0.self_attn.q_proj", "layers.1.self_attn.v_proj"})
+      adapters.mixes[name].core = at::randn({4, 3, 3});
+  }
+  const std::vector<TokenIds> prompts{tiny.second, tiny.first, tiny.second, tiny.first};
+  const std::vector<int64_t> answers{30, 4, 0};
+  DecoderScorer scorer(decoder);
+  const auto together = scorer.answers(prompts, answers, Conditions(prompts, {}, adapters));
+  for (int64_t i = 0; i < 4; ++i) {
+    AdapterCall own;
+    for (const auto& [name, mix] : adapters.mixes) own.mixes[name].core = mix.core.narrow(0, i, 1);
+    const std::vector<TokenIds> prompt{prompts[size_t(i)]};
+    expect_near(together.narrow(0, i, 1), scorer.answers(prompt, answers, Conditions(prompt, {}, own)), 1e-4, "core");
+  }
+  EXPECT_GT((together[0] - together[2]).abs().max().item<double>(), 1e-3);
+}
+
 TEST(LmScorer, LogLikelihoodIsTheSumOverTheContinuation) {
   Tiny tiny;
   const auto split = [](const TokenIds& ids, int64_t at) {
