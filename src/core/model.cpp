@@ -79,7 +79,7 @@ int64_t parameter_count(const torch::nn::Module& model) {
   int64_t count = 0;
   std::set<const void*> counted;  // a module registered under two names is one
   for (const auto& p : model.parameters()) {
-    if (counted.insert(p.unsafeGetTensorImpl()).second) count += p.numel();
+    if (p.requires_grad() && counted.insert(p.unsafeGetTensorImpl()).second) count += p.numel();
   }
   for (const auto& t : nn::tables_of(model)) count += t.table->rows() * t.table->width();
   return count;
