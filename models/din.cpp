@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 
 #include <interplay/model.h>
+#include <interplay/nn/row_linear.h>
 
 namespace {
 
@@ -11,7 +12,7 @@ class Din final : public interplay::Model, public interplay::Represents {
     interplay::nn::MlpOptions mlp{.hidden = {200, 80}};
     std::vector<int64_t> attention_hidden = {64, 32};
     std::string attention_activation = "dice";
-    bool softmax = false, pad_history = false;
+    bool softmax = false, pad_history = false, map_entries = false;
     double attention_dropout = 0;
     void visit(auto&& field) {
       EmbeddingOptions::visit(field);
@@ -21,6 +22,9 @@ class Din final : public interplay::Model, public interplay::Represents {
             interplay::OneOf{interplay::nn::activation_names()});
       field("attention_dropout", attention_dropout, "drop rate in the attention", interplay::Range{0, 0.99});
       field("softmax", softmax, "attention weights sum to one (the paper leaves them free)");
+      field("map_entries", map_entries,
+            "an entry of an item and its paired columns is a relu layer of them, as wide as the item, as in the CTR "
+            "models of ReLLaX; otherwise they lie side by side");
       field("pad_history", pad_history,
             "histories are padded to max_length, and Dice sees the padding, as in FuxiCTR; otherwise only real entries "
             "count");
@@ -28,7 +32,7 @@ class Din final : public interplay::Model, public interplay::Represents {
   };
 
   Din(const interplay::Schema& schema, const Options& o) : pad_history_(o.pad_history) {
-    for (auto& h : interplay::histories_of(schema)) histories_.push_back({std::move(h), {nullptr}});
+    for (auto& h : interplay::histories_of(schema)) histories_.push_back({std::move(h), {nullptr}, {nullptr}});
     INTERPLAY_CHECK(
         !histories_.empty(),
         "din: no sequence field names its target; give one `target: item_id` in data.yaml, or use another model");
@@ -38,8 +42,12 @@ class Din final : public interplay::Model, public interplay::Represents {
         register_module("fields", interplay::FieldEmbedding(schema, o, interplay::FieldChoice{.leave_out = attended}));
     int64_t width = fields_->flat_width();
     for (auto& h : histories_) {
-      const int64_t wide =
-          int64_t(h.of.sequences.size()) * o.embedding_dim;  // of an entry, its paired columns beside it
+      int64_t wide = int64_t(h.of.sequences.size()) * o.embedding_dim;  // of an entry, its paired columns beside it
+      if (o.map_entries) {
+        h.map =
+            register_module("map_" + std::to_string(&h - histories_.data()), torch::nn::Linear(wide, o.embedding_dim));
+        wide = o.embedding_dim;
+      }
       h.attention = register_module("attention_" + std::to_string(&h - histories_.data()),
                                     interplay::nn::TargetAttention(o.embedding_dim, wide - o.embedding_dim,
                                                                    interplay::nn::TargetAttentionOptions{
@@ -61,7 +69,8 @@ class Din final : public interplay::Model, public interplay::Represents {
     std::vector<at::Tensor> parts;
     if (fields_->count() > 0) parts.push_back(fields_(x).flat());  // [B, W]
     for (auto& h : histories_) {
-      const auto entries = fields_->sequence(x, h.of, pad_history_ ? h.of.max_length : 0);
+      auto entries = fields_->sequence(x, h.of, pad_history_ ? h.of.max_length : 0);
+      if (h.map) entries.vectors = interplay::nn::row_linear(entries.vectors, h.map).relu();
       parts.push_back(h.attention(fields_->field(x, h.of.target), entries));  // [B, nK]
     }
     return at::cat(parts, 1);
@@ -69,6 +78,7 @@ class Din final : public interplay::Model, public interplay::Represents {
 
   struct Attended {
     interplay::History of;
+    torch::nn::Linear map{nullptr};
     interplay::nn::TargetAttention attention{nullptr};
   };
 
