@@ -43,6 +43,14 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--out", a->out, "where the data with prompts go")->required();
   app.add_option("--model", o.model, "whose tokens they are: a fetched name or a path")->capture_default_str();
   app.add_option("--length", o.length, "events that a prompt tells (K)")->capture_default_str()->check(at_least(1));
+  app.add_option("--max-tokens", o.max_tokens, "of a prompt; whole events are left out of longer ones. 0 = any number")
+      ->capture_default_str()
+      ->check(at_least(0));
+  app.add_flag("--vectors", o.vectors,
+               "places for vectors of items ({vector}), and the events as sequences: what model rellax reads");
+  app.add_option("--history-length", o.history_length, "with --vectors, events of these sequences")
+      ->capture_default_str()
+      ->check(at_least(1));
   app.add_option("--train", o.train, "training rows (N), drawn by seed; 0 = none")
       ->capture_default_str()
       ->check(at_least(0));

@@ -83,12 +83,18 @@ std::string ChatFrame::text(std::span<const ChatMessage> messages, bool answer) 
 
 std::vector<int64_t> ChatFrame::encode(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
                                        bool answer) const {
-  const int64_t start = tokenizer.id(kStart), end = tokenizer.id(kEnd);
-  std::vector<int64_t> ids;
-  const auto put = [&](std::string_view text) {
+  const auto encode_text = [&](std::string_view text, std::vector<int64_t>& ids) {
     const auto more = tokenizer.encode(text);
     ids.insert(ids.end(), more.begin(), more.end());
   };
+  return encode(tokenizer, messages, encode_text, answer);
+}
+
+std::vector<int64_t> ChatFrame::encode(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+                                       const EncodeText& text, bool answer) const {
+  const int64_t start = tokenizer.id(kStart), end = tokenizer.id(kEnd);
+  std::vector<int64_t> ids;
+  const auto put = [&](std::string_view said) { text(said, ids); };
   for (const auto& [role, content] : turns(messages)) {
     ids.push_back(start);
     put(role + "\n" + content);

@@ -149,6 +149,17 @@ struct ColumnOptions : KindOptions {
   INTERPLAY_API DeclaredField declare(const std::string& column, FieldKind kind) const;
 };
 
+/// A column of past events that goes with their items, as each one's rating: a sequence paired with theirs.
+struct SideOptions {
+  std::string column, name, share, pooling = "mean";
+  void visit(auto&& field) {
+    field("column", column, "column of the past event");
+    field("name", name, "the paired sequence it becomes");
+    field("share", share, "field whose table it reads; by default that of the field with the same column, if any");
+    field("pooling", pooling, "how a model makes one vector of it", OneOf{{"mean", "sum"}});
+  }
+};
+
 /// What a kind says of the table that its tokens have their ids in.
 struct TableOptions {
   std::optional<int64_t> min_count;

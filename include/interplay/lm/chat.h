@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,6 +40,11 @@ class INTERPLAY_API ChatFrame {
   std::string text(std::span<const ChatMessage> messages, bool answer = true) const;
   /// Ids of text(), where what a message says stays text: a control token's name in it does not become that token.
   std::vector<int64_t> encode(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+                              bool answer = true) const;
+  /// Appends the ids of a text.
+  using EncodeText = std::function<void(std::string_view text, std::vector<int64_t>& ids)>;
+  /// The same with texts encoded in a way of your own.
+  std::vector<int64_t> encode(const Tokenizer& tokenizer, std::span<const ChatMessage> messages, const EncodeText& text,
                               bool answer = true) const;
 
  private:

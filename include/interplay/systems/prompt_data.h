@@ -15,6 +15,9 @@ struct PromptDataOptions {
   int64_t length = 10;                             ///< events that a prompt tells (K)
   int64_t train = 1024, valid = 500, test = 5000;  ///< rows of each split; 0: none. Fewer are the first drawn of more
   int64_t seed = 42;                               ///< of the draw
+  int64_t max_tokens = 0;       ///< of a prompt; whole events are left out of longer ones. 0: any number
+  bool vectors = false;         ///< with places for vectors and the sequences that model rellax reads
+  int64_t history_length = 30;  ///< of these sequences
 };
 
 struct PromptDataReport {
@@ -29,6 +32,10 @@ struct PromptDataReport {
 /// events and with those that the file `retrieved` (RetrievedHistories) has for it. `prepared` are the data of the
 /// data.yaml that `rella` reads; rows are held against each other, Error(data) where they differ. A run trained on them
 /// scores raw rows as long as that file and the language model are there. Whole or absent.
+///
+/// With `vectors` the prompts have places for vectors of their items, as the texts of `rella` say ({vector}), and for
+/// each prompt P there are sequences more: P_items, the last or nearest history_length events, in time, which the
+/// places number, and one for each column that is paired with the history, P_NAME: what model `rellax` reads.
 INTERPLAY_API PromptDataReport write_prompt_data(const Rella& rella, const std::filesystem::path& retrieved,
                                                  const std::filesystem::path& prepared,
                                                  const std::filesystem::path& out, const PromptDataOptions& options);

@@ -43,8 +43,12 @@ struct RellaOptions {
     Config words, shorten;
     void visit(auto&& field) {
       field("system", system, "what the model is told beforehand");
-      field("user", user, "the question; {history} stands for the events, {name} for a column of the row");
-      field("event", event, "a line of the history; {index} counts from 1, {name} is a column of the past row");
+      field("user", user,
+            "the question; {history} stands for the events, {name} for a column of the row, {vector} for the place of "
+            "its item's vector (rellax)");
+      field("event", event,
+            "a line of the history; {index} counts from 1, {name} is a column of the past row, {vector} the place of "
+            "its item's vector (rellax)");
       field("words", words, "by column, what its values are called in prompts");
       field("shorten", shorten,
             "by column, a regular expression: what of its values is left out of the history's lines");
@@ -127,8 +131,10 @@ class INTERPLAY_API Rella {
   std::vector<uint32_t> ordered(uint32_t sample, std::span<const int32_t> nearest) const;
   int64_t topics(std::span<const uint32_t> events) const;  ///< distinct values of options().topic
 
-  /// Messages of system and user that ask about a sample.
-  std::vector<lm::ChatMessage> prompt(uint32_t sample, std::span<const uint32_t> history) const;
+  /// Messages of system and user that ask about a sample. `vectors`: numbers that stand for the vectors of these events
+  /// where the prompt says {vector}, -1 for none; nullptr: there are none, and {vector} is left out.
+  std::vector<lm::ChatMessage> prompt(uint32_t sample, std::span<const uint32_t> history,
+                                      const std::vector<int64_t>* vectors = nullptr) const;
 
  private:
   struct State;

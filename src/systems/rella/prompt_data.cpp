@@ -1,12 +1,14 @@
 #include <interplay/systems/prompt_data.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include <ATen/ATen.h>
 
 #include <interplay/base/files.h>
 #include <interplay/base/progress.h>
 #include <interplay/base/random.h>
+#include <interplay/base/with_place.h>
 #include <interplay/data/dataset.h>
 #include <interplay/data/dataset_writer.h>
 #include <interplay/data/encoder.h>
@@ -14,6 +16,8 @@
 #include <interplay/lm/chat.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/tokenizer.h>
+
+#include "systems/rella/rella_text.h"
 
 namespace fs = std::filesystem;
 
@@ -54,22 +58,66 @@ EncodedBatch encoded(const Batch& batch) {
   return out;
 }
 
+/// The columns that are paired with a history, as its entry of the data.yaml has them.
+std::vector<SideOptions> sides_of(const Schema& schema, const std::string& history) {
+  for (const Config& entry : schema.source["fields"].items()) {
+    if (!entry.has("side") || entry.get<std::string>("name", "") != history) continue;
+    std::vector<SideOptions> sides;
+    for (const Config& side : entry["side"].items()) read_options(sides.emplace_back(), side);
+    return sides;
+  }
+  return {};
+}
+
 /// A prompt as an entry of a data.yaml: what makes the same of raw rows.
-Config entry_of(const std::string& name, const Rella& rella, const fs::path& retrieved, const PromptDataOptions& o) {
+Config entry_of(const std::string& name, const Rella& rella, const fs::path& retrieved, const Schema& schema,
+                const PromptDataOptions& o) {
   const RellaOptions& of = rella.options();
   Config entry;
   const auto text = [](const std::string& value) { return Config::scalar(value, true); };
+  const auto number = [](int64_t value) { return Config::scalar(std::to_string(value)); };
   entry.set("kind", text("rella"));
   entry.set("name", text(name));
   entry.set("lm", text(o.model));
   entry.set("history", text(of.history));
-  entry.set("length", Config::scalar(std::to_string(o.length)));
+  entry.set("length", number(o.length));
   if (name == kRetrieved) {
     entry.set("retrieved", text(fs::absolute(retrieved).string()));
     entry.set("order", text(of.retrieval.order));
   }
+  if (o.max_tokens > 0) entry.set("max_tokens", number(o.max_tokens));
+  if (o.vectors) {
+    entry.set("vectors", Config::scalar("true"));
+    entry.set("item", text(rella.item_column()));
+    entry.set("history_length", number(o.history_length));
+    std::vector<Config> sides;
+    for (SideOptions side : sides_of(schema, of.history)) {
+      side.share = side.name;  // the table that it reads
+      side.name = name + "_" + side.name;
+      sides.push_back(write_options(side));
+    }
+    entry.set("side", Config::sequence(std::move(sides)));
+  }
   entry.set("prompt", write_options(of.prompt));
   return entry;
+}
+
+/// A field of a prompt with what the data that are there know of it.
+Field fitted(DeclaredField d, const Schema& schema, const std::string& history, const FieldSource& source) {
+  if (d.field.kind == FieldKind::text) {
+    const auto space = source.token_space();
+    d.field.rows = space.size;
+    d.encoding.values.tokens = space.checksum;
+  } else {
+    const Field& like = schema.field(d.share.empty() ? history : d.share);
+    FieldEncoding encoding;
+    read_options(encoding, like.encoding);
+    encoding.column = d.encoding.column, encoding.separator = d.encoding.separator, encoding.history = false;
+    d.encoding = encoding;
+    d.field.table = like.table, d.field.rows = like.rows, d.field.target = like.target;
+  }
+  d.field.encoding = to_config(d.encoding);
+  return d.field;
 }
 
 /// The schema with the prompts, also in the data.yaml that it keeps.
@@ -78,14 +126,10 @@ Schema with_prompts(const Schema& schema, const Rella& rella, const fs::path& re
   auto declared = schema.source["fields"].items();
   for (const char* const name : {kRecent, kRetrieved}) {
     FieldContext context;
-    context.at = entry_of(name, rella, retrieved, o);
+    context.at = entry_of(name, rella, retrieved, schema, o);
     const auto source = field_kinds().find(Config::scalar("rella", true)).make(context, context.at);
-    DeclaredField d = source->fields().front();
-    const auto space = source->token_space();
-    d.field.rows = space.size;
-    d.encoding.values.tokens = space.checksum;
-    d.field.encoding = to_config(d.encoding);
-    fields.push_back(std::move(d.field));
+    for (DeclaredField& d : source->fields())
+      fields.push_back(fitted(std::move(d), schema, rella.options().history, *source));
     declared.push_back(source->resolved());
   }
   Schema out(std::move(fields), schema.labels());
@@ -93,6 +137,44 @@ Schema with_prompts(const Schema& schema, const Rella& rella, const fs::path& re
   out.source.set("fields", Config::sequence(std::move(declared)));
   return out;
 }
+
+/// The events of a row's past, and where they stand in the sequences that the prepared data have of it.
+class Past {
+ public:
+  Past(const Rella& rella, uint32_t sample) : events_(rella.history(sample)) {
+    for (const uint32_t event : events_) {
+      place_.emplace(event, int64_t(place_.size()));
+      known_.push_back(rella.item(event) >= 0 ? count_++ : -1);
+    }
+  }
+  int64_t count() const { return count_; }  ///< entries of the sequences
+  /// Those of these events that are in the sequences, in time: their entries.
+  std::vector<int64_t> entries(std::span<const uint32_t> events) const {
+    std::vector<int64_t> out;
+    for (const uint32_t event : events) {
+      const int64_t entry = known_[size_t(place_.at(event))];
+      if (entry >= 0) out.push_back(entry);
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+  /// What stands for each of `told`: 1 + its place in `entries`, -1: it has none.
+  std::vector<int64_t> numbers(std::span<const uint32_t> told, const std::vector<int64_t>& entries) const {
+    std::vector<int64_t> out;
+    for (const uint32_t event : told) {
+      const auto at = std::lower_bound(entries.begin(), entries.end(), known_[size_t(place_.at(event))]);
+      const bool found = at != entries.end() && *at == known_[size_t(place_.at(event))];
+      out.push_back(found ? at - entries.begin() + 1 : -1);
+    }
+    return out;
+  }
+
+ private:
+  std::span<const uint32_t> events_;
+  std::unordered_map<uint32_t, int64_t> place_;
+  std::vector<int64_t> known_;  // by place: its entry; -1: its item is missing
+  int64_t count_ = 0;
+};
 
 /// The field that holds the names of the items, where the data have one.
 const Field* item_field(const Schema& schema, const std::string& column) {
@@ -119,8 +201,20 @@ PromptDataReport write_prompt_data(const Rella& rella, const fs::path& retrieved
   const Encoder encoder = Encoder::load(prepared);
   const Schema prepared_schema = encoder.schema();
   const Field* const item = item_field(prepared_schema, rella.item_column());
+  const Schema schema = with_prompts(prepared_schema, rella, retrieved_file, options);
+  const int64_t most = options.vectors ? std::max(options.length, options.history_length) : options.length;
+  INTERPLAY_CHECK(most <= retrieved.length(),
+                  "--history-length {}: {} holds {} events of a history; make it with a larger one among `lengths`",
+                  most, retrieved_file.string(), retrieved.length());
+  std::vector<int64_t> copied;  // columns of the sequences of which prompts have events of their own
+  if (options.vectors) {
+    const Field& history = prepared_schema.field(rella.options().history);
+    copied.push_back(history.column);
+    for (const SideOptions& side : sides_of(prepared_schema, history.name))
+      copied.push_back(prepared_schema.field(side.name).column);
+  }
   PromptDataReport report;
-  int64_t tokens = 0, told = 0;
+  int64_t tokens = 0, rows_told = 0;
 
   struct Part {
     std::string split;
@@ -139,6 +233,8 @@ PromptDataReport write_prompt_data(const Rella& rella, const fs::path& retrieved
     const auto chosen = draw(dataset.rows(), rows, options.seed);
     Part part{split, encoded(dataset.gather(chosen))};
     EncodedBatch::Text prompts[2] = {{{}, {}, {0}}, {{}, {}, {0}}};
+    std::vector<EncodedBatch::Sequence> events_of[2];
+    for (auto& of : events_of) of.assign(copied.size(), {{}, {0}, {}});
     const auto labels = int64_t(part.rows.labels.size()) / part.rows.rows;
     const auto ids = int64_t(part.rows.ids.size()) / part.rows.rows;
     Progress progress(fmt::format("prompts, {}", split), part.rows.rows);
@@ -153,30 +249,53 @@ PromptDataReport write_prompt_data(const Rella& rella, const fs::path& retrieved
           known.empty() || known == rella.item_name(event),
           "{}: row {} is about item {}, in the experiment's data.yaml about {}; prepare that one again", dataset.name(),
           chosen[i], known, rella.item_name(event));
+      const Past past(rella, event);
+      const auto nearest = retrieved.nearest(split, chosen[i], most);
+      const std::vector<uint32_t> all_nearest(nearest.begin(), nearest.end());
+      const auto last = rella.recent(event, most);
       const auto recent = rella.recent(event, options.length);
-      const auto found = rella.ordered(event, retrieved.nearest(split, chosen[i], options.length));
-      for (const auto& [to, events] : {std::pair{&prompts[0], std::span<const uint32_t>(recent)},
-                                       std::pair{&prompts[1], std::span<const uint32_t>(found)}}) {
-        const auto messages = rella.prompt(event, events);
-        if (report.example.empty() && to == &prompts[1]) report.example = frame.text(messages);
-        for (const int64_t id : frame.encode(*tokenizer, messages)) to->ids.push_back(int32_t(id));
-        to->columns.resize(to->ids.size(), -1);
-        const int64_t length = int64_t(to->ids.size()) - to->offsets.back();
-        to->offsets.push_back(int64_t(to->ids.size()));
-        report.longest = std::max(report.longest, length);
-        tokens += length;
-        ++told;
+      const auto found = rella.ordered(event, nearest.first(std::min(nearest.size(), size_t(options.length))));
+      const bool by_similarity = rella.options().retrieval.order == "similarity";
+      for (const size_t p : {0, 1}) {
+        const auto entries = past.entries(p == 0 ? last : std::span(all_nearest));
+        auto told = p == 0 ? std::vector<uint32_t>(recent.begin(), recent.end()) : found;
+        EncodedBatch::Text& to = prompts[p];
+        const auto ids = with_place(fmt::format("{}: row {}", dataset.name(), chosen[i]), [&] {
+          return fit_prompt(told, p == 1 && by_similarity, options.max_tokens, [&](std::span<const uint32_t> events) {
+            const auto numbers = past.numbers(events, entries);
+            return encode_prompt(frame, *tokenizer, rella.prompt(event, events, options.vectors ? &numbers : nullptr));
+          });
+        });
+        if (report.example.empty() && p == 1) report.example = frame.text(rella.prompt(event, told));
+        for (const int64_t id : ids) to.ids.push_back(int32_t(id));
+        to.columns.resize(to.ids.size(), -1);
+        to.offsets.push_back(int64_t(to.ids.size()));
+        report.longest = std::max(report.longest, int64_t(ids.size()));
+        tokens += int64_t(ids.size());
+        ++rows_told;
+        for (size_t c = 0; c < copied.size(); ++c) {
+          const EncodedBatch::Sequence& from = part.rows.sequences[size_t(copied[c])];
+          INTERPLAY_CHECK_DATA(from.offsets[i + 1] - from.offsets[i] == past.count(),
+                               "{}: row {} has {} events in '{}', in the experiment's data.yaml {}; prepare that one "
+                               "again",
+                               dataset.name(), chosen[i], from.offsets[i + 1] - from.offsets[i],
+                               rella.options().history, past.count());
+          for (const int64_t entry : entries) events_of[p][c].ids.push_back(from.ids[size_t(from.offsets[i] + entry)]);
+          events_of[p][c].offsets.push_back(int64_t(events_of[p][c].ids.size()));
+        }
       }
       progress.add(1);
     }
-    for (auto& prompt : prompts) part.rows.texts.push_back(std::move(prompt));
+    for (const size_t p : {0, 1}) {
+      part.rows.texts.push_back(std::move(prompts[p]));
+      for (auto& events : events_of[p]) part.rows.sequences.push_back(std::move(events));
+    }
     (part.split == "train" ? report.train : part.split == "valid" ? report.valid : report.test) = part.rows.rows;
     parts.push_back(std::move(part));
   }
   INTERPLAY_CHECK(!parts.empty(), "no rows are to become prompts; ask for some of train, valid or test");
-  report.mean_tokens = double(tokens) / double(told);
+  report.mean_tokens = double(tokens) / double(rows_told);
 
-  const Schema schema = with_prompts(encoder.schema(), rella, retrieved_file, options);
   NewDirectory made(out);
   const fs::path& partial = made.path();
   encoder.save(partial);

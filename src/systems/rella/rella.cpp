@@ -193,11 +193,12 @@ std::vector<uint32_t> Rella::ordered(uint32_t sample, std::span<const int32_t> n
   return events;
 }
 
-std::vector<lm::ChatMessage> Rella::prompt(uint32_t sample, std::span<const uint32_t> history) const {
+std::vector<lm::ChatMessage> Rella::prompt(uint32_t sample, std::span<const uint32_t> history,
+                                           const std::vector<int64_t>* vectors) const {
   const State& s = *state_;
   return s.text->messages(
       history.size(), [&](std::string_view name) { return s.cell(name, sample); },
-      [&](size_t i, std::string_view name) { return s.cell(name, history[i]); });
+      [&](size_t i, std::string_view name) { return s.cell(name, history[i]); }, vectors);
 }
 
 bool RetrievedHistories::has(std::string_view split) const {

@@ -22,8 +22,10 @@ namespace {
 class RellaField final : public FieldSource {
  public:
   struct Options : KindOptions {
-    std::string lm, history, retrieved, order = "time";
-    int64_t length = 10;
+    std::string lm, history, retrieved, order = "time", item;
+    int64_t length = 10, history_length = 0, max_tokens = 0;
+    bool vectors = false;
+    std::vector<SideOptions> side;
     RellaOptions::Prompt prompt;
     void visit(auto&& field) {
       KindOptions::visit(field);
@@ -33,6 +35,18 @@ class RellaField final : public FieldSource {
       field("retrieved", retrieved, "what `interplay lm retrieve` wrote: the nearest events; without it the last ones");
       field("order", order, "of the nearest events: time, or similarity, the nearest first",
             OneOf{{"time", "similarity"}});
+      field("max_tokens", max_tokens,
+            "of a prompt at most; from a longer one whole events are left out, those first that tell least: the "
+            "earliest or, in order of similarity, the farthest. 0 = any number",
+            Range{0, 1e9});
+      field(
+          "vectors", vectors,
+          "with places for vectors of items (prompt: {vector}), and the events that prompts are made of as a sequence "
+          "NAME_items with those of `side`: for model rellax");
+      field("item", item, "with vectors: raw column of the items");
+      field("history_length", history_length, "with vectors: events of these sequences, where more than length",
+            Range{0, 1e6});
+      field("side", side, "with vectors: more columns of these events, as paired sequences");
       field("prompt", prompt, "what the language model is asked");
     }
   };
@@ -41,13 +55,26 @@ class RellaField final : public FieldSource {
       : o_(options),
         context_(context),
         tokenizer_(o_.lm, context.at["lm"]),
-        text_((check(), o_.prompt), context.at["prompt"]) {}
+        text_((check(), o_.prompt), context.at["prompt"]) {
+    if (o_.vectors && !text_.has_vectors())
+      context_.at["prompt"].fail(
+          "says nowhere where vectors go: write {vector} into event and user, or leave `vectors` out");
+  }
 
   std::vector<DeclaredField> fields() const override {
     DeclaredField d;
     d.field.name = o_.name;
     d.field.kind = FieldKind::text;
-    return {d};
+    std::vector<DeclaredField> out{d};
+    if (!o_.vectors) return out;
+    out.push_back(sequence(o_.name + "_items", o_.item, "mean"));
+    out.back().is_history_of_item = true;
+    for (const SideOptions& side : o_.side) {
+      out.push_back(sequence(side.name, side.column, side.pooling));
+      out.back().field.paired_with = o_.name + "_items";
+      out.back().share = side.share;
+    }
+    return out;
   }
   Config resolved() const override { return write_options(o_); }
 
@@ -60,8 +87,10 @@ class RellaField final : public FieldSource {
     if (events_.name.empty())
       context_.at["history"].fail(
           fmt::format("there is no history '{}' (histories: {})", o_.history, fmt::join(histories, ", ")));
-    if (o_.retrieved.empty())
-      events_.max_length = events_.max_length > 0 ? std::min(events_.max_length, o_.length) : o_.length;
+    if (o_.retrieved.empty()) {
+      const int64_t most = std::max(o_.length, o_.history_length);
+      events_.max_length = events_.max_length > 0 ? std::min(events_.max_length, most) : most;
+    }
     events_.min_length = 0;
     events_.sides.clear();
     events_.name = list_name(events_.item);
@@ -69,10 +98,12 @@ class RellaField final : public FieldSource {
     for (const auto& name : text_.row_names()) row_.emplace(name, cell_of(name, fields));
     for (const auto& name : text_.event_names()) {
       const CellOf cell = event_.emplace(name, cell_of(name, fields)).first->second;
-      const std::string list = list_name(cell.column);
-      const auto known = events_.lists();
-      if (std::find(known.begin(), known.end(), list) == known.end()) events_.sides.push_back({cell.column, list});
+      add_list(cell.column);
     }
+    for (const SideOptions& side : o_.side) add_list(side.column);
+    if (o_.vectors && o_.item != events_.item)
+      context_.at["item"].fail(
+          fmt::format("'{}' is not what the history '{}' remembers; expected {}", o_.item, o_.history, events_.item));
     linked_ = true;
   }
 
@@ -104,28 +135,39 @@ class RellaField final : public FieldSource {
           check_cell(*column, r, c, refuse);
       }
     }
+    if (o_.vectors) derive_sequences(rows);
   }
 
   TokenSpace token_space() const override {
     const Loaded& loaded = this->loaded();
-    const std::string said = fmt::format("{}\n{}\n{}\n{}\n{}", write_options(o_.prompt).yaml(), o_.length, o_.order,
-                                         loaded.frame.default_system(), loaded.checksum);
-    return {tokenizer_->size(), fmt::format("{:016x}", hash64(said, tokenizer_.checksum()))};
+    std::string said = fmt::format("{}\n{}\n{}\n{}\n{}", write_options(o_.prompt).yaml(), o_.length, o_.order,
+                                   loaded.frame.default_system(), loaded.checksum);
+    if (o_.vectors || o_.max_tokens > 0)
+      said += fmt::format("\n{}\n{}\n{}", o_.vectors, o_.history_length, o_.max_tokens);
+    // the row's own vector and those of events
+    const int64_t vectors = o_.vectors ? 1 + std::max(o_.length, o_.history_length) : 0;
+    return {tokenizer_->size() + vectors, fmt::format("{:016x}", hash64(said, tokenizer_.checksum()))};
   }
 
   void tokens(const Field&, const RawBatch& rows, std::span<const int32_t> wanted,
               EncodedBatch::Text& out) const override {
     const Loaded& loaded = this->loaded();
     const auto lm_tokens = [&](int32_t row) {
-      const auto events = events_of(rows, row, loaded);
-      const auto messages = text_.messages(
-          events.size(), [&](std::string_view name) { return cell(rows, row_.find(name)->second, row); },
-          [&](size_t i, std::string_view name) {
-            const CellOf& at = event_.find(name)->second;
-            const RawColumn& list = rows.column(list_name(at.column));
-            return cell(list, at, list.list_offsets[row] + events[i]);
-          });
-      return loaded.frame.encode(*tokenizer_, messages);
+      const Events events = events_of(rows, row, loaded);
+      auto told = events.told;
+      return fit_prompt(told, o_.order == "similarity", o_.max_tokens, [&](std::span<const uint32_t> places) {
+        std::vector<int64_t> vectors;
+        for (const uint32_t place : places) vectors.push_back(events.number(place));
+        const auto messages = text_.messages(
+            places.size(), [&](std::string_view name) { return cell(rows, row_.find(name)->second, row); },
+            [&](size_t i, std::string_view name) {
+              const CellOf& at = event_.find(name)->second;
+              const RawColumn& list = rows.column(list_name(at.column));
+              return cell(list, at, list.list_offsets[row] + places[i]);
+            },
+            o_.vectors ? &vectors : nullptr);
+        return encode_prompt(loaded.frame, *tokenizer_, messages);
+      });
     };
     for (const int32_t row : wanted) {
       for (const int64_t id : with_place(rows.place(row), [&] { return lm_tokens(row); }))
@@ -149,6 +191,27 @@ class RellaField final : public FieldSource {
     for (const auto& [key, value] : {std::pair{"name", o_.name}, {"lm", o_.lm}, {"history", o_.history}}) {
       if (value.empty()) context_.at[key].fail("missing; a prompt needs name, lm, history and prompt");
     }
+    if (!o_.vectors) return;
+    if (o_.item.empty()) context_.at["item"].fail("missing; with vectors, which raw column names the items?");
+    for (const SideOptions& side : o_.side) {
+      if (side.column.empty() || side.name.empty()) context_.at["side"].fail("each side needs a column and a name");
+    }
+  }
+
+  DeclaredField sequence(const std::string& name, const std::string& column, const std::string& pooling) const {
+    DeclaredField d;
+    d.field.name = d.encoding.column = name;
+    d.field.kind = FieldKind::sequence;
+    d.field.max_length = std::max(o_.length, o_.history_length);
+    d.field.pooling = pooling;
+    d.share_item = column;
+    return d;
+  }
+
+  void add_list(const std::string& column) {
+    const std::string list = list_name(column);
+    const auto known = events_.lists();
+    if (std::find(known.begin(), known.end(), list) == known.end()) events_.sides.push_back({column, list});
   }
 
   std::string list_name(const std::string& column) const { return o_.name + ":" + column; }
@@ -189,20 +252,56 @@ class RellaField final : public FieldSource {
     return cell(rows.column(at.column), at, row);
   }
 
-  /// Places in the row's lists of the events that its prompt tells, in order.
-  std::vector<uint32_t> events_of(const RawBatch& rows, int32_t row, const Loaded& loaded) const {
-    const RawColumn& list = rows.column(events_.name);
-    const int64_t begin = list.list_offsets[row], end = list.list_offsets[row + 1];
-    std::vector<uint32_t> out;
-    if (o_.retrieved.empty()) {
-      for (int64_t c = std::max(begin, end - o_.length); c < end; ++c) out.push_back(uint32_t(c - begin));
-      return out;
+  /// Places in a row's lists of past events.
+  struct Events {
+    std::vector<uint32_t> told;      // by its prompt, in order
+    std::vector<uint32_t> sequence;  // of NAME_items, in time
+
+    /// Of the vector of an event: from 1 by its place in the sequence; -1: it is not there.
+    int64_t number(uint32_t place) const {
+      const auto found = std::lower_bound(sequence.begin(), sequence.end(), place);
+      return found == sequence.end() || *found != place ? -1 : found - sequence.begin() + 1;
     }
-    std::vector<int64_t> past;
-    for (int64_t c = begin; c < end; ++c) past.push_back(loaded.items.find(cell(list, item_, c)));
-    out = loaded.items.nearest(loaded.items.find(cell(rows, item_, row)), past, o_.length);
-    if (o_.order == "time") std::sort(out.begin(), out.end());
+  };
+
+  Events events_of(const RawBatch& rows, int32_t row, const Loaded& loaded) const {
+    const RawColumn& list = rows.column(events_.name);
+    const int64_t begin = list.list_offsets[row], count = list.list_offsets[row + 1] - begin;
+    Events out;
+    std::vector<uint32_t> all;  // the nearest or the last ones
+    const int64_t most = std::max(o_.length, o_.vectors ? o_.history_length : 0);
+    if (o_.retrieved.empty()) {
+      for (int64_t i = std::max<int64_t>(0, count - most); i < count; ++i) all.push_back(uint32_t(i));
+      out.told.assign(all.end() - std::min(o_.length, int64_t(all.size())), all.end());
+    } else {
+      std::vector<int64_t> past;
+      for (int64_t i = 0; i < count; ++i) past.push_back(loaded.items.find(cell(list, item_, begin + i)));
+      all = loaded.items.nearest(loaded.items.find(cell(rows, item_, row)), past, most);
+      out.told.assign(all.begin(), all.begin() + std::min(o_.length, int64_t(all.size())));
+      std::sort(all.begin(), all.end());
+      if (o_.order == "time") std::sort(out.told.begin(), out.told.end());
+    }
+    for (const uint32_t place : all) {
+      if (!cell(list, item_, begin + place).empty()) out.sequence.push_back(place);
+    }
     return out;
+  }
+
+  void derive_sequences(RawBatch& rows) const {
+    const Loaded& loaded = this->loaded();
+    std::vector<std::pair<std::string, std::string>> columns{{o_.item, o_.name + "_items"}};
+    for (const SideOptions& side : o_.side) columns.emplace_back(side.column, side.name);
+    std::vector<std::vector<std::vector<std::string>>> cells(columns.size());
+    for (int64_t r = 0; r < rows.rows; ++r) {
+      const Events events = events_of(rows, int32_t(r), loaded);
+      for (size_t c = 0; c < columns.size(); ++c) {
+        const RawColumn& list = rows.column(list_name(columns[c].first));
+        auto& of = cells[c].emplace_back();
+        for (const uint32_t place : events.sequence) of.emplace_back(list.cell(list.list_offsets[r] + place));
+      }
+    }
+    for (size_t c = 0; c < columns.size(); ++c)
+      rows.columns.push_back(make_raw_list_column(columns[c].second, cells[c]));
   }
 
   /// What only whoever makes tokens needs.

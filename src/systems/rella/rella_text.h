@@ -2,12 +2,14 @@
 
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <interplay/lm/chat.h>
 #include <interplay/lm/prompt_template.h>
+#include <interplay/lm/tokenizer.h>
 #include <interplay/systems/rella.h>
 
 #include "systems/rella/text_pattern.h"
@@ -30,15 +32,30 @@ class RellaText {
     return words_;
   }
   std::string word(std::string_view name, std::string_view cell) const;  ///< what a value is called
-  /// Messages of system and user that ask about a row with so many past events, the first of them first.
-  std::vector<lm::ChatMessage> messages(size_t events, const Cell& row, const EventCell& event) const;
+  /// Whether `{vector}` says where vectors go: behind each event and behind the row's own item.
+  bool has_vectors() const { return event_.names("vector"); }
+  /// Messages of system and user that ask about a row with so many past events, the first of them first. `vectors`: the
+  /// number that stands for each event's vector, -1 where it has none; the row's own item is 0. Without them `{vector}`
+  /// is left out.
+  std::vector<lm::ChatMessage> messages(size_t events, const Cell& row, const EventCell& event,
+                                        const std::vector<int64_t>* vectors = nullptr) const;
 
  private:
-  std::string line(size_t index, const EventCell& event) const;
+  std::string line(size_t index, const EventCell& event, const std::vector<int64_t>* vectors) const;
   lm::PromptTemplate system_, user_, event_;
   std::map<std::string, std::map<std::string, std::string, std::less<>>, std::less<>> words_;
   std::map<std::string, TextPattern, std::less<>> shorten_;
 };
+
+/// Token ids of messages. A place of vector n becomes the id `vocabulary + n`, beyond all tokens.
+std::vector<int64_t> encode_prompt(const lm::ChatFrame& frame, const lm::Tokenizer& tokenizer,
+                                   std::span<const lm::ChatMessage> messages);
+
+/// A prompt of at most so many tokens (0: any number): of a longer one whole events are left out, those first that tell
+/// least. `told`: places of events, in the order in which they are told, which may be shortened; `encode` makes tokens
+/// of them. Throws Error(data) where a prompt without events is still too long.
+std::vector<int64_t> fit_prompt(std::vector<uint32_t>& told, bool nearest_first, int64_t max_tokens,
+                                const std::function<std::vector<int64_t>(std::span<const uint32_t> told)>& encode);
 
 /// A template of an experiment; Error at `at` where it is missing or cannot be one.
 lm::PromptTemplate parse_template(const Config& at, const std::string& text);

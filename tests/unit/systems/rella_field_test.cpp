@@ -127,6 +127,110 @@ TEST_F(RellaField, RowsAreScoredWithTheirPast) {
   EXPECT_TRUE(at::equal(served.tokens.at(0).ids, stored.ids));
 }
 
+/// With places for vectors behind each event and the item.
+std::string with_vectors(std::string text) {
+  const auto put = [&](const char* after) { text.insert(text.find(after) + std::string(after).size(), "{vector}"); };
+  put("Next: {title}"), put("{title}, {r}");
+  return text;
+}
+
+TEST_F(RellaField, PlacesOfVectorsNumberTheEventsOfItsSequences) {
+  const std::string vectors =
+      ", length: 2, vectors: true, item: i, history_length: 3, side: [{column: r, name: asked_r}]";
+  prepare(data(with_vectors(entry(vectors))), dir_ / "prepared");
+  const Dataset test = Dataset::open(dir_ / "prepared", "test");
+  const Schema& schema = test.schema();
+  EXPECT_EQ(schema.field("asked_items").target, "i");
+  EXPECT_EQ(schema.field("asked_items").table, "i");
+  EXPECT_EQ(schema.field("asked_r").paired_with, "asked_items");
+  const int64_t words = lm::Tokenizer::load(kModel)->size();
+  EXPECT_EQ(schema.field("asked").rows, words + 4);
+  const Features x = test.slice(0, 2).features;
+  // Of d, the last row: a, b, c, a lie before it; the sequence holds b, c, a, the prompt tells c and a.
+  const Encoder encoder = Encoder::load(dir_ / "prepared");
+  const auto tokens_of = [&](const char* name, int64_t row) {
+    const Field& f = schema.field(name);
+    const Sequence& s = x.sequences.at(size_t(f.column));
+    std::vector<std::string> out;
+    for (int64_t e = s.offsets[row].item<int64_t>(); e < s.offsets[row + 1].item<int64_t>(); ++e)
+      out.push_back(encoder.token(f.table, s.ids[e].item<int64_t>()));
+    return out;
+  };
+  EXPECT_THAT(tokens_of("asked_items", 1), ElementsAre("b", "", "a"));  // c comes up in no training row
+  EXPECT_EQ(tokens_of("asked_r", 1).size(), 3u);
+  const Tokens& text = x.tokens.at(0);
+  std::vector<int64_t> marks, told;
+  for (int64_t t = text.offsets[1].item<int64_t>(); t < text.offsets[2].item<int64_t>(); ++t) {
+    const int64_t id = text.ids[t].item<int64_t>();
+    (id >= words ? marks : told).push_back(id);
+  }
+  EXPECT_THAT(marks, ElementsAre(words + 2, words + 3, words));
+  const auto plain = lm::Tokenizer::load(kModel)->decode(told, /*control=*/true);
+  EXPECT_EQ(plain, framed("A female viewer:\n1) Cherry, 2\n2) Apple, 1\nNext: Date (Fruit)?"));
+
+  RawBatch rows;  // the same of raw rows
+  rows.rows = 1;
+  for (const auto& [name, cell] : std::map<std::string, std::string>{
+           {"u", "1"}, {"i", "d"}, {"t", "5"}, {"sex", "F"}, {"title", "Date"}, {"genres", "Fruit"}})
+    rows.columns.push_back(make_raw_column(name, {cell}));
+  const Schema asked = schema.keep({"i", "asked", "asked_items", "asked_r"});
+  EventHistory history(asked);
+  history.add_events({dir_ / "events.csv"});
+  history.add_rows(rows);
+  history.finish();
+  history.append(rows);
+  const Features served = to_features(encoder.keep(asked).encode(rows, {.labels = false}), asked);
+  EXPECT_TRUE(at::equal(served.tokens.at(0).ids, text.ids.slice(0, text.offsets[1].item<int64_t>())));
+  for (const char* name : {"asked_items", "asked_r"}) {
+    const Sequence& stored = x.sequences.at(size_t(schema.field(name).column));
+    EXPECT_TRUE(at::equal(served.sequences.at(size_t(asked.field(name).column)).ids,
+                          stored.ids.slice(0, stored.offsets[1].item<int64_t>())))
+        << name;
+  }
+}
+
+TEST_F(RellaField, LongPromptsLoseWholeEvents) {
+  const int64_t words = lm::Tokenizer::load(kModel)->size();
+  const auto prompt = [&](const std::string& more) {
+    const auto folder = dir_ / "cut";
+    std::filesystem::remove_all(folder);
+    prepare(data(with_vectors(entry(", length: 3, vectors: true, item: i" + more))), folder);
+    const Tokens text = Dataset::open(folder, "test").slice(1, 1).features.tokens.at(0);
+    return std::vector<int32_t>(text.ids.const_data_ptr<int32_t>(),
+                                text.ids.const_data_ptr<int32_t>() + text.ids.numel());
+  };
+  const auto marks = [&](const std::vector<int32_t>& ids) {
+    std::vector<int64_t> out;
+    for (const int32_t id : ids) {
+      if (id >= words) out.push_back(id - words);
+    }
+    return out;
+  };
+  const auto whole = prompt("");
+  EXPECT_THAT(marks(whole), ElementsAre(1, 2, 3, 0));
+  const auto cut = prompt(fmt::format(", max_tokens: {}", whole.size() - 1));
+  EXPECT_THAT(marks(cut), ElementsAre(2, 3, 0));  // the first event is gone with its vector
+  EXPECT_LT(cut.size(), whole.size() - 5);
+  EXPECT_THAT(marks(prompt(fmt::format(", max_tokens: {}", cut.size()))), ElementsAre(2, 3, 0));
+  EXPECT_THAT(data_error([&] { prompt(", max_tokens: 12"); }), HasSubstr("a prompt without a past event has"));
+}
+
+TEST_F(RellaField, PlacesOfVectorsAreLeftOutWhereNoneAreAskedFor) {
+  prepare(data(entry(", length: 2")), dir_ / "plain");
+  prepare(data(with_vectors(entry(", length: 2"))), dir_ / "left_out");
+  const auto ids = [&](const char* folder) {
+    return Dataset::open(dir_ / folder, "test").slice(0, 2).features.tokens.at(0).ids;
+  };
+  EXPECT_TRUE(at::equal(ids("plain"), ids("left_out")));
+  std::string once = entry(", vectors: true, item: i");
+  EXPECT_THAT(refusal(once), HasSubstr("fields.3.prompt: says nowhere where vectors go"));
+  once.insert(once.find("Next: "), "{vector}");
+  EXPECT_THAT(refusal(once), HasSubstr("fields.3.prompt.event: says {vector} 0 times; expected once"));
+  EXPECT_THAT(refusal(with_vectors(entry(", vectors: true"))), HasSubstr("fields.3.item: missing"));
+  EXPECT_THAT(refusal(with_vectors(entry(", vectors: true, item: u"))),
+              HasSubstr("fields.3.item: 'u' is not what the history 'h' remembers; expected i"));
+}
+
 TEST_F(RellaField, WhatItsEntrySaysWronglyIsNamed) {
   EXPECT_THAT(refusal("  - {name: asked, kind: rella, history: h}\n"), HasSubstr("fields.3.lm: missing"));
   std::string other = entry();

@@ -3,17 +3,6 @@
 namespace interplay {
 namespace {
 
-/// A column of the past events that goes with a history, as each past item's rating.
-struct SideOptions {
-  std::string column, name, share, pooling = "mean";
-  void visit(auto&& field) {
-    field("column", column, "column of the past event");
-    field("name", name, "the paired sequence it becomes");
-    field("share", share, "field whose table it reads; by default that of the field with the same column, if any");
-    field("pooling", pooling, "how a model makes one vector of it", OneOf{{"mean", "sum"}});
-  }
-};
-
 /// The items of the events before a row, and what goes with them: sequences whose cells are made of other rows.
 class History final : public FieldSource {
  public:
