@@ -38,6 +38,8 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"search", {"base", "data", "nn", "optim", "core", "train"}},
     {"systems/lab", {"base", "data", "nn", "lm", "core", "bench"}},
     {"systems/rella", {"base", "data", "nn", "optim", "lm", "core", "train", "serve", "search", "systems/lab"}},
+    {"systems/rellax",
+     {"base", "data", "nn", "optim", "lm", "core", "train", "serve", "search", "systems/lab", "systems/rella"}},
     {"models", {"base", "data", "nn", "core", "lm", "model.h"}},
 };
 
