@@ -27,7 +27,8 @@ struct INTERPLAY_API Field {
   int64_t rows = 0;   ///< of that table: 0 = padding, 1..n tokens by falling count (or buckets of a hash), last =
                       ///< unseen; text: token ids
   int64_t width = 0;  ///< of a row of that table, where narrower than the model's vectors (fields.widths); 0 = as wide
-  int64_t dimension = 0;         ///< vector: how many numbers
+  int64_t dimension = 0;         ///< vector: how many numbers; text: of its ids the last so many stand for vectors, not
+                                 ///< for tokens (soft prompts)
   int64_t max_length = 0;        ///< sequence: entries; text: tokens; 0 = any number
   std::string pooling = "mean";  ///< sequence: mean | sum, where a model wants one vector
   std::string target;            ///< sequence: the field whose value it is a history of, as item_id; "" = none

@@ -43,11 +43,11 @@ AnswerReader::Prompt AnswerReader::prompt(const Schema& schema, const std::strin
   INTERPLAY_CHECK(field.kind == FieldKind::text,
                   "{}: field '{}' is {}; expected text, as the prompts that `interplay lm prompts` makes", model_, name,
                   to_string(field.kind));
-  const bool marked = schema.find(name + "_items") && field.rows > vocabulary();  // ids of markers follow the tokens'
-  INTERPLAY_CHECK(marked || field.rows == vocabulary(),
+  const int64_t tokens = field.rows - field.dimension;
+  INTERPLAY_CHECK(tokens == vocabulary(),
                   "{}: the prompts '{}' are made of {} tokens, the language model has {}; make them for it "
                   "(`interplay lm prompts --model`)",
-                  model_, name, field.rows, vocabulary());
+                  model_, name, tokens, vocabulary());
   return {name, field.column};
 }
 

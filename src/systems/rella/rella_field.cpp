@@ -65,6 +65,7 @@ class RellaField final : public FieldSource {
     DeclaredField d;
     d.field.name = o_.name;
     d.field.kind = FieldKind::text;
+    if (o_.vectors) d.field.dimension = 1 + std::max(o_.length, o_.history_length);  // the row's own, and each event's
     std::vector<DeclaredField> out{d};
     if (!o_.vectors) return out;
     out.push_back(sequence(o_.name + "_items", o_.item, "mean"));
@@ -144,8 +145,7 @@ class RellaField final : public FieldSource {
                                    loaded.frame.default_system(), loaded.checksum);
     if (o_.vectors || o_.max_tokens > 0)
       said += fmt::format("\n{}\n{}\n{}", o_.vectors, o_.history_length, o_.max_tokens);
-    // the row's own vector and those of events
-    const int64_t vectors = o_.vectors ? 1 + std::max(o_.length, o_.history_length) : 0;
+    const int64_t vectors = fields().front().field.dimension;
     return {tokenizer_->size() + vectors, fmt::format("{:016x}", hash64(said, tokenizer_.checksum()))};
   }
 

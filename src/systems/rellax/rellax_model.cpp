@@ -1,18 +1,17 @@
 // ReLLaX (Lin et al. 2025, "ReLLaX: Full-Stack Optimized Large Language Models for Lifelong Sequential Behavior
 // Comprehension in Recommendation", arXiv:2501.13344): ReLLa's language model, told what a CTR model knows of the row.
 #include <algorithm>
+#include <optional>
 
 #include <ATen/ATen.h>
 
-#include <interplay/base/with_place.h>
-#include <interplay/core/field_embedding.h>
-#include <interplay/core/frozen_run.h>
-#include <interplay/core/represents.h>
+#include <interplay/core/model.h>
 #include <interplay/nn/embedding.h>
 #include <interplay/systems/adapted_model.h>
 
 #include "systems/rella/answer_reader.h"
 #include "systems/rellax/core_gates.h"
+#include "systems/rellax/ctr_knowledge.h"
 #include "systems/rellax/item_projection.h"
 
 namespace interplay {
@@ -53,7 +52,7 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
       AnswerOptions::visit(field);
     }
     bool has_vectors() const { return mode == "spa" || mode == "full"; }
-    bool has_cores() const { return mode == "cflora" || mode == "full"; }
+    bool has_cores() const { return (mode == "cflora" || mode == "full") && core.core != "identity"; }
     bool fixes_adapters() const { return mode != "lora" && !train_adapters; }
     void check(const Config& config) const {
       AnswerOptions::check(config);
@@ -70,20 +69,20 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
       for (auto& p : reader_.decoder()->parameters()) p.set_requires_grad(false);
     }
     if (o.mode == "lora") return;
-    ctr_ = with_place("model.ctr", [&] { return FrozenRun(o.ctr, schema); });
-    body_ = dynamic_cast<Represents*>(&ctr_.model());
-    INTERPLAY_CHECK(body_, "model.ctr: {}: its model has no hidden state of a row; take another, as din",
-                    o.ctr.path().string());
-    ctr_checksum_ = register_buffer("ctr_checksum", at::tensor({int64_t(ctr_.checksum())}));
-    if (o.mix_history) {
-      for (const auto& prompt : reader_.trained()) find_events(schema, prompt.name);
-      find_events(schema, reader_.scored().name);
+    ctr_.emplace(o.ctr, schema, o.item);
+    ctr_checksum_ = register_buffer("ctr_checksum", at::tensor({ctr_->checksum()}));
+    auto prompts = reader_.trained();
+    prompts.push_back(reader_.scored());
+    for (const auto& prompt : prompts) {
+      if (o.mix_history) ctr_->read_events_of(schema, prompt.name);
+      if (o.has_vectors()) events_[prompt.name] = CtrKnowledge::events_of(schema, prompt.name).column;
     }
-    if (o.has_vectors()) add_vectors(schema);
-    if (o.has_cores() && o.core.core != "identity") {
-      gates_ =
-          register_module("gates", CoreGates(projections(), body_->representation_width(), o.adapter.rank, o.core));
+    if (o.has_vectors()) {
+      ctr_->find_vectors(schema);
+      to_vectors_ = register_module("vectors", ItemProjection(ctr_->vector_width(), reader_.decoder()->config().width));
     }
+    if (o.has_cores())
+      gates_ = register_module("gates", CoreGates(projections(), ctr_->state_width(), o.adapter.rank, o.core));
   }
 
   std::string parameter_group() const override { return "adapters"; }
@@ -95,52 +94,35 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
   }
 
   Output forward(const Features& x) override {
-    if (ctr_checksum_.defined()) {
-      INTERPLAY_CHECK_DATA(ctr_checksum_.item<int64_t>() == int64_t(ctr_.checksum()),
+    if (ctr_) {
+      INTERPLAY_CHECK_DATA(ctr_checksum_.item<int64_t>() == ctr_->checksum(),
                            "model.ctr: {}: its weights are not those that this run was trained with (checksum {:016x}, "
                            "expected {:016x})",
-                           o_.ctr.path().string(), ctr_.checksum(), uint64_t(ctr_checksum_.item<int64_t>()));
+                           ctr_->place(), uint64_t(ctr_->checksum()), uint64_t(ctr_checksum_.item<int64_t>()));
     }
     if (is_training()) check_adapters();
     return reader_.answer(is_training(), [&](const AnswerReader::Prompt& prompt) { return tell(x, prompt); });
   }
 
  private:
-  /// A sequence of the CTR run, and the one of the rows that takes its place.
-  struct Replaced {
-    int64_t column, by;
-  };
-
   AnswerReader::Told tell(const Features& x, const AnswerReader::Prompt& prompt) {
     auto texts = AnswerReader::tokens(x, prompt);
     lm::AdapterCall adapters;
-    if (gates_) adapters = gates_(state(x, prompt.name));
+    if (gates_) adapters = gates_(ctr_->state(x, prompt.name));
     at::Tensor vectors;
-    if (!to_vectors_) {
-      texts = AnswerReader::without_markers(std::move(texts), reader_.vocabulary());
+    if (to_vectors_) {
+      vectors = to_vectors_(item_vectors(x, prompt.name, texts));
     } else {
-      vectors = item_vectors(x, prompt.name, texts);
+      texts = AnswerReader::without_markers(std::move(texts), reader_.vocabulary());
     }
     lm::Conditions conditions(texts, vectors, std::move(adapters));
     return {std::move(texts), std::move(conditions)};
   }
 
-  /// What the CTR model makes of the rows: f32 [B, H].
-  at::Tensor state(const Features& x, const std::string& prompt) {
-    const at::NoGradGuard no_grad;
-    Features of = ctr_.features(x);
-    const auto replaced = events_.find(prompt);
-    if (replaced != events_.end()) {
-      for (const auto& [column, by] : replaced->second) of.sequences[size_t(column)] = x.sequences[size_t(by)];
-    }
-    return body_->represent(of);
-  }
-
-  /// Markers in texts become places of vectors; those, in order: f32 [M, D].
-  at::Tensor item_vectors(const Features& x, const std::string& prompt, std::vector<lm::TokenIds>& texts) {
-    const Sequence& told = x.sequences[size_t(items_.at(prompt))];
-    const auto ids = told.ids.contiguous(), offsets = told.offsets.contiguous(),
-               own = x.ids.select(1, item_column_).contiguous();
+  /// Markers in texts become places of vectors; those that stand there, in order: f32 [M, d].
+  at::Tensor item_vectors(const Features& x, const std::string& prompt, std::vector<lm::TokenIds>& texts) const {
+    const Sequence& told = x.sequences[size_t(events_.at(prompt))];
+    const auto ids = told.ids.contiguous(), offsets = told.offsets.contiguous(), own = ctr_->own_items(x);
     const auto* const id = ids.const_data_ptr<int32_t>();
     const auto* const offset = offsets.const_data_ptr<int64_t>();
     std::vector<int32_t> items;
@@ -163,71 +145,7 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
                            "once into prompt.user and make the prompts again (`interplay lm prompts --vectors`)",
                            prompt, b, targets);
     }
-    at::Tensor known;
-    {
-      const at::NoGradGuard no_grad;
-      known = embedding_->rows(item_, at::tensor(items, at::kInt));
-    }
-    return to_vectors_->forward(known);
-  }
-
-  void add_vectors(const Schema& schema) {
-    item_ = o_.item;
-    if (item_.empty()) {
-      const auto histories = histories_of(ctr_.schema());
-      INTERPLAY_CHECK(
-          !histories.empty(),
-          "model.item: missing; which field is the row's own item? The CTR run has no history that says so");
-      item_ = histories.front().target;
-    }
-    const Field& item = with_place("model.item", [&]() -> const Field& { return ctr_.schema().field(item_); });
-    INTERPLAY_CHECK(item.kind == FieldKind::categorical, "model.item: '{}' is {}; expected a categorical field", item_,
-                    to_string(item.kind));
-    item_column_ = schema.field(item_).column;
-    for (const auto& module : ctr_.model().modules()) {
-      auto* const fields = dynamic_cast<FieldEmbeddingImpl*>(module.get());
-      if (!fields || std::find(fields->names().begin(), fields->names().end(), item_) == fields->names().end())
-        continue;
-      embedding_ = fields;
-      break;
-    }
-    INTERPLAY_CHECK(embedding_, "model.ctr: {}: no part of its model embeds '{}'", o_.ctr.path().string(), item_);
-    auto prompts = reader_.trained();
-    prompts.push_back(reader_.scored());
-    for (const auto& prompt : prompts) items_[prompt.name] = items_of(schema, prompt.name).column;
-    const int64_t width = reader_.decoder()->config().width;
-    to_vectors_ = register_module("vectors", ItemProjection(embedding_->width(), width));
-  }
-
-  const Field& items_of(const Schema& schema, const std::string& prompt) const {
-    const Field* const items = schema.find(prompt + "_items");
-    INTERPLAY_CHECK(items && items->kind == FieldKind::sequence,
-                    "rellax: the prompts '{}' come without the items that they tell of (a sequence '{}_items'); make "
-                    "them with `interplay lm prompts --vectors`, and leave these fields in",
-                    prompt, prompt);
-    return *items;
-  }
-
-  /// For each history of the CTR run the prompt's events, column by column.
-  void find_events(const Schema& schema, const std::string& prompt) {
-    auto& replaced = events_[prompt];
-    const auto histories = histories_of(ctr_.schema());
-    if (histories.empty() || !replaced.empty()) return;
-    const Field& items = items_of(schema, prompt);
-    for (const auto& history : histories) {
-      for (const auto& name : history.sequences) {
-        const Field& own = ctr_.schema().field(name);
-        const Field* by = nullptr;
-        for (const Field* f : schema.of(FieldKind::sequence)) {
-          if ((f == &items || f->paired_with == items.name) && f->table == own.table) by = f;
-        }
-        INTERPLAY_CHECK(by,
-                        "model.mix_history: no sequence that is paired with '{}' has the table '{}' of the CTR run's "
-                        "'{}'; make the prompts of a history with the same columns, or say mix_history: false",
-                        items.name, own.table, name);
-        replaced.push_back({own.column, by->column});
-      }
-    }
+    return ctr_->item_vectors(at::tensor(items, at::kInt));
   }
 
   std::vector<std::string> projections() const {
@@ -255,14 +173,9 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
 
   AnswerReader reader_;
   Options o_;
-  FrozenRun ctr_;
-  Represents* body_ = nullptr;
-  FieldEmbeddingImpl* embedding_ = nullptr;  // of the CTR model
-  at::Tensor ctr_checksum_;                  // i64 [1]
-  std::string item_;
-  int64_t item_column_ = 0;
-  std::map<std::string, int64_t> items_;                 // by prompt: column of the sequence of its items
-  std::map<std::string, std::vector<Replaced>> events_;  // by prompt
+  std::optional<CtrKnowledge> ctr_;
+  at::Tensor ctr_checksum_;                // i64 [1]
+  std::map<std::string, int64_t> events_;  // by prompt: column of the sequence of its items
   ItemProjection to_vectors_{nullptr};
   CoreGates gates_{nullptr};
   bool checked_ = false;

@@ -29,6 +29,7 @@ Field field(const std::string& name, FieldKind kind, int64_t rows, const std::st
   Field f;
   f.name = name, f.kind = kind, f.rows = rows;
   if (kind != FieldKind::text) f.table = table.empty() ? name : table;
+  if (kind == FieldKind::text) f.dimension = 1 + kEvents;
   return f;
 }
 
@@ -323,7 +324,7 @@ TEST_F(Rellax, RefusesWhatItCannotRead) {
                                "{{name: rellax, ctr: {}, lm: {}, trained: [prompt], scored: prompt}}", ctr(), kModel)),
                            rows_schema().drop({"prompt_items"}));
               }),
-              HasSubstr("the language model has 266"));
+              HasSubstr("the prompts 'prompt' come without the items that they tell of"));
   EXPECT_THAT(config_error([&] {
                 make_model(Config::parse(fmt::format(
                                "{{name: rellax, ctr: {}, lm: {}, trained: [prompt], scored: prompt}}", ctr(), kModel)),
