@@ -22,6 +22,9 @@ namespace interplay::lm {
 struct BertOptions {
   int64_t vocabulary = 30522, width = 768, layers = 12, heads = 12, hidden = 3072, positions = 512, token_types = 2;
   double layer_norm_eps = 1e-12;
+  /// In train mode: share that is dropped of the embeddings, the attention weights and what both halves of a layer add,
+  /// as BERT was trained. No file says it: whoever trains a model does.
+  double dropout = 0;
 
   /// Throws Error(data) where the file is no BERT's, or one that differs from what Bert computes.
   static BertOptions load(const std::filesystem::path& config);
@@ -40,11 +43,12 @@ class INTERPLAY_API BertLayerImpl : public torch::nn::Module {
 
  private:
   int64_t heads_;
+  double dropout_;
 };
 TORCH_MODULE(BertLayer);
 
-/// BERT without a head, every parameter trainable, in f32 or (after `to(at::kBFloat16)`) bf16. Dropout is left to
-/// whoever trains it. Thread safety: as torch::nn::Module.
+/// BERT without a head, every parameter trainable, in f32 or (after `to(at::kBFloat16)`) bf16. Options of fewer layers
+/// than a file has make its first ones. Thread safety: as torch::nn::Module.
 class INTERPLAY_API BertImpl : public torch::nn::Module {
  public:
   explicit BertImpl(const BertOptions& options);

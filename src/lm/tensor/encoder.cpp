@@ -35,6 +35,10 @@ const at::Tensor& find(const StoredWeights& weights, const std::string& name, at
   return weights.at(weights.has("bert." + name) ? "bert." + name : name, shape);
 }
 
+at::Tensor dropped(const at::Tensor& x, double share, bool training) {
+  return training && share > 0 ? at::dropout(x, share, true) : x;
+}
+
 }  // namespace
 
 TextEncoder::~TextEncoder() = default;
@@ -77,7 +81,7 @@ BertOptions BertOptions::load(const fs::path& file) {
   });
 }
 
-BertLayerImpl::BertLayerImpl(const BertOptions& o) : heads_(o.heads) {
+BertLayerImpl::BertLayerImpl(const BertOptions& o) : heads_(o.heads), dropout_(o.dropout) {
   query_key_value = register_module("query_key_value", linear(o.width, 3 * o.width));
   attention_output = register_module("attention_output", linear(o.width, o.width));
   attention_norm = register_module("attention_norm", layer_norm(o));
@@ -90,10 +94,11 @@ at::Tensor BertLayerImpl::forward(const at::Tensor& x, const at::Tensor& mask) {
   const int64_t rows = x.size(0), length = x.size(1), width = x.size(2);
   const auto parts = query_key_value(x).view({rows, length, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
   const std::optional<at::Tensor> bias = mask.defined() ? std::optional(mask) : std::nullopt;
-  const auto attended =
-      at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias);  // [B, heads, L, D / heads]
-  const auto y = attention_norm(x + attention_output(attended.transpose(1, 2).reshape({rows, length, width})));
-  return output_norm(y + down(at::gelu(up(y))));  // [B, L, D]
+  const auto attended = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias,
+                                                         is_training() ? dropout_ : 0);  // [B, heads, L, D / heads]
+  const auto added = attention_output(attended.transpose(1, 2).reshape({rows, length, width}));
+  const auto y = attention_norm(x + dropped(added, dropout_, is_training()));
+  return output_norm(y + dropped(down(at::gelu(up(y))), dropout_, is_training()));  // [B, L, D]
 }
 
 BertImpl::BertImpl(const BertOptions& o) : options_(o) {
@@ -145,6 +150,7 @@ at::Tensor BertImpl::forward(const at::Tensor& ids, const at::Tensor& lengths) {
   const auto places = at::arange(length, ids.options());    // [L]
   const auto type = types_->weight.select(0, 0);            // one text alone: all of it is of type 0
   auto x = norm_(words_(ids) + positions_(places) + type);  // [B, L, D]
+  x = dropped(x, options_.dropout, is_training());
   at::Tensor mask;
   const auto behind = places.unsqueeze(0) >= lengths.unsqueeze(1);  // [B, L]
   if (behind.any().item<bool>()) {

@@ -1,5 +1,7 @@
 #include <interplay/lm/encoder.h>
 
+#include <cmath>
+
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -80,6 +82,65 @@ TEST(Bert, EveryParameterCanBeTrained) {
     ASSERT_TRUE(p.value().grad().defined()) << p.key();
     EXPECT_GT(p.value().grad().abs().max().item<float>(), 0) << p.key();
   }
+}
+
+/// BERT as its paper has it, from the file's own names, with dropout where it says: on the sum of the embeddings, on
+/// attention weights, and on what each half of a layer adds.
+at::Tensor plain_bert(const Reference& r, double dropout) {
+  const auto w = [&](const std::string& name) { return r.file.at(name); };
+  const auto linear = [&](const std::string& name, const at::Tensor& x) {
+    return at::linear(x, w(name + ".weight"), w(name + ".bias"));
+  };
+  const auto norm = [&](const std::string& name, const at::Tensor& x) {
+    return at::layer_norm(x, {16}, w(name + ".weight"), w(name + ".bias"), 1e-12);
+  };
+  const auto heads = [](const at::Tensor& x) { return x.view({5, 9, 2, 8}).transpose(1, 2); };
+  auto x = w("embeddings.word_embeddings.weight").index_select(0, r.ids.flatten()).view({5, 9, 16}) +
+           w("embeddings.position_embeddings.weight").slice(0, 0, 9) + w("embeddings.token_type_embeddings.weight")[0];
+  x = at::dropout(norm("embeddings.LayerNorm", x), dropout, true);
+  const auto behind = (at::arange(9).unsqueeze(0) >= r.lengths.unsqueeze(1)).view({5, 1, 1, 9});
+  for (const std::string layer : {"encoder.layer.0.", "encoder.layer.1."}) {
+    const auto q = heads(linear(layer + "attention.self.query", x)), k = heads(linear(layer + "attention.self.key", x)),
+               v = heads(linear(layer + "attention.self.value", x));
+    const auto score = (at::matmul(q, k.transpose(2, 3)) / std::sqrt(8.0)).masked_fill(behind, -INFINITY);
+    const auto weight = at::dropout(score.softmax(3), dropout, true);
+    const auto seen = at::matmul(weight, v).transpose(1, 2).reshape({5, 9, 16});
+    x = norm(layer + "attention.output.LayerNorm",
+             x + at::dropout(linear(layer + "attention.output.dense", seen), dropout, true));
+    const auto added = linear(layer + "output.dense", at::gelu(linear(layer + "intermediate.dense", x)));
+    x = norm(layer + "output.LayerNorm", x + at::dropout(added, dropout, true));
+  }
+  return x;
+}
+
+TEST(Bert, DropsWhereThePaperDoesAndOnlyWhileItLearns) {
+  const at::NoGradGuard no_grad;
+  const Reference r;
+  const auto inside = (at::arange(9).unsqueeze(0) < r.lengths.unsqueeze(1)).unsqueeze(2);
+  testing::expect_near(plain_bert(r, 0) * inside, r.file.at("expected.states"), 1e-5, "the formula");
+  BertOptions options = r.options;
+  options.dropout = 0.3;
+  Bert bert(options);
+  bert->load(r.weights);
+  at::manual_seed(4);
+  const auto expected = plain_bert(r, 0.3);
+  at::manual_seed(4);
+  testing::expect_near(bert(r.ids, r.lengths) * inside, expected * inside, 1e-5, "while it learns");
+  EXPECT_FALSE(at::allclose(bert(r.ids, r.lengths), expected, 1e-2, 1e-2));  // drawn anew
+  bert->eval();
+  testing::expect_near(bert(r.ids, r.lengths) * inside, r.file.at("expected.states"), 1e-5, "afterwards");
+}
+
+TEST(Bert, OfFewerLayersIsTheFirstOnes) {
+  const at::NoGradGuard no_grad;
+  const Reference r;
+  BertOptions first = r.options;
+  first.layers = 1;
+  Bert bert(first), whole(r.options);
+  bert->load(r.weights), whole->load(r.weights);
+  const auto of_whole = whole->named_parameters();
+  for (const auto& p : bert->named_parameters()) EXPECT_TRUE(at::equal(p.value(), of_whole[p.key()])) << p.key();
+  EXPECT_LT(bert->parameters().size(), whole->parameters().size());
 }
 
 TEST(Bert, TensorsThatDoNotFitAreRefused) {
