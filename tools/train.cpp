@@ -10,6 +10,7 @@
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/warm_start.h>
 #include <interplay/train/run.h>
 
 #include "command.h"
@@ -27,7 +28,7 @@ class ReplacedRun {
     if (!force || !fs::exists(out / Bundle::kConfig)) return;
     std::error_code ignored;
     for (const auto& run : init.is_map() ? init.keys() : std::vector<std::string>()) {
-      INTERPLAY_CHECK(!fs::equivalent(run, out, ignored),
+      INTERPLAY_CHECK(!fs::equivalent(RunPart::parse(run).run, out, ignored),
                       "--init {}: is the run that --force replaces; give another --out", run);
     }
     fs::path folder = fs::absolute(out).lexically_normal();
@@ -69,7 +70,7 @@ std::function<void()> add(CLI::App& app) {
   app.add_flag("--force", a->force, "begin anew in --out: replace the run that is there");
   app.add_option("--init", a->init,
                  "RUN or RUN=PART: begin with the weights of this run, whose vocabularies the data extend; PART is the "
-                 "part of the model that they are (may be given again)")
+                 "part of the model that they are (may be given again); RUN:PART takes a part of the run")
       ->allow_extra_args(false);
   app.add_flag("--print-config", a->print, "print the experiment with every default, and do nothing");
   return [a, &app] {

@@ -28,7 +28,21 @@ at::Tensor grown(const at::Tensor& old, int64_t rows) {
   return out;
 }
 
+/// The sub-modules of which a file has weights.
+std::set<std::string> parts_of(const nn::Safetensors& saved) {
+  std::set<std::string> out;
+  for (const auto& [name, tensor] : saved.tensors()) {
+    if (const size_t dot = name.find('.'); dot != name.npos) out.insert(name.substr(0, dot));
+  }
+  return out;
+}
+
 }  // namespace
+
+RunPart RunPart::parse(const std::string& text) {
+  const size_t colon = fs::exists(text) ? text.npos : text.rfind(':');
+  return {text.substr(0, colon), colon == text.npos ? "" : text.substr(colon + 1)};
+}
 
 WarmStart::WarmStart(Model& model, Schema schema, fs::path prepared)
     : model_(model), schema_(std::move(schema)), prepared_(std::move(prepared)) {
@@ -41,12 +55,17 @@ bool WarmStart::is_of_field(const std::string& weight) const {
                      [&](const auto& table) { return weight.ends_with("." + table.name + ".weight"); });
 }
 
-void WarmStart::copy(const Bundle& from, const std::string& part) {
+void WarmStart::copy(const Bundle& from, const std::string& part, const std::string& part_of_run) {
   check_ids(from);
   const at::NoGradGuard no_grad;
   const fs::path file = from.directory() / Bundle::kWeights;
   const nn::Safetensors saved(file);
   const std::string below = part.empty() ? "" : part + ".", run = from.directory().string();
+  const std::string of = part_of_run.empty() ? "" : part_of_run + ".";
+  INTERPLAY_CHECK_DATA(std::any_of(saved.tensors().begin(), saved.tensors().end(),
+                                   [&](const auto& t) { return t.first.starts_with(of); }),
+                       "{}: the model of this run has no part '{}' (parts: {})", run, part_of_run,
+                       fmt::join(parts_of(saved), ", "));
   auto own = weights_of(model_);
   std::set<std::string> by_key;  // vectors are those of the new data's values and file
   for (const auto& m : model_.named_modules()) {
@@ -56,14 +75,14 @@ void WarmStart::copy(const Bundle& from, const std::string& part) {
   int64_t copied = 0;
   for (auto& w : weights_) {
     if (!w.run.empty() || !w.name.starts_with(below)) continue;
-    const std::string name = w.name.substr(below.size());
+    const std::string name = of + w.name.substr(below.size());
     at::Tensor& to = own.at(w.name);
     if (by_key.contains(w.name)) {
       w.note = "vectors by key, of this experiment's file";
       continue;
     }
     if (!saved.has(name)) {
-      w.note = fmt::format("{} has none", run);
+      w.note = fmt::format("{} has none", of.empty() ? run : run + ":" + part_of_run);
       continue;
     }
     at::Tensor given = saved.at(name);
@@ -124,7 +143,10 @@ std::string WarmStart::table() const {
 }
 
 void WarmStart::copy_all(const Config& init) {
-  for (const auto& run : init.keys()) copy(Bundle::open(run), init[run].as<std::string>());
+  for (const auto& key : init.keys()) {
+    const RunPart from = RunPart::parse(key);
+    copy(Bundle::open(from.run), init[key].as<std::string>(), from.part);
+  }
 }
 
 void WarmStart::log() const {

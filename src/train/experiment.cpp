@@ -20,7 +20,7 @@ struct ExperimentOptions {
     field("optimizer", optimizer, "by group of parameters (dense, embedding, ...), a rule's name and options");
     field("init", init,
           "weights to begin with: a run, or a map from run to the part of the model that it is, as in {runs/ctr: "
-          "backbone}");
+          "backbone}; runs/flip:backbone is a part of a run");
     field("search", search, "for `interplay search`: a search's name and options");
     field("seed", seed, "of weights, order of rows, dropout");
     field("threads", threads, "0 = one a core");

@@ -294,5 +294,37 @@ TEST_F(BundleOfItems, WarmStartOfAPartCopiesBelowItsName) {
               HasSubstr("none of its weights fits this model's part 'nowhere'"));
 }
 
+TEST_F(BundleOfItems, WarmStartTakesAPartOfARun) {
+  const auto prepared = prepare_items("data", "aaabbc");
+  const Schema schema = Schema::load(prepared / "schema.yaml");
+  const Config ensemble =
+      Config::parse("{model: {name: ensemble, members: [{name: lr}, {name: fm, embedding_dim: 2}]}}");
+  const auto both = make_model(ensemble["model"], schema, 5);
+  save_bundle(dir_ / "both", *both, ensemble, schema, prepared);
+  const auto model = make_model(Config::parse("{name: fm, embedding_dim: 2}"), schema, 9);
+  WarmStart start(*model, schema, prepared);
+  const std::string source = (dir_ / "both").string() + ":member1";
+  Config init;
+  init.set_key(source, Config::scalar("", true));
+  start.copy_all(init);
+  const auto whole = weights_of(*both);
+  for (const auto& [name, w] : weights_of(*model)) EXPECT_TRUE(at::equal(w, whole.at("member1." + name))) << name;
+  const auto again = make_model(ensemble["model"], schema, 9);  // a part as another part
+  WarmStart(*again, schema, prepared).copy(Bundle::open(dir_ / "both"), "member0", "member1");
+  EXPECT_TRUE(at::equal(weights_of(*again).at("member0.linear.bias"), whole.at("member1.linear.bias")));
+  EXPECT_THAT(data_error([&] { WarmStart(*model, schema, prepared).copy(Bundle::open(dir_ / "both"), "", "member"); }),
+              HasSubstr("the model of this run has no part 'member' (parts: member0, member1)"));
+}
+
+TEST_F(BundleOfItems, APartOfARunStandsBehindItsLastColon) {
+  EXPECT_EQ(RunPart::parse("runs/flip").run, "runs/flip");
+  EXPECT_EQ(RunPart::parse("runs/flip").part, "");
+  EXPECT_EQ(RunPart::parse("a:b/flip:text").run, "a:b/flip");
+  EXPECT_EQ(RunPart::parse("a:b/flip:text").part, "text");
+  const fs::path folder = dir_ / "flip:text";
+  fs::create_directory(folder);
+  EXPECT_EQ(RunPart::parse(folder.string()).run, folder);
+}
+
 }  // namespace
 }  // namespace interplay
