@@ -3,11 +3,13 @@
 
 #include <interplay/core/represents.h>
 #include <interplay/core/retriever.h>
+#include <interplay/core/sees_rows.h>
 
 namespace interplay {
 
 Represents::~Represents() = default;
 Retriever::~Retriever() = default;
+SeesRows::~SeesRows() = default;
 
 at::Tensor with_rest(const at::Tensor& hidden, const at::Tensor& rest) {
   return at::cat({hidden, rest.unsqueeze(1)}, 1);

@@ -9,6 +9,8 @@
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/base/section.h>
+#include <interplay/core/sees_rows.h>
+#include <interplay/data/loader.h>
 #include <interplay/optim/schedule.h>
 
 #include "train/batches.h"
@@ -24,6 +26,8 @@ namespace interplay {
 namespace {
 
 INTERPLAY_SECTION("train", TrainOptions, "`train:` of an experiment");
+
+constexpr int64_t kShownRows = 65536;  // at once
 
 /// Thrown out of an evaluation that is cut short.
 struct Stopped {};
@@ -143,7 +147,28 @@ struct Trainer::State {
     if (!goes_on) judge.begin();
     if (!fitted && resume) restore();
     fitted = true;
+    show_rows(rows.train);
     files.write_metrics(judge.evaluations());  // what was measured after the checkpoint will be measured again
+  }
+
+  /// To the parts of the model that have to see them before they learn.
+  void show_rows(const Dataset* train) {
+    std::vector<SeesRows*> parts{dynamic_cast<SeesRows*>(&stepper.model())};
+    for (const auto& m : stepper.model().modules(/*include_self=*/false))
+      parts.push_back(dynamic_cast<SeesRows*>(m.get()));
+    std::erase_if(parts, [](const SeesRows* part) { return !part || !part->wants_rows(); });
+    if (parts.empty()) return;
+    INTERPLAY_CHECK(train,
+                    "the model looks at all training rows before it learns, which a stream has not; begin with "
+                    "the weights of a run (WarmStart), or fit() a Dataset");
+    const at::NoGradGuard no_grad;
+    Loader loader(*train, {.batch_size = kShownRows, .shuffle = false});
+    loader.start(0, 0);
+    Progress progress("look at rows", train->rows());
+    for (Batch b; loader.next(b); progress.add(b.rows())) {
+      for (auto* part : parts) part->see_rows(b.features);
+    }
+    for (auto* part : parts) part->saw_all_rows();
   }
 
   void stop_clock() { stretch.add(clock.take()); }

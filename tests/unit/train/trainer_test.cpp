@@ -16,6 +16,7 @@
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/field_embedding.h>
+#include <interplay/core/sees_rows.h>
 #include <interplay/train/evaluator.h>
 
 #include "search/turn_taking.h"
@@ -803,6 +804,33 @@ TEST_F(TrainerTest, ATermIsMeantOverTheBatchesThatHaveIt) {
   ASSERT_EQ(report_.steps, 2);
   EXPECT_EQ(report_.evaluations.at(0).terms.back().first, "pairs");
   EXPECT_EQ(report_.evaluations.at(0).terms.back().second, 3);
+}
+
+/// Keeps how many rows it has seen; the row's own number is its logit.
+class Looking final : public Model, public SeesRows {
+ public:
+  Looking() : w(register_parameter("w", at::zeros({1}))), rows(register_buffer("rows", at::zeros({1}, at::kLong))) {}
+  Output forward(const Features& x) override {
+    EXPECT_EQ(rows.item<int64_t>(), 8) << "before the first step";
+    return w.expand({x.rows});
+  }
+  bool wants_rows() const override { return rows.item<int64_t>() == 0; }
+  void see_rows(const Features& x) override { seen += x.rows; }
+  void saw_all_rows() override { rows.fill_(seen), ++times; }
+  at::Tensor w, rows;
+  int64_t seen = 0, times = 0;
+};
+
+TEST_F(TrainerTest, AModelMaySeeAllRowsOnceBeforeItLearns) {
+  Looking model;
+  Trainer trainer(model, config("{epochs: 1}"));
+  trainer.fit(signs(8), signs(4));
+  trainer.fit(signs(8), signs(4));
+  EXPECT_EQ(model.times, 1);
+  Looking other;
+  Trainer of_stream(other, config("{epochs: 1}"));
+  EXPECT_THAT(config_error([&] { of_stream.fit([](int64_t) { return std::nullopt; }, signs(8).schema()); }),
+              HasSubstr("the model looks at all training rows before it learns, which a stream has not"));
 }
 
 TEST_F(TrainerTest, MonitorsAreCheckedBeforeTraining) {
