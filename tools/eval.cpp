@@ -15,6 +15,8 @@
 #include <interplay/data/loader.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/retrieval.h>
+#include <interplay/train/term_means.h>
+#include <interplay/train/train_options.h>
 
 #include "command.h"
 #include "scores.h"
@@ -30,6 +32,11 @@ struct Arguments {
   int64_t batch_size = 4096, min_rows = 1;
   std::string precision = "fp32";
   bool json = false, compare = false, interval = false;
+
+  /// Something that a model without logits cannot tell.
+  bool wants_scores() const {
+    return compare || interval || !metrics.empty() || !by.empty() || !scores.empty() || !against.empty();
+  }
 };
 
 struct Result {
@@ -97,6 +104,16 @@ void check_slices(const Arguments& a, const Schema& data) {
                   a.by, to_string(field.kind));
 }
 
+/// Of a finished run, from what it said of itself.
+void read_speed(Result& r, const Bundle& bundle) {
+  const auto summary = bundle.directory() / "summary.json";
+  if (std::filesystem::exists(summary)) {
+    const auto json = Json::parse(read_file(summary));
+    r.train_rows_per_s = json.at("rows_per_s").get<double>();
+    r.train_seconds = json.at("seconds").get<double>();
+  }
+}
+
 Result evaluate_run(const std::string& run, const Arguments& a) {
   const Bundle bundle = Bundle::open(run);
   const auto data = data_of(a, bundle);
@@ -112,11 +129,28 @@ Result evaluate_run(const std::string& run, const Arguments& a) {
            .predictions = {},
            .labels = bundle.schema().labels()};
   const auto begun = std::chrono::steady_clock::now();
-  r.predictions = predict(
-      *model, dataset, {a.batch_size, at::kCPU, bundle.logit_offsets(), nn::parse_precision(a.precision), "evaluate"});
+  std::optional<Objective> objective;
+  std::optional<TermMeans> terms;  // of a model without logits
+  PredictOptions how{a.batch_size, at::kCPU, bundle.logit_offsets(), nn::parse_precision(a.precision), "evaluate"};
+  how.each = [&](const Output& out, const Batch& batch) {
+    if (out.logit.defined()) return;
+    if (!terms) {
+      TrainOptions options;
+      read_options(options, bundle.config()["train"]);
+      objective.emplace(options.loss, options.terms, bundle.schema().labels());
+      terms.emplace(*objective);
+    }
+    terms->add(out, batch);
+  };
+  r.predictions = predict(*model, dataset, how);
   r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-  INTERPLAY_CHECK(!r.predictions.logit.empty() || r.rows == 0,
-                  "{}: the model gives no logits yet: it was pre-trained, and no rows can be scored by it", run);
+  if (r.predictions.logit.empty() && r.rows > 0) {
+    INTERPLAY_CHECK(!a.wants_scores(),
+                    "{}: the model gives no logits yet: it was pre-trained, and no rows can be scored by it", run);
+    r.metrics = terms->values();
+    read_speed(r, bundle);
+    return r;
+  }
   r.metrics = evaluate(r.predictions, wanted(a, !r.predictions.group.empty()), bundle.schema().labels());
   if (const auto names = of_catalogue(a); !names.empty()) {
     RetrievalOptions options;
@@ -125,12 +159,7 @@ Result evaluate_run(const std::string& run, const Arguments& a) {
     for (auto& value : evaluate_retrieval(*model, dataset, train, names, options, a.batch_size))
       r.metrics.push_back(std::move(value));
   }
-  const auto summary = bundle.directory() / "summary.json";
-  if (std::filesystem::exists(summary)) {
-    const auto json = Json::parse(read_file(summary));
-    r.train_rows_per_s = json.at("rows_per_s").get<double>();
-    r.train_seconds = json.at("seconds").get<double>();
-  }
+  read_speed(r, bundle);
   return r;
 }
 

@@ -5,6 +5,7 @@
 #include <interplay/data/loader.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/retrieval.h>
+#include <interplay/train/term_means.h>
 
 #include "train/wanted_metrics.h"
 
@@ -16,42 +17,12 @@ namespace {
 
 constexpr double kImprovement = 1e-6;  // a gain below this is none (FuxiCTR's protocol)
 
-/// Means over rows of what a model learns beside the labels.
-class TermMeans {
- public:
-  explicit TermMeans(const Stepper& stepper) : stepper_(stepper) {}
-
-  void add(const Output& out, const Batch& given) {
-    if (out.terms.empty()) return;
-    const Batch b = stepper_.device().is_cpu() ? given : given.to(stepper_.device());
-    for (const auto& part : stepper_.objective().terms(out, b)) {
-      const std::string name = name_of_term(part.name);
-      auto known = std::find_if(sums_.begin(), sums_.end(), [&](const auto& t) { return t.first.name == name; });
-      if (known == sums_.end()) known = sums_.insert(known, {MetricValue{name, display_of(name), 0}, 0});
-      known->first.value += double(b.rows()) * part.value.item<double>();
-      known->second += double(b.rows());
-    }
-  }
-
-  void append_to(std::vector<MetricValue>& values) const {
-    for (auto [mean, rows] : sums_) {
-      mean.value /= rows;
-      mean.merit = -mean.value;
-      values.push_back(std::move(mean));
-    }
-  }
-
- private:
-  const Stepper& stepper_;
-  std::vector<std::pair<MetricValue, double>> sums_;  // and the rows
-};
-
 }  // namespace
 
 std::vector<MetricValue> Judge::measure(Stepper& stepper, const Dataset& valid, const Dataset& train,
                                         const std::function<void()>& before_batch) const {
   const auto& labels = valid.schema().labels();
-  TermMeans terms(stepper);
+  TermMeans terms(stepper.objective(), stepper.device());
   PredictOptions how{options_.eval_batch_size, stepper.device(),
                      negative_offsets(options_.negative_rate, options_.negative_label, labels), stepper.precision(),
                      "evaluate"};
@@ -66,7 +37,7 @@ std::vector<MetricValue> Judge::measure(Stepper& stepper, const Dataset& valid, 
                                           options_.eval_batch_size, before_batch);
     values.insert(values.end(), found.begin(), found.end());
   }
-  terms.append_to(values);
+  for (auto& value : terms.values()) values.push_back(std::move(value));
   return values;
 }
 

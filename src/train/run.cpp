@@ -24,6 +24,7 @@
 #include <interplay/train/evaluator.h>
 #include <interplay/train/report.h>
 #include <interplay/train/run_directory.h>
+#include <interplay/train/term_means.h>
 
 #include "train/guard.h"
 #include "train/wanted_metrics.h"
@@ -164,11 +165,24 @@ std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& da
       throw Error("interrupted after training, while rows were scored; go on with --resume", ErrorKind::interrupted);
   };
   const auto& labels = dataset.schema().labels();
-  const Predictions p =
-      predict(model, dataset,
-              {t.eval_batch_size, at::Device(t.device), negative_offsets(t.negative_rate, t.negative_label, labels),
-               nn::Precision::fp32, name, heed_stop});
-  if (p.logit.empty()) return {};  // pre-trained: nothing to score rows by yet
+  const Objective objective(t.loss, t.terms, labels);
+  TermMeans terms(objective, at::Device(t.device));
+  PredictOptions how{t.eval_batch_size,
+                     at::Device(t.device),
+                     negative_offsets(t.negative_rate, t.negative_label, labels),
+                     nn::Precision::fp32,
+                     name,
+                     heed_stop};
+  how.each = [&](const Output& out, const Batch& batch) {
+    if (!out.logit.defined()) terms.add(out, batch);
+  };
+  const Predictions p = predict(model, dataset, how);
+  if (p.logit.empty()) {  // pre-trained: nothing to score rows by yet, but what it has learnt instead
+    auto values = terms.values();
+    log::record(fmt::format("{} {}", name, metrics_line(values)));
+    report.facts.emplace_back(name, metrics_line(values));
+    return values;
+  }
   const WantedMetrics asked(t);
   auto values = evaluate(p, closing_metrics(asked, !p.group.empty()), labels);
   if (const auto& of_catalogue = asked.of_catalogue; !of_catalogue.empty()) {
@@ -193,13 +207,15 @@ void fill_report(RunReport& report, const RunSummary& s, const Config& config, c
                              fs::weakly_canonical(config["data"].as<std::string>()).filename().string());
   report.config = config.yaml();
   report.monitor = monitor.is_scalar() ? monitor.as<std::string>() : monitor.yaml();
-  report.facts = {{"parameters", human_count(double(s.parameters))},
-                  {"fields", std::to_string(schema.fields().size())},
-                  {"train rows", std::to_string(rows)},
-                  {"training speed", human_count(s.fit.rows_per_s) + " rows/s"},
-                  {"training time", human_seconds(s.fit.seconds)},
-                  {"peak memory", human_bytes(double(s.peak_bytes))},
-                  {"stopped by", s.fit.stopped_by}};
+  const std::vector<std::pair<std::string, std::string>> facts{
+      {"parameters", human_count(double(s.parameters))},
+      {"fields", std::to_string(schema.fields().size())},
+      {"train rows", std::to_string(rows)},
+      {"training speed", human_count(s.fit.rows_per_s) + " rows/s"},
+      {"training time", human_seconds(s.fit.seconds)},
+      {"peak memory", human_bytes(double(s.peak_bytes))},
+      {"stopped by", s.fit.stopped_by}};
+  report.facts.insert(report.facts.begin(), facts.begin(), facts.end());
   double seconds = 0;
   for (const auto& e : s.fit.evaluations) {
     seconds += e.seconds;
