@@ -40,6 +40,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"systems/rella", {"base", "data", "nn", "optim", "lm", "core", "train", "serve", "search", "systems/lab"}},
     {"systems/rellax",
      {"base", "data", "nn", "optim", "lm", "core", "train", "serve", "search", "systems/lab", "systems/rella"}},
+    {"systems/flip", {"base", "data", "nn", "lm", "core"}},
     {"models", {"base", "data", "nn", "core", "lm", "model.h"}},
 };
 
