@@ -47,8 +47,9 @@ class INTERPLAY_API BertLayerImpl : public torch::nn::Module {
 };
 TORCH_MODULE(BertLayer);
 
-/// BERT without a head, every parameter trainable, in f32 or (after `to(at::kBFloat16)`) bf16. Options of fewer layers
-/// than a file has make its first ones. Thread safety: as torch::nn::Module.
+/// BERT without a head, every parameter trainable, in f32, under a PrecisionGuard for bf16 with factors of products
+/// that are rounded, or (after `to(at::kBFloat16)`) bf16 throughout. Options of fewer layers than a file has make its
+/// first ones. Thread safety: as torch::nn::Module.
 class INTERPLAY_API BertImpl : public torch::nn::Module {
  public:
   explicit BertImpl(const BertOptions& options);

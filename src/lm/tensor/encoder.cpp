@@ -9,6 +9,7 @@
 #include <interplay/base/progress.h>
 #include <interplay/lm/decoder_encoder.h>
 #include <interplay/lm/model_files.h>
+#include <interplay/nn/rounded_linear.h>
 
 #include "lm/json_file.h"
 #include "lm/tensor/texts.h"
@@ -92,13 +93,15 @@ BertLayerImpl::BertLayerImpl(const BertOptions& o) : heads_(o.heads), dropout_(o
 
 at::Tensor BertLayerImpl::forward(const at::Tensor& x, const at::Tensor& mask) {
   const int64_t rows = x.size(0), length = x.size(1), width = x.size(2);
-  const auto parts = query_key_value(x).view({rows, length, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
+  const auto parts =
+      nn::rounded_linear(x, query_key_value).view({rows, length, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
   const std::optional<at::Tensor> bias = mask.defined() ? std::optional(mask) : std::nullopt;
   const auto attended = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias,
                                                          is_training() ? dropout_ : 0);  // [B, heads, L, D / heads]
-  const auto added = attention_output(attended.transpose(1, 2).reshape({rows, length, width}));
+  const auto added = nn::rounded_linear(attended.transpose(1, 2).reshape({rows, length, width}), attention_output);
   const auto y = attention_norm(x + dropped(added, dropout_, is_training()));
-  return output_norm(y + dropped(down(at::gelu(up(y))), dropout_, is_training()));  // [B, L, D]
+  return output_norm(y + dropped(nn::rounded_linear(at::gelu(nn::rounded_linear(y, up)), down), dropout_,
+                                 is_training()));  // [B, L, D]
 }
 
 BertImpl::BertImpl(const BertOptions& o) : options_(o) {

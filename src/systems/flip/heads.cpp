@@ -4,6 +4,8 @@
 
 #include <ATen/ATen.h>
 
+#include <interplay/nn/rounded_linear.h>
+
 namespace interplay::flip {
 
 MaskedFeatureHeadImpl::MaskedFeatureHeadImpl(int64_t hidden, int64_t text, int64_t fields, int64_t width)
@@ -41,7 +43,7 @@ MaskedTokenHeadImpl::MaskedTokenHeadImpl(int64_t text, int64_t hidden, int64_t v
 at::Tensor MaskedTokenHeadImpl::forward(const at::Tensor& h, const at::Tensor& v) {
   at::Tensor joined = h;
   if (hidden_ > 0) joined = at::cat({h, v.defined() ? v : at::zeros({h.size(0), hidden_}, h.options())}, 1);
-  return output(dropout_(at::tanh(inner(joined))));
+  return nn::rounded_linear(dropout_(at::tanh(inner(joined))), output);
 }
 
 }  // namespace interplay::flip
