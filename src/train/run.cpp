@@ -86,6 +86,7 @@ void write_summary(const fs::path& out, const RunSummary& s, const std::map<std:
             {"peak_bytes", s.peak_bytes},
             {"valid", to_json(s.valid)},
             {"test", to_json(s.test)}};
+  if (s.fit.tokens_per_s > 0) json["tokens_per_s"] = std::round(s.fit.tokens_per_s);
   if (!not_scored.empty()) json["not_scored"] = not_scored;
   write_file(out / "summary.json", json.dump(1) + "\n");
 }

@@ -9,6 +9,7 @@ void Stretch::add(const StepReport& step) {
   loss_sum_ += step.loss;
   ++steps_;
   rows_ += step.rows;
+  tokens_ += step.tokens;
   for (const auto& [name, value] : step.terms) {
     auto known = std::find_if(terms_.begin(), terms_.end(), [&](const auto& t) { return t.name == name; });
     if (known == terms_.end()) known = terms_.insert(known, {name});
@@ -38,13 +39,15 @@ void Stretch::begin() {
 nlohmann::ordered_json Stretch::state() const {
   auto terms = nlohmann::ordered_json::array();
   for (const auto& t : terms_) terms.push_back({{"name", t.name}, {"sum", t.sum}, {"steps", t.steps}});
-  return {{"loss_sum", loss_sum_},
-          {"loss_steps", steps_},
-          {"terms", terms},
-          {"rows", rows_},
-          {"rows_before", rows_before_},
-          {"stage_seconds", stages_},
-          {"stage_seconds_before", stages_before_}};
+  nlohmann::ordered_json out{{"loss_sum", loss_sum_},
+                             {"loss_steps", steps_},
+                             {"terms", terms},
+                             {"rows", rows_},
+                             {"rows_before", rows_before_},
+                             {"stage_seconds", stages_},
+                             {"stage_seconds_before", stages_before_}};
+  if (tokens_ > 0) out["tokens"] = tokens_;
+  return out;
 }
 
 void Stretch::restore(const nlohmann::ordered_json& s) {

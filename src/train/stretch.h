@@ -21,8 +21,9 @@ class Stretch {
   void tell(EpochReport& report) const;
   void begin();  ///< what is told of begins anew
 
-  int64_t steps() const { return steps_; }  ///< since the last evaluation
-  int64_t rows() const { return rows_; }    ///< of all
+  int64_t steps() const { return steps_; }    ///< since the last evaluation
+  int64_t rows() const { return rows_; }      ///< of all
+  int64_t tokens() const { return tokens_; }  ///< of all
   const StageSeconds& stages() const { return stages_; }
 
   nlohmann::ordered_json state() const;
@@ -36,7 +37,7 @@ class Stretch {
     int64_t steps = 0;  // that had it
   };
   std::vector<TermSum> terms_;
-  int64_t steps_ = 0, rows_ = 0, rows_before_ = 0;
+  int64_t steps_ = 0, rows_ = 0, rows_before_ = 0, tokens_ = 0;
   StageSeconds stages_{}, stages_before_{};
 };
 

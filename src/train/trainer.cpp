@@ -271,6 +271,7 @@ struct Trainer::State {
     report.stages = stretch.stages();
     report.seconds = total(report.stages);
     report.rows_per_s = report.seconds > 0 ? double(stretch.rows()) / report.seconds : 0;
+    report.tokens_per_s = report.seconds > 0 ? double(stretch.tokens()) / report.seconds : 0;
     report.stopped_by = report.interrupted        ? "interrupted"
                         : judge.out_of_patience() ? fmt::format("no improvement in {} evaluations", options.patience)
                                                   : at_the_end;

@@ -28,6 +28,7 @@ struct FitReport {
   int64_t best = -1;  ///< index into evaluations; -1 = none
   int64_t steps = 0;
   double seconds = 0, rows_per_s = 0;  ///< of training alone, evaluation left out
+  double tokens_per_s = 0;             ///< of texts (Output::tokens); 0 where none were read
   StageSeconds stages{};               ///< where they went
   std::string stopped_by;              ///< in words
   bool interrupted = false;

@@ -80,6 +80,7 @@ TEST_F(FlipRun, TellsWhatIsRecoveredWhereThereIsNoLogitYet) {
   EXPECT_EQ(names(summary.test), expected);
   EXPECT_EQ(names(summary.valid), expected);
   EXPECT_EQ(names(summary.fit.evaluations.at(0).metrics), expected);
+  EXPECT_GT(summary.fit.tokens_per_s, 0);
   std::vector<std::string> curves;
   for (const auto& [name, mean] : summary.fit.evaluations.at(0).terms) curves.push_back(name);
   EXPECT_EQ(curves, (std::vector<std::string>{"mlm", "mtm", "icl"}));
