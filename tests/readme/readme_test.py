@@ -8,7 +8,7 @@ not link is an error, as is a link to a file that is not there.
 A fenced block whose info string has a second word, as in "```cpp main.cpp", is the file of that name. Blocks of
 language `sh` are run by bash, one shell a block; lines that begin with `bash tools/` or `python3 tools/` are left out:
 they want a clone. Before the first block SCRATCH gets configs/ and, under the names that the pages use, made-up data of
-MovieLens' shape and a log of clicks: figures differ from those printed in the pages, nothing else may. A block of
+MovieLens' and BookCrossing's shape and a log of clicks: figures differ from those printed in the pages, nothing else may. A block of
 language `text` shows what the block of `sh` before it prints: every word of its lines but numbers has to be there.
 """
 import os
@@ -66,6 +66,25 @@ def write_clicks(file, rows, first_day=0):
     file.write_text('\n'.join(lines) + '\n')
 
 
+def write_texts(scratch):
+    """A few ratings in the files of MovieLens-1M and of BookCrossing."""
+    words = 'quiet harbour silly summer night grey train letter garden river'.split()
+    title = lambda i: f'{words[i % 10]} {words[i // 10 % 10]} {words[i * 7 % 10]}'.title()
+    rate = lambda i, high, low: high if i % 2 else low
+    films, books = scratch / 'data' / 'ml-1m', scratch / 'data' / 'bookcrossing'
+    films.mkdir(), books.mkdir()
+    write = lambda file, lines: file.write_text(''.join(line + '\n' for line in lines))
+    write(films / 'users.dat', [f'{u}::{"FM"[u % 2]}::{(1, 18, 25)[u % 3]}::{u % 21}::{10000 + u}' for u in range(1, 21)])
+    write(films / 'movies.dat', [f'{m}::{title(m)} (19{50 + m})::Drama|Comedy' for m in range(1, 31)])
+    write(films / 'ratings.dat', [f'{i % 20 + 1}::{i * 7 % 30 + 1}::{rate(i, 5, 2)}::{1000 + i}' for i in range(80)])
+    write(books / 'users.tsv', ['user\tcity\tstate\tcountry\tage'] +
+          [f'{u}\ttown\tohio\tusa\t{20 + u if u % 3 else ""}' for u in range(1, 21)])
+    write(books / 'books.tsv', ['isbn\ttitle\tauthor\tyear\tpublisher'] +
+          [f'{b:010}\t{title(b)}\tA. Writer\t{1950 + b}\tPress' for b in range(1, 31)])
+    write(books / 'ratings.tsv', ['user\tisbn\trating'] +
+          [f'{i % 20 + 1}\t{i * 7 % 30 + 1:010}\t{rate(i // 3, 9, 5)}' for i in range(80)])
+
+
 def set_up(root, scratch, run):
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -75,6 +94,7 @@ def set_up(root, scratch, run):
         write_clicks(scratch / f'{name}.csv', 600, day)
     made = run('interplay synth movielens --rows 6000 --out data/ml-100k')
     assert made.returncode == 0, made.stdout
+    write_texts(scratch)
 
 
 def follow(page, scratch, run):

@@ -5,7 +5,8 @@
     python3 tools/experiments/flip_experiments.py --root DIR bookcrossing  ratings.tsv, users.tsv and books.tsv
 
 The files may be packed (.gz); first run `interplay fetch minilm-l6`. Each seed has rows of its own: as many as --train,
---valid and --test say, drawn from all ratings. On them, for each backbone:
+--valid and --test say, drawn from all ratings and split at random: of so few rows cut in time nearly every user of test
+would be unseen. On them, for each backbone:
 
   pre-training      whole; without mlm, mtm, icl, each in turn; and with each side alone (no attention, no fusion, no icl)
   tuning            FLIP (both towers) from each of the first four; its text tower alone from the whole one
@@ -14,8 +15,8 @@ The files may be packed (.gz); first run `interplay fetch minilm-l6`. Each seed 
 Tables: what share of masked features and words is recovered on test rows, with and without the other side; AUC of the
 towers and of both; what each part of the pre-training is worth; what it costs. Differences are paired by seed and have
 their 95% interval over the seeds. How long it will take is told after the first pre-training. Everything is kept below
---out: what is finished is not run again, and what was cut short goes on. Tables go to standard output and, as Markdown,
-to OUT/<data>.md.
+--out, in a folder named after data, rows and language model: what is finished is not run again, and what was cut short
+goes on. Tables go to standard output and, as Markdown, to <data>.md there.
 """
 import argparse
 import gzip
@@ -39,6 +40,7 @@ DATA = {
                      'counts': lambda line: True},
 }
 WITHOUT = ('mlm', 'mtm', 'icl')
+TEXT_OPTIMIZER = '{dense: {name: adam, lr: 1e-3, decay: 1e-3}, text: {name: adam, lr: 5e-5, decay: 1e-3}}'  # no mixture
 
 
 def lines_of(folder, name):
@@ -54,13 +56,15 @@ class FlipLab(Lab):
     """Rows drawn from a data set, prepared with ids and text."""
 
     def __init__(self, arguments):
+        lm = pathlib.Path(arguments.lm).name
+        arguments.out = arguments.out / f'{arguments.data}-n{arguments.train}-{lm}-l{arguments.layers}'
         super().__init__(arguments)
         self.arguments, self.of = arguments, DATA[arguments.data]
         self.configs = ROOT / 'configs' / arguments.data
 
     def data(self, seed):
         a = self.arguments
-        name = f'{a.data}-{a.train}-{a.valid}-{a.test}-{seed}'
+        name = f'{a.train}-{a.valid}-{a.test}-{seed}'
         raw, prepared = self.out / 'raw' / name, self.out / 'prepared' / name
         if not prepared.exists():
             say(f'prepare {name}')
@@ -68,9 +72,8 @@ class FlipLab(Lab):
             total = a.train + a.valid + a.test
             ratios = f'[{a.train / total}, {a.valid / total}, {1 - a.train / total - a.valid / total}]'
             prepared.parent.mkdir(parents=True, exist_ok=True)
-            seeded = ['--set', f'split.seed={seed}'] if a.data == 'bookcrossing' else []
             self.interplay('prepare', self.configs / 'data_text.yaml', '--set', f'root={raw}', '--set',
-                           f'split.ratios={ratios}', *seeded, '--out', prepared)
+                           f'split={{by: random, seed: {seed}, ratios: {ratios}}}', '--out', prepared)
         return prepared
 
     def draw(self, seed, raw):
@@ -96,10 +99,10 @@ class FlipLab(Lab):
                           model__backbone=f'{{name: {BACKBONES[backbone]}}}',
                           train__epochs=self.arguments.pretrain_epochs, **keys)
 
-    def tune(self, name, data, seed, backbone, before, tower='both'):
+    def tune(self, name, data, seed, backbone, before, **keys):
         return self.train(f'{name}-{backbone}-{seed}', self.configs / 'flip.yaml', data, seed, '--init', before.directory,
-                          **self.tower(), model__backbone=f'{{name: {BACKBONES[backbone]}}}', model__tower=tower,
-                          train__epochs=self.arguments.epochs)
+                          **self.tower(), model__backbone=f'{{name: {BACKBONES[backbone]}}}',
+                          train__epochs=self.arguments.epochs, **keys)
 
     def of_ids(self, name, data, seed, backbone, before=None):
         init = ['--init', f'{before.directory}:backbone'] if before else []
@@ -118,13 +121,14 @@ def run_all(lab, arguments, backbone, seed, total):
     runs['pre, alone'] = lab.pretrain('pre-alone', data, seed, backbone, model__attention='false',
                                       model__fusion='false', model__icl='false')
     for part in WITHOUT:
-        runs[f'pre, no {part}'] = lab.pretrain(f'pre-no-{part}', data, seed, backbone, **{f'model__{part}': 'false'})
+        runs[f'pre, no {part}'] = lab.pretrain(f'pre-no-{part}', data, seed, backbone, **{
+            f'model__{part}': 'false', 'train__monitor': 'term:mlm' if part == 'mtm' else 'term:mtm'})
     runs['id, from nothing'] = lab.of_ids('id', data, seed, backbone)
     for before in ['pre'] + [f'pre, no {part}' for part in WITHOUT]:
         tag = before.replace(', ', '-').replace(' ', '-')
         runs[f'id, {before}'] = lab.of_ids(f'id-{tag}', data, seed, backbone, runs[before])
         runs[f'both, {before}'] = lab.tune(f'both-{tag}', data, seed, backbone, runs[before])
-    runs['text, pre'] = lab.tune('text-pre', data, seed, backbone, runs['pre'], 'text')
+    runs['text, pre'] = lab.tune('text-pre', data, seed, backbone, runs['pre'], model__tower='text', optimizer=TEXT_OPTIMIZER)
     return runs
 
 
@@ -170,13 +174,15 @@ def parts(report, of):
 
 
 def costs(report, of):
-    report.text('What it costs: rows learnt in a second, seconds of a whole run, most memory; means over the seeds.')
-    rows = [['backbone', 'run', 'rows/s', 'seconds', 'epochs', 'peak memory, MB']]
+    report.text('What it costs: rows and tokens learnt in a second, seconds of a whole run, most memory; means over the '
+                'seeds.')
+    rows = [['backbone', 'run', 'rows/s', 'tokens/s', 'seconds', 'epochs', 'peak memory, MB']]
     mean = lambda values: sum(values) / len(values)
     for backbone, seeds in of.items():
         for name in ('pre', 'both, pre', 'text, pre', 'id, pre'):
             told = [runs[name].summary for runs in seeds]
             rows.append([backbone, name, f'{mean([s["rows_per_s"] for s in told]):.0f}',
+                         f'{mean([s.get("tokens_per_s", 0) for s in told]):.0f}',
                          f'{mean([s["seconds"] for s in told]):.0f}', f'{mean([s["epochs"] for s in told]):.1f}',
                          f'{mean([s["peak_bytes"] for s in told]) / 1e6:.0f}'])
     report.table(rows)
@@ -194,12 +200,13 @@ def main():
     parser.add_argument('--train', type=int, default=10000, help='training rows')
     parser.add_argument('--valid', type=int, default=5000)
     parser.add_argument('--test', type=int, default=15000)
-    parser.add_argument('--pretrain-epochs', type=int, default=10)
+    parser.add_argument('--pretrain-epochs', type=int, default=5)
     parser.add_argument('--epochs', type=int, default=25, help='of tuning at most')
     parser.add_argument('--id-epochs', type=int, default=20, help='of the ids alone at most')
     arguments = parser.parse_args()
     arguments.root = arguments.root.resolve()
-    lab, report = FlipLab(arguments), Report(FlipLab(arguments), arguments.data)
+    lab = FlipLab(arguments)
+    report = Report(lab, arguments.data)
     seeds = arguments.seeds or [1, 2, 3]
     of, first = {}, True
     for backbone in arguments.backbones:
