@@ -200,7 +200,7 @@ def main():
     parser.add_argument('--train', type=int, default=10000, help='training rows')
     parser.add_argument('--valid', type=int, default=5000)
     parser.add_argument('--test', type=int, default=15000)
-    parser.add_argument('--pretrain-epochs', type=int, default=5)
+    parser.add_argument('--pretrain-epochs', type=int, default=10)
     parser.add_argument('--epochs', type=int, default=25, help='of tuning at most')
     parser.add_argument('--id-epochs', type=int, default=20, help='of the ids alone at most')
     arguments = parser.parse_args()
