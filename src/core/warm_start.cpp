@@ -82,7 +82,7 @@ void WarmStart::copy(const Bundle& from, const std::string& part, const std::str
       continue;
     }
     if (!saved.has(name)) {
-      w.note = fmt::format("{} has none", of.empty() ? run : run + ":" + part_of_run);
+      w.note = fmt::format("{}{}{} has none", run, of.empty() ? "" : ":", part_of_run);
       continue;
     }
     at::Tensor given = saved.at(name);

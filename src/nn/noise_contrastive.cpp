@@ -10,6 +10,11 @@
 #include <interplay/nn/table_storage.h>
 
 namespace interplay::nn {
+namespace {
+
+constexpr double kLeastShare = 1e-10;  // of a class among all
+
+}  // namespace
 
 /// What follows from the counts.
 struct NoiseContrastiveImpl::Noise {
@@ -41,8 +46,7 @@ std::shared_ptr<const NoiseContrastiveImpl::Noise> NoiseContrastiveImpl::noise_o
   if (cache_->noise && cache_->version == counts_._version()) return cache_->noise;
   const at::NoGradGuard no_grad;
   const auto counts = counts_.cpu().to(at::kDouble);
-  constexpr double kLeast = 1e-10;
-  auto q = (counts / counts.sum().clamp_min(1)).clamp_min(kLeast);
+  auto q = (counts / counts.sum().clamp_min(1)).clamp_min(kLeastShare);
   q = (q / q.sum()).contiguous();
   const AliasTable table({q.const_data_ptr<double>(), size_t(classes_)});
   auto made = std::make_shared<Noise>();

@@ -16,6 +16,9 @@
 namespace interplay::flip {
 namespace {
 
+constexpr int64_t kTokensAtOnce = 1024;              // whose vocabularies' logits are made together
+constexpr int64_t kScoresAtOnce = int64_t{1} << 24;  // of masked features and those of their field
+
 /// What is learnt, each with a curve of its own (section 3.3):
 ///
 ///   mlm  masked words are recovered from the rest of the text and the row's ids
@@ -173,10 +176,9 @@ class FlipPretrain final : public Model, public SeesRows {
   };
   /// A part at a time: V numbers a token are much.
   Recovered recovered(const at::Tensor& h, const at::Tensor& v, const at::Tensor& tokens) {
-    constexpr int64_t kAtOnce = 1024;
     std::vector<at::Tensor> loss{at::zeros({0}, h.options())}, right = loss;
-    for (int64_t first = 0; first < h.size(0); first += kAtOnce) {
-      const auto part = [&](const at::Tensor& t) { return t.defined() ? t.slice(0, first, first + kAtOnce) : t; };
+    for (int64_t first = 0; first < h.size(0); first += kTokensAtOnce) {
+      const auto part = [&](const at::Tensor& t) { return t.defined() ? t.slice(0, first, first + kTokensAtOnce) : t; };
       const auto logits = tokens_(part(h), part(v));
       loss.push_back(at::cross_entropy_loss(logits, part(tokens), {}, at::Reduction::None));
       if (!is_training()) right.push_back((logits.argmax(1) == part(tokens)).to(at::kFloat));
@@ -214,7 +216,6 @@ class FlipPretrain final : public Model, public SeesRows {
   /// Whether the feature is the first among all those of its field: f32 [N].
   at::Tensor found(const at::Tensor& z, const at::Tensor& fields, const at::Tensor& ids) {
     auto out = at::zeros({z.size(0)}, z.options());
-    constexpr int64_t kScoresAtOnce = int64_t{1} << 24;
     for (const Field& f : features_) {
       const auto those = (fields == f.column).nonzero().squeeze(1);
       const int64_t most = std::max<int64_t>(1, kScoresAtOnce / f.rows);

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path folder_of(const std::string& lm) {
-  const fs::path folder = lm::find_model(lm);
+  fs::path folder = lm::find_model(lm);
   INTERPLAY_CHECK_DATA(fs::is_directory(folder), "model.lm: {} is a file; expected the folder of a BERT, as minilm-l6",
                        folder.string());
   return folder;
@@ -53,6 +53,7 @@ const Field& TextOptions::field_of(const Schema& schema) const {
   }
   const auto texts = schema.of(FieldKind::text);
   std::vector<std::string> names;
+  names.reserve(texts.size());
   for (const Field* one : texts) names.push_back(one->name);
   INTERPLAY_CHECK(texts.size() == 1, "model.text: the data have {} text fields ({}); {}", texts.size(),
                   fmt::join(names, ", "),
