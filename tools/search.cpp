@@ -58,7 +58,8 @@ std::string search_table(const std::filesystem::path& search) {
                     human_bytes(s.at("bytes").get<double>()), fmt::format("{:.0f}", s.at("rows_per_s").get<double>()),
                     s.at("steps").dump(), (search / s.at("directory").get<std::string>()).string()});
   }
-  const bool chosen = json.at("result").is_string() && stages.size() > 1 && stages.back().at("name").get<std::string>().starts_with("retrain_");
+  const bool chosen = json.at("result").is_string() && stages.size() > 1 &&
+                      stages.back().at("name").get<std::string>().starts_with("retrain_");
   const std::string result = chosen ? fmt::format("the result, by the log loss on valid: {}\n",
                                                   (search / json.at("result").get<std::string>()).string())
                                     : "";
