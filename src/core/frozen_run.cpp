@@ -29,6 +29,7 @@ at::Tensor take(const at::Tensor& all, const std::vector<int64_t>& columns) {
 template <class Value>
 std::vector<Value> take(const std::vector<Value>& all, const std::vector<int64_t>& columns) {
   std::vector<Value> out;
+  out.reserve(columns.size());
   for (const int64_t c : columns) out.push_back(all[size_t(c)]);
   return out;
 }

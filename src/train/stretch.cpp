@@ -10,10 +10,10 @@ void Stretch::add(const StepReport& step) {
   ++steps_;
   rows_ += step.rows;
   tokens_ += step.tokens;
-  for (const auto& [name, value] : step.terms) {
-    auto known = std::find_if(terms_.begin(), terms_.end(), [&](const auto& t) { return t.name == name; });
-    if (known == terms_.end()) known = terms_.insert(known, {name});
-    known->sum += value;
+  for (const auto& part : step.terms) {
+    auto known = std::find_if(terms_.begin(), terms_.end(), [&](const auto& t) { return t.name == part.first; });
+    if (known == terms_.end()) known = terms_.insert(known, {part.first});
+    known->sum += part.second;
     ++known->steps;
   }
 }

@@ -150,10 +150,10 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
 
   std::vector<std::string> projections() const {
     std::vector<std::string> out;
+    const std::string_view before = "base_model.model.model.", after = ".lora_A.weight";  // as PEFT names them
     for (const auto& [name, weight] : reader_.decoder()->adapter_weights()) {
-      constexpr std::string_view kBefore = "base_model.model.model.", kAfter = ".lora_A.weight";
-      if (name.starts_with(kBefore) && name.ends_with(kAfter))
-        out.push_back(name.substr(kBefore.size(), name.size() - kBefore.size() - kAfter.size()));
+      if (name.starts_with(before) && name.ends_with(after))
+        out.push_back(name.substr(before.size(), name.size() - before.size() - after.size()));
     }
     return out;
   }
