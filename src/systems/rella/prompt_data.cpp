@@ -1,6 +1,8 @@
 #include <interplay/systems/prompt_data.h>
 
 #include <algorithm>
+#include <memory>
+#include <tuple>
 #include <unordered_map>
 
 #include <ATen/ATen.h>
@@ -187,122 +189,155 @@ const Field* item_field(const Schema& schema, const std::string& column) {
   return nullptr;
 }
 
-}  // namespace
+/// Rows of a split with their prompts.
+struct Part {
+  std::string split;
+  EncodedBatch rows;
+};
 
-PromptDataReport write_prompt_data(const Rella& rella, const fs::path& retrieved_file, const fs::path& prepared,
-                                   const fs::path& out, const PromptDataOptions& options) {
-  const auto retrieved = RetrievedHistories::load(retrieved_file, rella);
-  INTERPLAY_CHECK(options.length <= retrieved.length(),
-                  "--length {}: {} holds {} events of a history; make it with a larger one among `lengths`",
-                  options.length, retrieved_file.string(), retrieved.length());
-  const fs::path model = lm::find_model(options.model);
-  const auto tokenizer = lm::Tokenizer::load(model);
-  const auto frame = lm::ChatFrame::load(model);
-  const Encoder encoder = Encoder::load(prepared);
-  const Schema prepared_schema = encoder.schema();
-  const Field* const item = item_field(prepared_schema, rella.item_column());
-  const Schema schema = with_prompts(prepared_schema, rella, retrieved_file, options);
-  const int64_t most = options.vectors ? std::max(options.length, options.history_length) : options.length;
-  INTERPLAY_CHECK(most <= retrieved.length(),
-                  "--history-length {}: {} holds {} events of a history; make it with a larger one among `lengths`",
-                  most, retrieved_file.string(), retrieved.length());
-  std::vector<int64_t> copied;  // columns of the sequences of which prompts have events of their own
-  if (options.vectors) {
-    const Field& history = prepared_schema.field(rella.options().history);
-    copied.push_back(history.column);
-    for (const SideOptions& side : sides_of(prepared_schema, history.name))
-      copied.push_back(prepared_schema.field(side.name).column);
+/// What makes prompts of prepared rows.
+class Telling {
+ public:
+  Telling(const Rella& rella, const fs::path& retrieved, const fs::path& prepared, const PromptDataOptions& options)
+      : rella_(rella),
+        options_(options),
+        prepared_(prepared),
+        retrieved_(RetrievedHistories::load(retrieved, rella)),
+        model_(lm::find_model(options.model)),
+        tokenizer_(lm::Tokenizer::load(model_)),
+        frame_(lm::ChatFrame::load(model_)),
+        encoder_(Encoder::load(prepared)),
+        before_(encoder_.schema()),
+        item_(item_field(before_, rella.item_column())),
+        most_(options.vectors ? std::max(options.length, options.history_length) : options.length) {
+    for (const auto& [flag, events] : {std::pair{"--length", options.length}, {"--history-length", most_}}) {
+      INTERPLAY_CHECK(events <= retrieved_.length(),
+                      "{} {}: {} holds {} events of a history; make it with a larger one among `lengths`", flag, events,
+                      retrieved.string(), retrieved_.length());
+    }
+    schema_ = with_prompts(before_, rella, retrieved, options);
+    if (!options.vectors) return;
+    const Field& history = before_.field(rella.options().history);
+    copied_.push_back(history.column);
+    for (const SideOptions& side : sides_of(before_, history.name)) copied_.push_back(before_.field(side.name).column);
   }
-  PromptDataReport report;
-  int64_t tokens = 0, rows_told = 0;
 
-  struct Part {
-    std::string split;
-    EncodedBatch rows;
-  };
-  std::vector<Part> parts;
-  const std::pair<const char*, int64_t> wanted[] = {
-      {"train", options.train}, {"valid", options.valid}, {"test", options.test}};
-  for (const auto& [split, rows] : wanted) {
-    if (rows == 0) continue;
-    const Dataset dataset = Dataset::open(prepared, split);
-    const auto samples = rella.samples(split);
+  Part tell(const char* split, int64_t rows) {
+    const Dataset dataset = Dataset::open(prepared_, split);
+    const auto samples = rella_.samples(split);
     INTERPLAY_CHECK_DATA(int64_t(samples.size()) == dataset.rows(),
                          "{}: {} rows, but the experiment's data.yaml gives {} samples; prepare that data.yaml again",
                          dataset.name(), dataset.rows(), samples.size());
-    const auto chosen = draw(dataset.rows(), rows, options.seed);
+    const auto chosen = draw(dataset.rows(), rows, options_.seed);
     Part part{split, encoded(dataset.gather(chosen))};
-    EncodedBatch::Text prompts[2] = {{{}, {}, {0}}, {{}, {}, {0}}};
-    std::vector<EncodedBatch::Sequence> events_of[2];
-    for (auto& of : events_of) of.assign(copied.size(), {{}, {0}, {}});
-    const auto labels = int64_t(part.rows.labels.size()) / part.rows.rows;
-    const auto ids = int64_t(part.rows.ids.size()) / part.rows.rows;
+    Prompt recent(copied_.size()), nearest(copied_.size());
     Progress progress(fmt::format("prompts, {}", split), part.rows.rows);
     for (size_t i = 0; i < chosen.size(); ++i) {
-      const uint32_t event = samples[size_t(chosen[i])];
-      INTERPLAY_CHECK_DATA(rella.label(event) == part.rows.labels[i * size_t(labels)],
-                           "{}: the label of row {} is not that of the experiment's data.yaml; prepare that one again",
-                           dataset.name(), chosen[i]);
-      const std::string known =
-          item ? encoder.token(item->table, part.rows.ids[i * size_t(ids) + size_t(item->column)]) : "";
-      INTERPLAY_CHECK_DATA(
-          known.empty() || known == rella.item_name(event),
-          "{}: row {} is about item {}, in the experiment's data.yaml about {}; prepare that one again", dataset.name(),
-          chosen[i], known, rella.item_name(event));
-      const Past past(rella, event);
-      const auto nearest = retrieved.nearest(split, chosen[i], most);
-      const std::vector<uint32_t> all_nearest(nearest.begin(), nearest.end());
-      const auto last = rella.recent(event, most);
-      const auto recent = rella.recent(event, options.length);
-      const auto found = rella.ordered(event, nearest.first(std::min(nearest.size(), size_t(options.length))));
-      const bool by_similarity = rella.options().retrieval.order == "similarity";
-      for (const size_t p : {0, 1}) {
-        const auto entries = past.entries(p == 0 ? last : std::span(all_nearest));
-        auto told = p == 0 ? std::vector<uint32_t>(recent.begin(), recent.end()) : found;
-        EncodedBatch::Text& to = prompts[p];
-        const auto ids = with_place(fmt::format("{}: row {}", dataset.name(), chosen[i]), [&] {
-          return fit_prompt(told, p == 1 && by_similarity, options.max_tokens, [&](std::span<const uint32_t> events) {
-            const auto numbers = past.numbers(events, entries);
-            return encode_prompt(frame, *tokenizer, rella.prompt(event, events, options.vectors ? &numbers : nullptr));
-          });
-        });
-        if (report.example.empty() && p == 1) report.example = frame.text(rella.prompt(event, told));
-        for (const int64_t id : ids) to.ids.push_back(int32_t(id));
-        to.columns.resize(to.ids.size(), -1);
-        to.offsets.push_back(int64_t(to.ids.size()));
-        report.longest = std::max(report.longest, int64_t(ids.size()));
-        tokens += int64_t(ids.size());
-        ++rows_told;
-        for (size_t c = 0; c < copied.size(); ++c) {
-          const EncodedBatch::Sequence& from = part.rows.sequences[size_t(copied[c])];
-          INTERPLAY_CHECK_DATA(from.offsets[i + 1] - from.offsets[i] == past.count(),
-                               "{}: row {} has {} events in '{}', in the experiment's data.yaml {}; prepare that one "
-                               "again",
-                               dataset.name(), chosen[i], from.offsets[i + 1] - from.offsets[i],
-                               rella.options().history, past.count());
-          for (const int64_t entry : entries) events_of[p][c].ids.push_back(from.ids[size_t(from.offsets[i] + entry)]);
-          events_of[p][c].offsets.push_back(int64_t(events_of[p][c].ids.size()));
-        }
-      }
+      const Row row{i, samples[size_t(chosen[i])], fmt::format("{}: row {}", dataset.name(), chosen[i]), part.rows};
+      check(row);
+      const Past past(rella_, row.event);
+      const auto last = rella_.recent(row.event, most_), told = rella_.recent(row.event, options_.length);
+      add(row, past, last, {told.begin(), told.end()}, false, recent);
+      const auto found = retrieved_.nearest(split, chosen[i], most_);
+      const std::vector<uint32_t> all(found.begin(), found.end());
+      const auto some = found.first(std::min(found.size(), size_t(options_.length)));
+      add(row, past, all, rella_.ordered(row.event, some), true, nearest);
       progress.add(1);
     }
-    for (const size_t p : {0, 1}) {
-      part.rows.texts.push_back(std::move(prompts[p]));
-      for (auto& events : events_of[p]) part.rows.sequences.push_back(std::move(events));
+    for (Prompt* const prompt : {&recent, &nearest}) {
+      part.rows.texts.push_back(std::move(prompt->text));
+      for (auto& events : prompt->events) part.rows.sequences.push_back(std::move(events));
     }
-    (part.split == "train" ? report.train : part.split == "valid" ? report.valid : report.test) = part.rows.rows;
-    parts.push_back(std::move(part));
+    return part;
   }
-  INTERPLAY_CHECK(!parts.empty(), "no rows are to become prompts; ask for some of train, valid or test");
-  report.mean_tokens = double(tokens) / double(rows_told);
 
+  const Encoder& encoder() const { return encoder_; }
+  const Schema& schema() const { return schema_; }  ///< with the prompts
+  const std::string& example() const { return example_; }
+  int64_t longest() const { return longest_; }
+  double mean_tokens() const { return double(tokens_) / double(prompts_); }
+
+ private:
+  /// One prompt of every row: its tokens, and the sequences of its events.
+  struct Prompt {
+    explicit Prompt(size_t sequences) : events(sequences, EncodedBatch::Sequence{{}, {0}, {}}) {}
+    EncodedBatch::Text text{{}, {}, {0}};
+    std::vector<EncodedBatch::Sequence> events;
+  };
+  struct Row {
+    size_t index;
+    uint32_t event;
+    std::string place;
+    const EncodedBatch& rows;
+  };
+
+  /// That the prepared row and the experiment's sample are one.
+  void check(const Row& row) const {
+    const auto labels = int64_t(row.rows.labels.size()) / row.rows.rows;
+    INTERPLAY_CHECK_DATA(rella_.label(row.event) == row.rows.labels[row.index * size_t(labels)],
+                         "{}: its label is not that of the experiment's data.yaml; prepare that one again", row.place);
+    if (!item_) return;
+    const auto ids = row.rows.ids.size() / size_t(row.rows.rows);
+    const std::string known = encoder_.token(item_->table, row.rows.ids[row.index * ids + size_t(item_->column)]);
+    INTERPLAY_CHECK_DATA(known.empty() || known == rella_.item_name(row.event),
+                         "{} is about item {}, in the experiment's data.yaml about {}; prepare that one again",
+                         row.place, known, rella_.item_name(row.event));
+  }
+
+  /// `events`: of its sequences; `told`: by its text, in order.
+  void add(const Row& row, const Past& past, std::span<const uint32_t> events, std::vector<uint32_t> told,
+           bool is_retrieved, Prompt& to) {
+    const auto entries = past.entries(events);
+    const bool nearest_first = is_retrieved && rella_.options().retrieval.order == "similarity";
+    const auto ids = with_place(row.place, [&] {
+      return fit_prompt(told, nearest_first, options_.max_tokens, [&](std::span<const uint32_t> some) {
+        const auto numbers = past.numbers(some, entries);
+        return encode_prompt(frame_, *tokenizer_,
+                             rella_.prompt(row.event, some, options_.vectors ? &numbers : nullptr));
+      });
+    });
+    if (example_.empty() && is_retrieved) example_ = frame_.text(rella_.prompt(row.event, told));
+    for (const int64_t id : ids) to.text.ids.push_back(int32_t(id));
+    to.text.columns.resize(to.text.ids.size(), -1);
+    to.text.offsets.push_back(int64_t(to.text.ids.size()));
+    longest_ = std::max(longest_, int64_t(ids.size()));
+    tokens_ += int64_t(ids.size());
+    ++prompts_;
+    for (size_t c = 0; c < copied_.size(); ++c) {
+      const EncodedBatch::Sequence& from = row.rows.sequences[size_t(copied_[c])];
+      const int64_t begin = from.offsets[row.index], count = from.offsets[row.index + 1] - begin;
+      INTERPLAY_CHECK_DATA(count == past.count(),
+                           "{} has {} events in '{}', in the experiment's data.yaml {}; prepare that one again",
+                           row.place, count, rella_.options().history, past.count());
+      for (const int64_t entry : entries) to.events[c].ids.push_back(from.ids[size_t(begin + entry)]);
+      to.events[c].offsets.push_back(int64_t(to.events[c].ids.size()));
+    }
+  }
+
+  const Rella& rella_;
+  const PromptDataOptions& options_;
+  fs::path prepared_;
+  RetrievedHistories retrieved_;
+  fs::path model_;
+  std::unique_ptr<lm::Tokenizer> tokenizer_;
+  lm::ChatFrame frame_;
+  Encoder encoder_;
+  Schema before_, schema_;
+  const Field* item_;            // of before_
+  int64_t most_;                 // events that a prompt's sequences hold
+  std::vector<int64_t> copied_;  // columns of the sequences of which prompts have events of their own
+  std::string example_;
+  int64_t longest_ = 0, tokens_ = 0, prompts_ = 0;
+};
+
+void write(const Telling& telling, std::vector<Part> parts, const fs::path& out) {
   NewDirectory made(out);
   const fs::path& partial = made.path();
-  encoder.save(partial);
-  schema.save(partial / "schema.yaml");
+  telling.encoder().save(partial);
+  telling.schema().save(partial / "schema.yaml");
   std::vector<Manifest::Entry> entries;
   for (Part& part : parts) {
-    DatasetWriter writer(partial, part.split, schema, !part.rows.weight.empty(), !part.rows.group.empty(),
+    DatasetWriter writer(partial, part.split, telling.schema(), !part.rows.weight.empty(), !part.rows.group.empty(),
                          /*time=*/false);
     writer.write(std::move(part.rows));
     writer.finish();
@@ -310,6 +345,28 @@ PromptDataReport write_prompt_data(const Rella& rella, const fs::path& retrieved
   }
   Manifest::describe(partial, entries).save(partial);
   made.commit();
+}
+
+}  // namespace
+
+PromptDataReport write_prompt_data(const Rella& rella, const fs::path& retrieved, const fs::path& prepared,
+                                   const fs::path& out, const PromptDataOptions& options) {
+  Telling telling(rella, retrieved, prepared, options);
+  PromptDataReport report;
+  std::vector<Part> parts;
+  const std::tuple<const char*, int64_t, int64_t&> wanted[] = {{"train", options.train, report.train},
+                                                               {"valid", options.valid, report.valid},
+                                                               {"test", options.test, report.test}};
+  for (const auto& [split, rows, told] : wanted) {
+    if (rows == 0) continue;
+    parts.push_back(telling.tell(split, rows));
+    told = parts.back().rows.rows;
+  }
+  INTERPLAY_CHECK(!parts.empty(), "no rows are to become prompts; ask for some of train, valid or test");
+  report.mean_tokens = telling.mean_tokens();
+  report.longest = telling.longest();
+  report.example = telling.example();
+  write(telling, std::move(parts), out);
   return report;
 }
 
