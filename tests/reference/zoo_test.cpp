@@ -26,17 +26,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr double kTolerance = 3e-6;  // of float32, as a share of the value or of 1
 
-at::Tensor tensor(const Json& values) {
-  std::vector<int64_t> shape;
-  std::vector<float> flat;
-  for (const Json* at = &values; at->is_array(); at = &at->front()) shape.push_back(int64_t(at->size()));
-  const std::function<void(const Json&)> add = [&](const Json& v) {
-    if (!v.is_array()) return flat.push_back(v.get<float>());
-    for (const auto& item : v) add(item);
-  };
-  add(values);
-  return at::tensor(flat).view(shape);
-}
+at::Tensor tensor(const Json& values) { return testing::json_tensor(values); }
 
 struct Golden {
   std::string model, config;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -20,6 +21,19 @@ inline std::filesystem::path reference_file(const std::string& name) {
 
 inline nlohmann::ordered_json reference_json(const std::string& name) {
   return nlohmann::ordered_json::parse(read_file(reference_file(name)));
+}
+
+/// Numbers in lists in lists as f32.
+inline at::Tensor json_tensor(const nlohmann::ordered_json& values) {
+  std::vector<int64_t> shape;
+  std::vector<float> flat;
+  for (const auto* at = &values; at->is_array(); at = &at->front()) shape.push_back(int64_t(at->size()));
+  const std::function<void(const nlohmann::ordered_json&)> add = [&](const auto& v) {
+    if (!v.is_array()) return flat.push_back(v.template get<float>());
+    for (const auto& item : v) add(item);
+  };
+  add(values);
+  return at::tensor(flat).view(shape);
 }
 
 /// The stored tensors `<group>/<name>` of one group. Remembers which were read, so that none is left out unnoticed.

@@ -61,8 +61,8 @@ class Films(Lab):
                                               '--out', found, '--force', '--json'))
         return found, json.loads(checked.read_text())
 
-    def prompts(self, arguments):
-        """Prepared data with the prompts of N rows, and what was said of them."""
+    def prompts(self, arguments, *flags):
+        """Prepared data with the prompts of N rows, and what was said of them. `flags`: of `lm prompts`."""
         found, _ = self.retrieved()
         name = f'n{arguments.shots}-k{arguments.length}-t{arguments.test}'
         data, said = self.out / 'prepared' / name, self.out / 'prepared' / f'{name}.json'
@@ -72,7 +72,7 @@ class Films(Lab):
                                            '--retrieved', found, '--data', self.whole(), '--out', data, '--force',
                                            '--model', arguments.model, '--length', arguments.length, '--train',
                                            arguments.shots, '--valid', arguments.valid, '--test', arguments.test,
-                                           '--json'))
+                                           *flags, '--json'))
         return name, data, json.loads(said.read_text())
 
 

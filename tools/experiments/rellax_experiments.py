@@ -16,7 +16,6 @@ finished is not run again, and what was cut short goes on. Tables go to standard
 OUT/<experiment>.md.
 """
 import argparse
-import json
 import pathlib
 
 import lab as laboratory
@@ -33,18 +32,8 @@ CORES = {'identity, adapters learn on': {'model__core': 'identity', 'model__trai
 class Told(Films):
     """Prompts with places for vectors, and the runs that are told."""
 
-    def prompts(self, arguments):
-        found, _ = self.retrieved()
-        name = f'n{arguments.shots}-k{arguments.length}-t{arguments.test}'
-        data, said = self.out / 'prepared' / name, self.out / 'prepared' / f'{name}.json'
-        if not data.exists() or not said.exists():
-            say(f'prompts {name}')
-            said.write_text(self.interplay('lm', 'prompts', CONFIGS / 'prompts.yaml', '--set', f'root={self.root}',
-                                           '--retrieved', found, '--data', self.whole(), '--out', data, '--force',
-                                           '--vectors', '--model', arguments.model, '--length', arguments.length,
-                                           '--train', arguments.shots, '--valid', arguments.valid, '--test',
-                                           arguments.test, '--json'))
-        return name, data, json.loads(said.read_text())
+    def prompts(self, arguments, *flags):
+        return super().prompts(arguments, '--vectors', *flags)
 
     def ctr(self, arguments):
         """The run that the language model is told of, on all training rows."""

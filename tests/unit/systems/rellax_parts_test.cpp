@@ -25,17 +25,7 @@ using ::testing::HasSubstr;
 
 constexpr double kTolerance = 1e-5;
 
-at::Tensor tensor(const Json& values) {
-  std::vector<int64_t> shape;
-  std::vector<float> flat;
-  for (const Json* at = &values; at->is_array(); at = &at->front()) shape.push_back(int64_t(at->size()));
-  const std::function<void(const Json&)> add = [&](const Json& v) {
-    if (!v.is_array()) return flat.push_back(v.get<float>());
-    for (const auto& item : v) add(item);
-  };
-  add(values);
-  return at::tensor(flat).view(shape);
-}
+at::Tensor tensor(const Json& values) { return testing::json_tensor(values); }
 
 const Json& stored(const char* part) {
   static const Json all = testing::reference_json("systems/rellax.json");
