@@ -19,6 +19,8 @@ namespace {
 constexpr int64_t kRefitRows = 200000, kRefitBatches = 16;  // that statistics are taken from, the more of both
 constexpr int kNewtonSteps = 25;
 
+double log_loss(double z, double label) { return std::max(z, 0.0) - z * label + std::log1p(std::exp(-std::abs(z))); }
+
 std::vector<nn::GatesImpl*> gates_of(torch::nn::Module& model, const std::string& group) {
   std::vector<nn::GatesImpl*> out;
   for (const auto& module : model.named_modules()) {
@@ -46,8 +48,7 @@ std::vector<float> row_losses(const Predictions& rows) {
     double sum = 0;
     for (size_t t = i * size_t(rows.labels); t < (i + 1) * size_t(rows.labels); ++t) {
       if (std::isnan(rows.label[t])) continue;  // the row lacks the label
-      const double z = rows.logit[t];
-      sum += std::max(z, 0.0) - z * rows.label[t] + std::log1p(std::exp(-std::abs(z)));
+      sum += log_loss(rows.logit[t], rows.label[t]);
     }
     out[i] = float(sum / double(rows.labels));
   }
@@ -78,10 +79,7 @@ struct Labelled {
 
   double loss(double slope, double shift) const {
     double sum = 0;
-    for (size_t i = 0; i < z.size(); ++i) {
-      const double x = slope * z[i] + shift;
-      sum += weight[i] * (std::max(x, 0.0) - x * label[i] + std::log1p(std::exp(-std::abs(x))));
-    }
+    for (size_t i = 0; i < z.size(); ++i) sum += weight[i] * log_loss(slope * z[i] + shift, label[i]);
     return sum;
   }
 };

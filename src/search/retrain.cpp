@@ -54,16 +54,17 @@ void retrain(SearchRun& run, SearchFindings& found, const RetrainOptions& option
   found.retrain = tried.front().experiment;
   run.found(found);
   if (!options.retrain) return;
+  const bool chooses = tried.size() > 1;
   double least = std::numeric_limits<double>::infinity();
   for (const Retraining& way : tried) {
     // the first is `retrain`, whichever it is
     const std::string name = &way == &tried.front() ? "retrain" : "retrain_" + way.with;
     const StageResult stage = run.stage({.name = name, .experiment = way.experiment, .started = way.started});
-    INTERPLAY_CHECK_DATA(tried.size() == 1 || std::isfinite(stage.valid_logloss),
+    INTERPLAY_CHECK_DATA(!chooses || std::isfinite(stage.valid_logloss),
                          "{}: has no log loss of the valid rows, which was to choose (search.retrain_with: best)",
                          run.directory(stage).string());
-    if (tried.size() > 1) log::info("re-trained with {}, log loss on valid {:.6f}", way.with, stage.valid_logloss);
-    if (tried.size() > 1 && !(stage.valid_logloss < least)) continue;
+    if (chooses) log::info("re-trained with {}, log loss on valid {:.6f}", way.with, stage.valid_logloss);
+    if (chooses && !(stage.valid_logloss < least)) continue;
     least = stage.valid_logloss;
     found.retrain = way.experiment;
     found.result = stage.directory;

@@ -121,6 +121,8 @@ class INTERPLAY_API DecoderImpl : public torch::nn::Module {
   void load_adapters(const std::filesystem::path& file);
   /// Every A and B, by the name it has in such a file; the module's own, not copies.
   std::map<std::string, at::Tensor> adapter_weights() const;
+  /// Projections that have an adapter, by name, in the order of their names.
+  std::vector<std::string> adapted() const;
   const AdapterOptions* adapter_options() const { return adapters_ ? &*adapters_ : nullptr; }
 
   const DecoderConfig& config() const { return config_; }

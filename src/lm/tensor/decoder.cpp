@@ -351,6 +351,17 @@ std::map<std::string, at::Tensor> DecoderImpl::adapter_weights() const {
   return out;
 }
 
+std::vector<std::string> DecoderImpl::adapted() const {
+  std::vector<std::string> out;
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    for (const auto& linear : linears(l)) {
+      for (const auto& adapter : linear->adapters()) out.push_back(linear->outputs()[size_t(adapter.output)].name);
+    }
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 void DecoderImpl::load_adapters(const std::filesystem::path& file) {
   const AdapterFile stored = AdapterFile::load(file);
   INTERPLAY_CHECK_DATA(

@@ -163,11 +163,7 @@ class Past {
   /// What stands for each of `told`: 1 + its place in `entries`, -1: it has none.
   std::vector<int64_t> numbers(std::span<const uint32_t> told, const std::vector<int64_t>& entries) const {
     std::vector<int64_t> out;
-    for (const uint32_t event : told) {
-      const auto at = std::lower_bound(entries.begin(), entries.end(), known_[size_t(place_.at(event))]);
-      const bool found = at != entries.end() && *at == known_[size_t(place_.at(event))];
-      out.push_back(found ? at - entries.begin() + 1 : -1);
-    }
+    for (const uint32_t event : told) out.push_back(vector_number<int64_t>(entries, known_[size_t(place_.at(event))]));
     return out;
   }
 

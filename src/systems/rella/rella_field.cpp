@@ -65,7 +65,7 @@ class RellaField final : public FieldSource {
     DeclaredField d;
     d.field.name = o_.name;
     d.field.kind = FieldKind::text;
-    if (o_.vectors) d.field.dimension = 1 + std::max(o_.length, o_.history_length);  // the row's own, and each event's
+    if (o_.vectors) d.field.dimension = 1 + most();  // the row's own, and each event's
     std::vector<DeclaredField> out{d};
     if (!o_.vectors) return out;
     out.push_back(sequence(o_.name + "_items", o_.item, "mean"));
@@ -88,10 +88,8 @@ class RellaField final : public FieldSource {
     if (events_.name.empty())
       context_.at["history"].fail(
           fmt::format("there is no history '{}' (histories: {})", o_.history, fmt::join(histories, ", ")));
-    if (o_.retrieved.empty()) {
-      const int64_t most = std::max(o_.length, o_.history_length);
-      events_.max_length = events_.max_length > 0 ? std::min(events_.max_length, most) : most;
-    }
+    if (o_.retrieved.empty())
+      events_.max_length = events_.max_length > 0 ? std::min(events_.max_length, most()) : most();
     events_.min_length = 0;
     events_.sides.clear();
     events_.name = list_name(events_.item);
@@ -198,11 +196,14 @@ class RellaField final : public FieldSource {
     }
   }
 
+  /// Events of a row that are looked at: those told, or with vectors those of the sequences.
+  int64_t most() const { return o_.vectors ? std::max(o_.length, o_.history_length) : o_.length; }
+
   DeclaredField sequence(const std::string& name, const std::string& column, const std::string& pooling) const {
     DeclaredField d;
     d.field.name = d.encoding.column = name;
     d.field.kind = FieldKind::sequence;
-    d.field.max_length = std::max(o_.length, o_.history_length);
+    d.field.max_length = most();
     d.field.pooling = pooling;
     d.share_item = column;
     return d;
@@ -258,10 +259,7 @@ class RellaField final : public FieldSource {
     std::vector<uint32_t> sequence;  // of NAME_items, in time
 
     /// Of the vector of an event: from 1 by its place in the sequence; -1: it is not there.
-    int64_t number(uint32_t place) const {
-      const auto found = std::lower_bound(sequence.begin(), sequence.end(), place);
-      return found == sequence.end() || *found != place ? -1 : found - sequence.begin() + 1;
-    }
+    int64_t number(uint32_t place) const { return vector_number<uint32_t>(sequence, place); }
   };
 
   Events events_of(const RawBatch& rows, int32_t row, const Loaded& loaded) const {
@@ -269,14 +267,13 @@ class RellaField final : public FieldSource {
     const int64_t begin = list.list_offsets[row], count = list.list_offsets[row + 1] - begin;
     Events out;
     std::vector<uint32_t> all;  // the nearest or the last ones
-    const int64_t most = std::max(o_.length, o_.vectors ? o_.history_length : 0);
     if (o_.retrieved.empty()) {
-      for (int64_t i = std::max<int64_t>(0, count - most); i < count; ++i) all.push_back(uint32_t(i));
+      for (int64_t i = std::max<int64_t>(0, count - most()); i < count; ++i) all.push_back(uint32_t(i));
       out.told.assign(all.end() - std::min(o_.length, int64_t(all.size())), all.end());
     } else {
       std::vector<int64_t> past;
       for (int64_t i = 0; i < count; ++i) past.push_back(loaded.items.find(cell(list, item_, begin + i)));
-      all = loaded.items.nearest(loaded.items.find(cell(rows, item_, row)), past, most);
+      all = loaded.items.nearest(loaded.items.find(cell(rows, item_, row)), past, most());
       out.told.assign(all.begin(), all.begin() + std::min(o_.length, int64_t(all.size())));
       std::sort(all.begin(), all.end());
       if (o_.order == "time") std::sort(out.told.begin(), out.told.end());

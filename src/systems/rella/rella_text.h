@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <span>
@@ -50,6 +51,13 @@ class RellaText {
 /// Token ids of messages. A place of vector n becomes the id `vocabulary + n`, beyond all tokens.
 std::vector<int64_t> encode_prompt(const lm::ChatFrame& frame, const lm::Tokenizer& tokenizer,
                                    std::span<const lm::ChatMessage> messages);
+
+/// What stands for the vector of an event: 1 + its place among those that have one, ascending; -1: it has none.
+template <class Event>
+int64_t vector_number(std::span<const Event> events, Event event) {
+  const auto found = std::lower_bound(events.begin(), events.end(), event);
+  return found == events.end() || *found != event ? -1 : found - events.begin() + 1;
+}
 
 /// A prompt of at most so many tokens (0: any number): of a longer one whole events are left out, those first that tell
 /// least. `told`: places of events, in the order in which they are told, which may be shortened; `encode` makes tokens

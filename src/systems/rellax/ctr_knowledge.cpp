@@ -8,12 +8,21 @@
 
 namespace interplay {
 
-CtrKnowledge::CtrKnowledge(const RunOption& run, const Schema& schema, const std::string& item)
-    : run_(with_place("model.ctr", [&] { return FrozenRun(run, schema); })),
+CtrKnowledge::CtrKnowledge(Model& owner, const CtrOptions& options, const Schema& schema)
+    : run_(with_place("model.ctr", [&] { return FrozenRun(options.ctr, schema); })),
       body_(dynamic_cast<Represents*>(&run_.model())),
-      item_(item),
-      place_(run.path().string()) {
+      item_(options.item),
+      place_(options.ctr.path().string()) {
   INTERPLAY_CHECK(body_, "model.ctr: {}: its model has no hidden state of a row; take another, as din", place_);
+  checksum_ = owner.register_buffer("ctr_checksum", at::tensor({int64_t(run_.checksum())}));
+}
+
+void CtrKnowledge::check() const {
+  const auto expected = uint64_t(checksum_.item<int64_t>());
+  INTERPLAY_CHECK_DATA(run_.checksum() == expected,
+                       "model.ctr: {}: its weights are not those that this run was trained with (checksum {:016x}, "
+                       "expected {:016x})",
+                       place_, run_.checksum(), expected);
 }
 
 const Field& CtrKnowledge::events_of(const Schema& schema, const std::string& prompt) {

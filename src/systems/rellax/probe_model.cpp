@@ -18,33 +18,29 @@ namespace {
 class Probe final : public Model {
  public:
   struct Options {
-    RunOption ctr;
-    std::string prompt = "prompt_recent", item;
-    bool state = true, vectors = true, mix_history = true;
+    CtrOptions told;
+    std::string prompt = "prompt_recent";
+    bool state = true, vectors = true;
     void visit(auto&& field) {
-      field("ctr", ctr, "a finished run of a CTR model that has a hidden state, on the same data");
+      told.visit(field);
       field("prompt", prompt, "field with the prompt whose events are read");
-      field("item", item, "field of the row's own item; by default what the CTR model's histories are of");
       field("state", state, "reads the hidden state");
       field("vectors", vectors, "reads the vectors of items");
-      field("mix_history", mix_history,
-            "the CTR model's histories are the events that the prompt is made of; false: the row's own");
     }
     void check(const Config& config) const {
-      if (!ctr.given()) config["ctr"].fail("missing; which run is probed, as `ctr: runs/din`?");
+      if (!told.ctr.given()) config["ctr"].fail("missing; which run is probed, as `ctr: runs/din`?");
       if (!state && !vectors) config["state"].fail("false, and so is vectors: nothing is left to read");
     }
   };
 
-  Probe(const Schema& schema, const Options& o) : ctr_(o.ctr, schema, o.item), o_(o) {
+  Probe(const Schema& schema, const Options& o) : ctr_(*this, o.told, schema), o_(o) {
     int64_t width = o.state ? ctr_.state_width() : 0;
-    if (o.mix_history) ctr_.read_events_of(schema, o.prompt);
+    if (o.told.mix_history) ctr_.read_events_of(schema, o.prompt);
     if (o.vectors) {
       ctr_.find_vectors(schema);
       events_ = CtrKnowledge::events_of(schema, o.prompt).column;
       width += 2 * ctr_.vector_width();
     }
-    ctr_checksum_ = register_buffer("ctr_checksum", at::tensor({ctr_.checksum()}));
     norm_ = register_module("norm", torch::nn::BatchNorm1d(torch::nn::BatchNorm1dOptions(width).affine(false)));
     output_ = register_module("output", torch::nn::Linear(width, 1));
     const at::NoGradGuard no_grad;
@@ -52,8 +48,7 @@ class Probe final : public Model {
   }
 
   Output forward(const Features& x) override {
-    INTERPLAY_CHECK_DATA(ctr_checksum_.item<int64_t>() == ctr_.checksum(),
-                         "model.ctr: {}: its weights are not those that this run was trained with", ctr_.place());
+    ctr_.check();
     std::vector<at::Tensor> known;
     if (o_.state) known.push_back(ctr_.state(x, o_.prompt));
     if (o_.vectors) {
@@ -72,7 +67,6 @@ class Probe final : public Model {
   CtrKnowledge ctr_;
   Options o_;
   int64_t events_ = 0;
-  at::Tensor ctr_checksum_;  // i64 [1]
   torch::nn::BatchNorm1d norm_{nullptr};
   torch::nn::Linear output_{nullptr};
 };

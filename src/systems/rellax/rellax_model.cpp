@@ -32,20 +32,16 @@ namespace {
 class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
  public:
   struct Options : AnswerOptions {
-    std::string mode = "full", item;
-    RunOption ctr;
+    std::string mode = "full";
+    CtrOptions told;
     CoreOptions core;
-    bool mix_history = true, train_adapters = false;
+    bool train_adapters = false;
     void visit(auto&& field) {
       field("mode", mode,
             "what the language model is given of the CTR model: lora: nothing; spa: vectors of items in the prompt; "
             "cflora: cores of the adapters; full: both",
             OneOf{{"lora", "spa", "cflora", "full"}});
-      field("ctr", ctr,
-            "a finished run of a CTR model that has a hidden state, on the same data; nothing of it changes");
-      field("item", item, "field of the row's own item; by default what the CTR model's histories are of");
-      field("mix_history", mix_history,
-            "the CTR model's histories are the events that the prompt is made of; false: the row's own");
+      told.visit(field);
       field("train_adapters", train_adapters,
             "adapters learn on, beside what the mode adds; in mode lora they always do");
       core.visit(field);
@@ -56,7 +52,7 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
     bool fixes_adapters() const { return mode != "lora" && !train_adapters; }
     void check(const Config& config) const {
       AnswerOptions::check(config);
-      if (mode != "lora" && !ctr.given())
+      if (mode != "lora" && !told.ctr.given())
         config["ctr"].fail(fmt::format("missing; mode {} reads a CTR run, as `ctr: runs/din`", mode));
       if (mode == "cflora" && core.core == "identity" && !train_adapters)
         config["core"].fail(
@@ -69,12 +65,11 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
       for (auto& p : reader_.decoder()->parameters()) p.set_requires_grad(false);
     }
     if (o.mode == "lora") return;
-    ctr_.emplace(o.ctr, schema, o.item);
-    ctr_checksum_ = register_buffer("ctr_checksum", at::tensor({ctr_->checksum()}));
+    ctr_.emplace(*this, o.told, schema);
     auto prompts = reader_.trained();
     prompts.push_back(reader_.scored());
     for (const auto& prompt : prompts) {
-      if (o.mix_history) ctr_->read_events_of(schema, prompt.name);
+      if (o.told.mix_history) ctr_->read_events_of(schema, prompt.name);
       if (o.has_vectors()) events_[prompt.name] = CtrKnowledge::events_of(schema, prompt.name).column;
     }
     if (o.has_vectors()) {
@@ -82,7 +77,8 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
       to_vectors_ = register_module("vectors", ItemProjection(ctr_->vector_width(), reader_.decoder()->config().width));
     }
     if (o.has_cores())
-      gates_ = register_module("gates", CoreGates(projections(), ctr_->state_width(), o.adapter.rank, o.core));
+      gates_ = register_module("gates",
+                               CoreGates(reader_.decoder()->adapted(), ctr_->state_width(), o.adapter.rank, o.core));
   }
 
   std::string parameter_group() const override { return "adapters"; }
@@ -94,12 +90,7 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
   }
 
   Output forward(const Features& x) override {
-    if (ctr_) {
-      INTERPLAY_CHECK_DATA(ctr_checksum_.item<int64_t>() == ctr_->checksum(),
-                           "model.ctr: {}: its weights are not those that this run was trained with (checksum {:016x}, "
-                           "expected {:016x})",
-                           ctr_->place(), uint64_t(ctr_->checksum()), uint64_t(ctr_checksum_.item<int64_t>()));
-    }
+    if (ctr_) ctr_->check();
     if (is_training()) check_adapters();
     return reader_.answer(is_training(), [&](const AnswerReader::Prompt& prompt) { return tell(x, prompt); });
   }
@@ -148,16 +139,6 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
     return ctr_->item_vectors(at::tensor(items, at::kInt));
   }
 
-  std::vector<std::string> projections() const {
-    std::vector<std::string> out;
-    const std::string_view before = "base_model.model.model.", after = ".lora_A.weight";  // as PEFT names them
-    for (const auto& [name, weight] : reader_.decoder()->adapter_weights()) {
-      if (name.starts_with(before) && name.ends_with(after))
-        out.push_back(name.substr(before.size(), name.size() - before.size() - after.size()));
-    }
-    return out;
-  }
-
   /// Fixed adapters that add nothing give a core nothing to change.
   void check_adapters() {
     if (checked_ || !gates_ || !o_.fixes_adapters()) return;
@@ -174,7 +155,6 @@ class Rellax final : public Model, public nn::HasGroup, public AdaptedModel {
   AnswerReader reader_;
   Options o_;
   std::optional<CtrKnowledge> ctr_;
-  at::Tensor ctr_checksum_;                // i64 [1]
   std::map<std::string, int64_t> events_;  // by prompt: column of the sequence of its items
   ItemProjection to_vectors_{nullptr};
   CoreGates gates_{nullptr};
