@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,8 @@ class INTERPLAY_API KvCache {
   int64_t length(int64_t sequence) const { return pasts_[size_t(sequence)].length; }
   /// As many sequences, each of which goes on from this object's only one.
   KvCache fork(int64_t sequences) const;
+  void append(const KvCache& more) { pasts_.insert(pasts_.end(), more.pasts_.begin(), more.pasts_.end()); }
+  void remove(int64_t sequence) { pasts_.erase(pasts_.begin() + sequence); }
 
  private:
   friend class DecoderImpl;
@@ -102,6 +105,14 @@ class INTERPLAY_API DecoderImpl : public torch::nn::Module {
   /// The same without a graph; what was read is appended to `cache`, which has a sequence for each of the batch.
   at::Tensor extend(KvCache& cache, const TokenBatch& batch, const at::Tensor& rows = {});
 
+  /// Logits of what may follow one more token of each sequence, which is appended to `cache` as extend() does it:
+  /// ids [B] -> f32 [B, V]. Every number is summed in one order, so that a sequence's logits are the same, bit for bit,
+  /// whichever others are there; sums are of f32 numbers, also where weights are held in bf16.
+  at::Tensor step(KvCache& cache, std::span<const int64_t> ids);
+  /// Lets step() multiply by the quantised weights of the GGUF file that this decoder was loaded from, as they lie
+  /// there: the same numbers in a fraction of the memory that a step has to read. Other models stay as they are.
+  void read_packed(const std::filesystem::path& model);
+
   /// Sequences some of whose tokens are vectors (soft prompts): vectors f32 [M, D] stand where sequences say kVector,
   /// in order, and gradients flow to them. Undefined: as TokenBatch::of(). Error where numbers or widths do not fit.
   TokenBatch batch(const std::vector<std::vector<int64_t>>& sequences, const at::Tensor& vectors) const;
@@ -133,6 +144,8 @@ class INTERPLAY_API DecoderImpl : public torch::nn::Module {
  private:
   struct Run;
   struct Checkpoint;
+  struct Packed;
+  void make_room(KvCache& cache, const std::vector<int64_t>& tokens) const;
   std::pair<at::Tensor, at::Tensor> layer(int64_t index, const at::Tensor& h, const at::Tensor& a, const Run& run);
   at::Tensor read(const TokenBatch& batch, const DecoderCall& call, KvCache* extend);
   std::vector<AdapterLinear> linears(int64_t index) const;
@@ -143,6 +156,7 @@ class INTERPLAY_API DecoderImpl : public torch::nn::Module {
   std::vector<Layer> layers_;
   std::string checksum_;
   std::optional<AdapterOptions> adapters_;
+  std::shared_ptr<const Packed> packed_;
 };
 TORCH_MODULE(Decoder);
 

@@ -55,6 +55,8 @@ class INTERPLAY_API Gguf {
   /// Rows `first_row` .. of a tensor as f32, row by row: as many as `out` holds, which is a whole number of rows.
   /// Exact: equal bit for bit to what the format defines. Throws Error(config) where the tensor has no such rows.
   void read(std::string_view name, int64_t first_row, std::span<float> out) const;
+  /// The bytes of a tensor of this file, as they are stored.
+  std::string_view bytes(const Tensor& tensor) const { return mapped_->bytes().substr(tensor.offset, tensor.bytes); }
 
   /// Metadata. Each throws Error(data) where the key is missing, or where its value is of another kind. An integer is
   /// of any width and sign that int64_t holds; a number may be an integer too.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -53,7 +54,8 @@ INTERPLAY_CLONES void rotate_back_rows(const float* from, int64_t from_stride, i
   }
 }
 
-/// exp(score - most) of each row's first `seen` scores, in place, the others zero; `lse` gains log of the sum + most.
+}  // namespace
+
 INTERPLAY_CLONES float softmax_row(float* score, int64_t seen, int64_t width, float* lse) {
   float most = score[0];
   Floats high = simd::fill(most);
@@ -77,6 +79,8 @@ INTERPLAY_CLONES float softmax_row(float* score, int64_t seen, int64_t width, fl
   *lse = std::log(sum) + most;
   return 1 / sum;
 }
+
+namespace {
 
 /// Probabilities again from scores, in place: exp(score - lse), unseen ones zero.
 INTERPLAY_CLONES void probability_row(float* score, int64_t seen, int64_t width, float lse) {
@@ -351,21 +355,28 @@ at::Tensor attention(const at::Tensor& qkv, const AttentionCall& call) {
   return is_fused(qkv) ? Attention::apply(qkv, std::make_shared<AttentionCall>(call)) : plain_attention(qkv, call);
 }
 
-std::pair<at::Tensor, at::Tensor> rotary_table(int64_t positions, int64_t head_dim, double base) {
-  const int64_t half = head_dim / 2;
-  auto cosines = at::empty({positions, half}, at::TensorOptions().dtype(at::kFloat)), sines = at::empty_like(cosines);
+std::pair<at::Tensor, at::Tensor> rotary_rows(const std::vector<int64_t>& positions, int64_t head_dim, double base) {
+  const int64_t half = head_dim / 2, count = int64_t(positions.size());
+  auto cosines = at::empty({count, half}, at::TensorOptions().dtype(at::kFloat)), sines = at::empty_like(cosines);
   float *const c = cosines.mutable_data_ptr<float>(), *const s = sines.mutable_data_ptr<float>();
   std::vector<float> frequency;
   for (int64_t i = 0; i < half; ++i) frequency.push_back(1 / std::pow(float(base), float(2 * i) / float(head_dim)));
-  at::parallel_for(0, positions, 256, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
+  at::parallel_for(0, count, 256, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const auto p = float(positions[size_t(r)]);
       for (int64_t i = 0; i < half; ++i) {
-        c[p * half + i] = std::cos(float(p) * frequency[size_t(i)]);
-        s[p * half + i] = std::sin(float(p) * frequency[size_t(i)]);
+        c[r * half + i] = std::cos(p * frequency[size_t(i)]);
+        s[r * half + i] = std::sin(p * frequency[size_t(i)]);
       }
     }
   });
   return {cosines, sines};
+}
+
+std::pair<at::Tensor, at::Tensor> rotary_table(int64_t positions, int64_t head_dim, double base) {
+  std::vector<int64_t> all(static_cast<size_t>(positions));
+  std::iota(all.begin(), all.end(), 0);
+  return rotary_rows(all, head_dim, base);
 }
 
 }  // namespace interplay::lm

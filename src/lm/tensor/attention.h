@@ -32,5 +32,11 @@ INTERPLAY_API at::Tensor attention(const at::Tensor& qkv, const AttentionCall& c
 /// cos and sin of position * base^(-2 i / head_dim), in f32 as the models were trained.
 /// -> f32 [positions, head_dim / 2]
 INTERPLAY_API std::pair<at::Tensor, at::Tensor> rotary_table(int64_t positions, int64_t head_dim, double base);
+/// Rows of that table alone: f32 [positions, head_dim / 2]
+std::pair<at::Tensor, at::Tensor> rotary_rows(const std::vector<int64_t>& positions, int64_t head_dim, double base);
+
+/// exp(score - most) of the first `seen` of `width` scores, in place, the others zero -> 1 / their sum; `lse` becomes
+/// the log of the sum + most.
+float softmax_row(float* score, int64_t seen, int64_t width, float* lse);
 
 }  // namespace interplay::lm

@@ -54,13 +54,6 @@ at::Tensor TokenBatch::sample() const {
   return at::repeat_interleave(at::arange(sequences(), at::kLong), counts);
 }
 
-KvCache KvCache::fork(int64_t sequences) const {
-  INTERPLAY_CHECK(pasts_.size() == 1, "a cache of {} sequences cannot be forked; expected one", pasts_.size());
-  KvCache out(sequences);
-  std::fill(out.pasts_.begin(), out.pasts_.end(), pasts_[0]);
-  return out;
-}
-
 /// One pass of a batch through the layers.
 struct DecoderImpl::Run {
   AttentionCall attention;           // memory aside, which every layer has of its own
@@ -276,33 +269,6 @@ at::Tensor DecoderImpl::read(const TokenBatch& batch, const DecoderCall& call, K
 
 at::Tensor DecoderImpl::forward(const TokenBatch& batch, const DecoderCall& call) { return read(batch, call, nullptr); }
 
-at::Tensor DecoderImpl::extend(KvCache& cache, const TokenBatch& batch, const at::Tensor& rows) {
-  const at::NoGradGuard off;
-  INTERPLAY_CHECK(cache.sequences() == batch.sequences(), "decoder: {} sequences for a cache of {}", batch.sequences(),
-                  cache.sequences());
-  KvCache longer = cache;  // so that an Error leaves the cache as it was
-  for (int64_t b = 0; b < batch.sequences(); ++b) {
-    auto& past = longer.pasts_[size_t(b)];
-    const int64_t length = past.length + batch.offsets[size_t(b) + 1] - batch.offsets[size_t(b)];
-    const int64_t capacity = past.memory.defined() ? past.memory.size(3) : 0;
-    // Another holder than `cache` and `longer` may read it.
-    if (past.memory.defined() && past.memory.use_count() == 2 && length <= capacity) continue;
-    // The first time as long as needed, then with room for as many again.
-    auto memory =
-        at::empty({config_.layers, 2, config_.kv_heads, past.length > 0 ? 2 * length : length, config_.head_dim},
-                  final_norm_.options());
-    if (past.length > 0) memory.narrow(3, 0, past.length).copy_(past.memory.narrow(3, 0, past.length));
-    past.memory = memory;
-  }
-  DecoderCall call;
-  call.rows = rows;
-  const auto hidden = read(batch, call, &longer);
-  for (int64_t b = 0; b < batch.sequences(); ++b)
-    longer.pasts_[size_t(b)].length += batch.offsets[size_t(b) + 1] - batch.offsets[size_t(b)];
-  cache = longer;
-  return hidden;
-}
-
 void DecoderImpl::adapt(const AdapterOptions& options, uint64_t seed, int64_t first_layer) {
   INTERPLAY_CHECK(!adapters_, "decoder: has adapters already; merge or remove them first");
   INTERPLAY_CHECK(!options.targets.empty(), "adapter: no targets; name projections, as q_proj");
@@ -323,6 +289,7 @@ void DecoderImpl::adapt(const AdapterOptions& options, uint64_t seed, int64_t fi
 void DecoderImpl::merge_adapters() {
   for (int64_t l = 0; l < config_.layers; ++l)
     for (auto& linear : linears(l)) linear->merge();
+  if (adapters_) packed_.reset();  // the file has the weights as they were before
   adapters_.reset();
 }
 

@@ -9,6 +9,7 @@
 #include <interplay/lm/weights.h>
 
 #include "lm/json_file.h"
+#include "lm/tensor/packed.h"
 
 namespace interplay::lm {
 namespace {
@@ -87,16 +88,31 @@ class GgufSource final : public Source {
                          "{}: tensor '{}' has shape [{}]; the model's sizes ask for [{}]", file_.path().string(),
                          tensor, fmt::join(found, ", "), fmt::join(shape, ", "));
     auto w = to_tensor(file_, tensor, type);
-    // llama.cpp rotates neighbours (2 i, 2 i + 1) and has put the rows of queries and keys in that order; here i and i
-    // + head_dim / 2 are a pair, as in the files of Hugging Face.
-    if (name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight")) {
+    if (is_rotated(name)) {
       const int64_t d = config_.head_dim;
       w = w.view({-1, d / 2, 2, w.size(1)}).transpose(1, 2).reshape(w.sizes());
     }
     return w;
   }
 
+  /// Those of one matrix, as they lie in the file; empty where they are not quantised.
+  static StepMatrix packed(const std::shared_ptr<const Gguf>& file, const std::vector<std::string>& names,
+                           int64_t head_dim) {
+    StepMatrix out;
+    for (const auto& name : names) {
+      const auto& tensor = file->tensor(gguf_name(name));
+      if (!StepMatrix::is_packed(tensor)) return {};
+      out.append(file, tensor, is_rotated(name) ? head_dim : 0);
+    }
+    return out;
+  }
+
  private:
+  /// llama.cpp rotates neighbours (2 i, 2 i + 1) and has put the rows of queries and keys in that order; here i and i
+  /// + head_dim / 2 are a pair, as in the files of Hugging Face.
+  static bool is_rotated(const std::string& name) {
+    return name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight");
+  }
   static std::string key(const std::string& name) { return "llama." + name; }
   int64_t integer(const std::string& name) const { return file_.integer(key(name)); }
   int64_t optional(const std::string& name, int64_t otherwise) const {
@@ -221,6 +237,28 @@ Decoder load_decoder(const fs::path& model, nn::Precision precision) {
                   fmt::format("{:016x}", model_checksum(model)));
   decoder->eval();
   return decoder;
+}
+
+void DecoderImpl::read_packed(const fs::path& model) {
+  if (fs::is_directory(model)) return;
+  const auto checksum = fmt::format("{:016x}", model_checksum(model));
+  INTERPLAY_CHECK(checksum == checksum_, "{}: has checksum {}; the decoder was loaded from a file with {}; take that",
+                  model.string(), checksum, checksum_);
+  const auto file = std::make_shared<const Gguf>(model);
+  auto packed = std::make_shared<Packed>();
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    const auto matrix = [&](const std::vector<std::string>& names) {
+      std::vector<std::string> full;
+      for (const auto& name : names) full.push_back(fmt::format("layers.{}.{}.weight", l, name));
+      return GgufSource::packed(file, full, config_.head_dim);
+    };
+    packed->layers.push_back({matrix({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}),
+                              matrix({"self_attn.o_proj"}), matrix({"mlp.gate_proj", "mlp.up_proj"}),
+                              matrix({"mlp.down_proj"})});
+  }
+  const bool tied = head_.is_same(embedding_);
+  packed->head = GgufSource::packed(file, {tied ? "embed_tokens.weight" : "lm_head.weight"}, config_.head_dim);
+  packed_ = packed;
 }
 
 }  // namespace interplay::lm

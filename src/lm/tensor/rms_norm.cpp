@@ -82,25 +82,32 @@ INTERPLAY_CLONES void norm_gradient_rows(const float* x, const float* weight, co
   }
 }
 
+/// The sum and its norm, as add_rms_norm() gives them.
+std::pair<at::Tensor, at::Tensor> in_one_pass(const at::Tensor& h, const at::Tensor& a, const at::Tensor& weight,
+                                              double eps, at::ScalarType type) {
+  const int64_t rows = h.size(0), width = h.size(1);
+  const at::Tensor from = h.contiguous(), more = a.defined() ? a.to(type).contiguous() : a;
+  const at::Tensor sum = a.defined() ? at::empty_like(from) : from;
+  auto y = at::empty({rows, width}, from.options().dtype(type));
+  for_type(type, [&]<class Number>(Number*) {
+    const float *const in = numbers<float>(from), *const w = numbers<float>(weight);
+    const Number* const other = more.defined() ? numbers<Number>(more) : nullptr;
+    float* const out = a.defined() ? mutable_numbers<float>(sum) : nullptr;
+    Number* const normed = mutable_numbers<Number>(y);
+    parallel_rows(rows, [&](int64_t begin, int64_t end) {
+      const int64_t at = begin * width;
+      norm_rows<Number>(in + at, other ? other + at : nullptr, w, end - begin, width, float(eps),
+                        out ? out + at : nullptr, normed + at);
+    });
+  });
+  return {sum, y};
+}
+
 struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
   static variable_list forward(AutogradContext* context, const at::Tensor& h, const std::optional<at::Tensor>& add,
                                const at::Tensor& weight, double eps, at::ScalarType type) {
     const at::Tensor a = add.value_or(at::Tensor());
-    const int64_t rows = h.size(0), width = h.size(1);
-    const at::Tensor from = h.contiguous(), more = a.defined() ? a.to(type).contiguous() : a;
-    const at::Tensor sum = a.defined() ? at::empty_like(from) : from;
-    auto y = at::empty({rows, width}, from.options().dtype(type));
-    for_type(type, [&]<class Number>(Number*) {
-      const float *const in = numbers<float>(from), *const w = numbers<float>(weight);
-      const Number* const other = more.defined() ? numbers<Number>(more) : nullptr;
-      float* const out = a.defined() ? mutable_numbers<float>(sum) : nullptr;
-      Number* const normed = mutable_numbers<Number>(y);
-      parallel_rows(rows, [&](int64_t begin, int64_t end) {
-        const int64_t at = begin * width;
-        norm_rows<Number>(in + at, other ? other + at : nullptr, w, end - begin, width, float(eps),
-                          out ? out + at : nullptr, normed + at);
-      });
-    });
+    const auto [sum, y] = in_one_pass(h, a, weight, eps, type);
     context->save_for_backward({sum, weight});
     context->saved_data["eps"] = eps;
     context->saved_data["more"] = a.defined() ? int64_t(a.scalar_type()) : int64_t(-1);
@@ -147,6 +154,7 @@ struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
 std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& h, const at::Tensor& a, const at::Tensor& weight,
                                                double eps, at::ScalarType type) {
   if (is_fused(h)) {
+    if (!at::GradMode::is_enabled()) return in_one_pass(h, a, weight, eps, type);
     const auto results = AddRmsNorm::apply(h, a.defined() ? std::optional(a) : std::nullopt, weight, eps, type);
     return {a.defined() ? results[0] : h, results.back()};
   }

@@ -46,20 +46,24 @@ INTERPLAY_CLONES void swiglu_gradient_rows(const Number* gate_up, const Number* 
   }
 }
 
+at::Tensor in_one_pass(const at::Tensor& from) {
+  const int64_t rows = from.size(0), width = from.size(1) / 2;
+  auto y = at::empty({rows, width}, from.options());
+  for_type(from.scalar_type(), [&]<class Number>(Number*) {
+    const Number* const in = numbers<Number>(from);
+    Number* const out = mutable_numbers<Number>(y);
+    parallel_rows(rows, [&](int64_t begin, int64_t end) {
+      swiglu_rows<Number>(in + begin * 2 * width, end - begin, width, out + begin * width);
+    });
+  });
+  return y;
+}
+
 struct Swiglu : torch::autograd::Function<Swiglu> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& gate_up) {
     const at::Tensor from = gate_up.contiguous();
-    const int64_t rows = from.size(0), width = from.size(1) / 2;
-    auto y = at::empty({rows, width}, from.options());
-    for_type(from.scalar_type(), [&]<class Number>(Number*) {
-      const Number* const in = numbers<Number>(from);
-      Number* const out = mutable_numbers<Number>(y);
-      parallel_rows(rows, [&](int64_t begin, int64_t end) {
-        swiglu_rows<Number>(in + begin * 2 * width, end - begin, width, out + begin * width);
-      });
-    });
     context->save_for_backward({from});
-    return y;
+    return in_one_pass(from);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const at::Tensor from = context->get_saved_variables()[0];
@@ -81,7 +85,7 @@ struct Swiglu : torch::autograd::Function<Swiglu> {
 }  // namespace
 
 at::Tensor swiglu(const at::Tensor& gate_up) {
-  if (is_fused(gate_up)) return Swiglu::apply(gate_up);
+  if (is_fused(gate_up)) return at::GradMode::is_enabled() ? Swiglu::apply(gate_up) : in_one_pass(gate_up.contiguous());
   const auto halves = gate_up.chunk(2, -1);
   return at::silu(halves[0]) * halves[1];
 }

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <interplay/base/api.h>
+#include <interplay/lm/gguf.h>
+
+namespace interplay::lm {
+
+/// A frozen matrix W [out, in] as it is held, and its products with a few rows, which are what a step of decoding
+/// consists of. A step is bound by reading W: quantised blocks are multiplied as they lie in the file.
+///
+/// Each number of a product is summed in one order, whatever the number of rows, so that no row depends on the others.
+class INTERPLAY_API StepMatrix {
+ public:
+  StepMatrix() = default;
+  /// f32 or bf16 [out, in], contiguous; shared, not copied.
+  explicit StepMatrix(const at::Tensor& weight);
+  /// Appends the rows of a quantised tensor of a file. `head_dim` not 0: numbers i and i + head_dim / 2 of each head
+  /// lie side by side there, as llama.cpp rotates them.
+  void append(std::shared_ptr<const Gguf> file, const Gguf::Tensor& tensor, int64_t head_dim = 0);
+
+  static bool is_packed(const Gguf::Tensor& tensor);  ///< whether append() takes it
+
+  int64_t out() const;
+  int64_t in() const { return in_; }
+  /// x f32 [N, in] -> f32 [N, out]
+  at::Tensor product(const at::Tensor& x) const;
+
+ private:
+  enum class Storage : uint8_t { f32, bf16, q4_0, q4_1, q8_0 };
+  struct Part {
+    const char* bytes = nullptr;
+    int64_t rows = 0, row_bytes = 0, head_dim = 0;
+    Storage storage = Storage::f32;
+    const char* row(int64_t i) const;
+  };
+  template <class Numbers>
+  static void multiply(const Part& part, int64_t begin, int64_t end, const at::Tensor& x, float* y, int64_t y_stride);
+
+  int64_t in_ = 0;
+  std::vector<Part> parts_;
+  at::Tensor held_;
+  std::shared_ptr<const Gguf> file_;
+};
+
+}  // namespace interplay::lm
