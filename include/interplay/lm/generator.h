@@ -15,7 +15,7 @@ namespace interplay::lm {
 /// What a generator is made of.
 struct GeneratorOptions {
   nn::Precision precision = nn::Precision::fp32;  ///< of the weights
-  std::filesystem::path adapter;                  ///< a file of adapters; empty = none
+  std::filesystem::path adapter = {};             ///< a file of adapters; empty = none
 };
 
 /// A decoder as a generator. Answers that are written at once share each reading of the weights; one that has ended

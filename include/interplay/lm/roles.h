@@ -66,15 +66,15 @@ struct LmPrompt {
 
 /// How a generator goes on from prompts.
 struct GenerateOptions {
-  int64_t max_tokens = 256;       ///< most tokens of an answer; fewer where the model's context ends
-  double temperature = 0;         ///< logits are divided by it before one is drawn; 0 = the likeliest, always (greedy)
-  int64_t top_k = 0;              ///< only the k likeliest are drawn; 0 = all
-  double top_p = 1;               ///< of these, only the likeliest that together have this probability
-  uint64_t seed = 0;              ///< a token depends on it, its prompt, its draw and its place, and on nothing else
-  std::vector<std::string> stop;  ///< texts that end an answer, beside the model's own end tokens
-  std::vector<TokenIds> choices;  ///< not empty: the answer is one of these, by the sum of log P of its tokens
-  int64_t batch = 16;             ///< most answers that are written at once
-  bool progress = false;          ///< shows prompts and tokens/s
+  int64_t max_tokens = 256;  ///< most tokens of an answer; fewer where the model's context ends
+  double temperature = 0;    ///< logits are divided by it before one is drawn; 0 = the likeliest, always (greedy)
+  int64_t top_k = 0;         ///< only the k likeliest are drawn; 0 = all
+  double top_p = 1;          ///< of these, only the likeliest that together have this probability
+  uint64_t seed = 0;         ///< a token depends on it, its prompt, its draw and its place, and on nothing else
+  std::vector<std::string> stop = {};  ///< texts that end an answer, beside the model's own end tokens
+  std::vector<TokenIds> choices = {};  ///< not empty: the answer is one of these, by the sum of log P of its tokens
+  int64_t batch = 16;                  ///< most answers that are written at once
+  bool progress = false;               ///< shows prompts and tokens/s
 };
 
 /// Why an answer ended: an end token or a stop text, as many tokens as there may be, or that it was chosen.
