@@ -49,11 +49,12 @@ int64_t choose_token(std::span<const float> logits, const GenerateOptions& optio
     std::nth_element(sorted.begin(), last, sorted.end(), std::greater<>());
     least = *last;
   }
+  // Less than e^-50 of the likeliest's weight: all tokens of such weights together are never drawn.
+  least = std::max(least, float(double(*most) - 50 * options.temperature));
   std::vector<Candidate> candidates;
   for (size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] < least) continue;
-    const double weight = std::exp((double(logits[i]) - double(*most)) / options.temperature);
-    if (weight > 0) candidates.push_back({weight, int64_t(i)});
+    candidates.push_back({std::exp((double(logits[i]) - double(*most)) / options.temperature), int64_t(i)});
   }
   if (options.top_p < 1) keep_top_p(candidates, options.top_p);
   double all = 0;

@@ -32,10 +32,9 @@ INTERPLAY_INLINE Floats to_floats(Bytes b) { return __builtin_convertvector(__bu
 
 /// Of a number that is finite, exact: the bits of its exponent lie 112 too low.
 INTERPLAY_INLINE float from_half(const char* at) {
-  uint16_t half;
+  int16_t half;
   std::memcpy(&half, at, 2);
-  const float size = std::bit_cast<float>(uint32_t(half & 0x7fffu) << 13) * 0x1p112f;
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(size) | uint32_t(half & 0x8000u) << 16);
+  return std::bit_cast<float>(uint32_t(int32_t(half)) << 13 & 0x8fffe000u) * 0x1p112f;
 }
 
 /// How rows are stored: the two halves of a block of 32 numbers. What does not fill a block is read one by one.
@@ -83,49 +82,92 @@ struct Q80 {
   }
 };
 
-/// y[n][r] = sum over k of w_r[k] x_n[k], of R rows of W and N of x. One sum a number, block after block.
+/// Rows of x as tiles read them: up to eight rows at a time, of these a block of each, block after block. Behind the
+/// blocks of such a group lies what does not fill one.
+class Columns {
+ public:
+  Columns(const float* x, int64_t rows, int64_t in) : rows_(rows), in_(in), packed_(static_cast<size_t>(rows * in)) {
+    for (int64_t first = 0, count; first < rows; first += count) {
+      count = group(first);
+      float* to = packed_.data() + first * in;
+      for (int64_t k = 0; k < in; k += kBlock)
+        for (int64_t n = first; n < first + count; ++n) to = std::copy_n(x + n * in + k, std::min(kBlock, in - k), to);
+    }
+  }
+  int64_t rows() const { return rows_; }
+  int64_t in() const { return in_; }
+  /// How many rows the group that begins with this one has: 8, 4, 2 or 1.
+  int64_t group(int64_t first) const { return std::min<int64_t>(8, int64_t(std::bit_floor(uint64_t(rows_ - first)))); }
+  const float* at(int64_t first) const { return packed_.data() + first * in_; }
+
+ private:
+  int64_t rows_, in_;
+  std::vector<float> packed_;
+};
+
+/// y[n][r] = sum over k of w_r[k] x_n[k], of R rows of W and a group of N rows of x. One sum a number, block after
+/// block.
 template <class Numbers, int R, int N>
 INTERPLAY_CLONES void dot_tile(const char* const* w, const float* x, int64_t in, float* y, int64_t y_stride) {
   Floats sum[R][N] = {};
-  const int64_t blocks = in / kBlock;
-  for (int64_t b = 0; b < blocks; ++b) {
-    const float* const at = x + b * kBlock;
+  const int64_t blocks = in / kBlock, more = in % kBlock;
+  for (int64_t b = 0; b < blocks; ++b, x += N * kBlock) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       Floats low, high;
       Numbers::unpack(w[r] + b * Numbers::kBytes, low, high);
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) {
-        sum[r][n] += low * simd::load(at + n * in);
-        sum[r][n] += high * simd::load(at + n * in + simd::kLanes);
+        sum[r][n] += low * simd::load(x + n * kBlock);
+        sum[r][n] += high * simd::load(x + n * kBlock + simd::kLanes);
       }
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
       float rest = 0;
       if constexpr (requires { Numbers::one(w[r], 0); }) {  // quantised rows are whole blocks
-        for (int64_t k = blocks * kBlock; k < in; ++k) rest += Numbers::one(w[r], k) * x[n * in + k];
+        for (int64_t k = 0; k < more; ++k) rest += Numbers::one(w[r], blocks * kBlock + k) * x[n * more + k];
       }
       y[n * y_stride + r] = simd::sum(sum[r][n]) + rest;
     }
   }
 }
 
-/// R rows of W and all of x, as many at a time as registers hold: what is unpacked serves up to eight.
+/// R rows of W and all of x; of eight rows of x as many of W at a time as registers hold.
 template <class Numbers, int R>
-void dot_rows(const char* const* w, const float* x, int64_t rows, int64_t in, float* y, int64_t y_stride) {
-  int64_t n = 0;
-  const auto tiles = [&]<int Rows, int N>() {
-    for (; n + N <= rows; n += N) {
-      for (int r = 0; r < R; r += Rows)
-        dot_tile<Numbers, Rows, N>(w + r, x + n * in, in, y + n * y_stride + r, y_stride);
+void dot_rows(const char* const* w, const Columns& x, float* y, int64_t y_stride) {
+  constexpr int kFew = R > 1 ? 2 : 1;
+  for (int64_t n = 0, count; n < x.rows(); n += count) {
+    count = x.group(n);
+    float* const to = y + n * y_stride;
+    if (count == 8) {
+      for (int r = 0; r < R; r += kFew) dot_tile<Numbers, kFew, 8>(w + r, x.at(n), x.in(), to + r, y_stride);
+    } else if (count == 4) {
+      dot_tile<Numbers, R, 4>(w, x.at(n), x.in(), to, y_stride);
+    } else if (count == 2) {
+      dot_tile<Numbers, R, 2>(w, x.at(n), x.in(), to, y_stride);
+    } else {
+      dot_tile<Numbers, R, 1>(w, x.at(n), x.in(), to, y_stride);
     }
-  };
-  tiles.template operator()<(R > 1 ? 2 : 1), 8>();
-  tiles.template operator()<R, 4>();
-  tiles.template operator()<R, 2>();
-  tiles.template operator()<R, 1>();
+  }
+}
+
+/// Rows begin .. end of W, whose bytes `row` gives, into y [N, y_stride].
+template <class Numbers, class Row>
+void multiply(const Row& row, int64_t begin, int64_t end, const Columns& x, float* y, int64_t y_stride) {
+  constexpr int kRows = 4;
+  int64_t r = begin;
+  for (; r + kRows <= end; r += kRows) {
+    const std::array<const char*, kRows> w{row(r), row(r + 1), row(r + 2), row(r + 3)};
+    dot_rows<Numbers, kRows>(w.data(), x, y + r, y_stride);
+  }
+  for (; r < end; ++r) {
+    const char* const w = row(r);
+    dot_rows<Numbers, 1>(&w, x, y + r, y_stride);
+  }
 }
 
 }  // namespace
@@ -167,34 +209,18 @@ int64_t StepMatrix::out() const {
   return rows;
 }
 
-template <class Numbers>
-void StepMatrix::multiply(const Part& part, int64_t begin, int64_t end, const at::Tensor& x, float* y,
-                          int64_t y_stride) {
-  constexpr int kRows = 4;
-  const int64_t rows = x.size(0), in = x.size(1);
-  const float* const from = numbers<float>(x);
-  int64_t r = begin;
-  for (; r + kRows <= end; r += kRows) {
-    std::array<const char*, kRows> w;
-    for (int i = 0; i < kRows; ++i) w[size_t(i)] = part.row(r + i);
-    dot_rows<Numbers, kRows>(w.data(), from, rows, in, y + r, y_stride);
-  }
-  for (; r < end; ++r) {
-    const char* const w = part.row(r);
-    dot_rows<Numbers, 1>(&w, from, rows, in, y + r, y_stride);
-  }
-}
-
 at::Tensor StepMatrix::product(const at::Tensor& x) const {
   constexpr int64_t kRows = 64;  // of W, a task: some microseconds
-  const auto from = x.contiguous();
+  const auto contiguous = x.contiguous();
+  const Columns columns(numbers<float>(contiguous), x.size(0), x.size(1));
   const int64_t wide = out();
   auto y = at::empty({x.size(0), wide}, at::TensorOptions().dtype(at::kFloat));
   float* to = mutable_numbers<float>(y);
   for (const Part& part : parts_) {
     const auto work = [&]<class Numbers>(Numbers) {
       run_tasks((part.rows + kRows - 1) / kRows, [&](int64_t task) {
-        multiply<Numbers>(part, task * kRows, std::min(part.rows, (task + 1) * kRows), from, to, wide);
+        multiply<Numbers>([&](int64_t r) { return part.row(r); }, task * kRows, std::min(part.rows, (task + 1) * kRows),
+                          columns, to, wide);
       });
     };
     switch (part.storage) {

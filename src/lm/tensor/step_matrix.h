@@ -39,9 +39,6 @@ class INTERPLAY_API StepMatrix {
     Storage storage = Storage::f32;
     const char* row(int64_t i) const;
   };
-  template <class Numbers>
-  static void multiply(const Part& part, int64_t begin, int64_t end, const at::Tensor& x, float* y, int64_t y_stride);
-
   int64_t in_ = 0;
   std::vector<Part> parts_;
   at::Tensor held_;
