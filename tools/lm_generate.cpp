@@ -27,6 +27,8 @@ struct Arguments {
   bool force = false, json = false;
 };
 
+std::string part_of(const Arguments& a) { return a.out + ".part"; }
+
 /// Equal prompts are drawn anew each.
 std::vector<lm::LmPrompt> with_draws(std::vector<lm::TokenIds> ids) {
   std::vector<lm::LmPrompt> out;
@@ -48,13 +50,27 @@ std::string to_line(const Arguments& a, const lm::LmPrompt& prompt, const lm::Ge
   return line.dump() + "\n";
 }
 
-/// What is known already comes from `directory`, and what is new goes there.
-std::vector<lm::Generated> generate_cached(const Arguments& a, lm::LmGenerator& generator,
-                                           std::span<const lm::LmPrompt> prompts, const std::string& directory) {
+/// What is known already comes from --cache, and what is new goes there. Without one but with --out, an interrupted run
+/// leaves what it has beside the file, and the next one goes on from there.
+std::vector<lm::Generated> generate(const Arguments& a, lm::LmGenerator& generator,
+                                    std::span<const lm::LmPrompt> prompts) {
+  const std::string directory = a.cache.empty() && !a.out.empty() ? part_of(a) : a.cache;
+  if (directory.empty()) return generator.generate(prompts, a.options);
   lm::CachedGenerator cached(generator, directory);
   auto answers = cached.generate(prompts, a.options);
-  log::info("{}: {} of {} prompts were not in it", directory, cached.generated(), prompts.size());
+  if (!a.cache.empty() || cached.generated() < int64_t(prompts.size()))
+    log::info("{}: {} of {} prompts were not in it", directory, cached.generated(), prompts.size());
   return answers;
+}
+
+void print(std::span<const lm::Generated> answers) {
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const size_t tokens = answers[i].ids.size();
+    if (answers.size() > 1)
+      fmt::print("{}prompt {}, {} token{}, {}:\n", i > 0 ? "\n" : "", i + 1, tokens, tokens == 1 ? "" : "s",
+                 lm::to_string(answers[i].finish));
+    fmt::print("{}\n", answers[i].text);
+  }
 }
 
 void run(Arguments& a) {
@@ -66,26 +82,13 @@ void run(Arguments& a) {
   for (const auto& choice : a.choices)
     a.options.choices.push_back(generator->tokenizer().encode(choice, {.control = true}));
   a.options.progress = true;
-  // With --out, an interrupted run leaves what it has beside the file, and the next one goes on from there.
-  const std::string part = a.out.empty() || !a.cache.empty() ? "" : a.out + ".part";
-  const std::string known = part.empty() ? a.cache : part;
-  const auto answers =
-      known.empty() ? generator->generate(prompts, a.options) : generate_cached(a, *generator, prompts, known);
+  const auto answers = generate(a, *generator, prompts);
+  if (a.out.empty() && !a.json) return print(answers);
   std::string lines;
   for (size_t i = 0; i < prompts.size(); ++i) lines += to_line(a, prompts[i], answers[i]);
-  if (!a.out.empty()) {
-    write_file(a.out, lines);
-    if (!part.empty()) std::filesystem::remove_all(part);
-    return;
-  }
-  if (a.json) return fmt::print("{}", lines);
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    const auto& answer = answers[i];
-    if (prompts.size() > 1)
-      fmt::print("{}prompt {}, {} tokens, {}:\n", i > 0 ? "\n" : "", i + 1, answer.ids.size(),
-                 to_string(answer.finish));
-    fmt::print("{}\n", answer.text);
-  }
+  if (a.out.empty()) return fmt::print("{}", lines);
+  write_file(a.out, lines);
+  std::filesystem::remove_all(part_of(a));
 }
 
 void add_options(CLI::App& app, Arguments& a) {
