@@ -10,7 +10,7 @@ namespace interplay::bench {
 namespace {
 
 struct LmBenchOptions {
-  std::string model, precision;
+  std::string model, precision, only;
   int64_t sequences = 8, length = 256, rank = 8;
   bool checkpoint = false;
   void visit(auto&& field) {
@@ -19,6 +19,7 @@ struct LmBenchOptions {
     field("precision", precision, "fp32 or bf16; empty = both, one after the other", OneOf{{"", "fp32", "bf16"}});
     field("sequences", sequences, "sequences in a batch", Range{1, 4096});
     field("length", length, "tokens of a sequence", Range{2, 65536});
+    field("only", only, "decode: nothing but steps of one token; empty = all", OneOf{{"", "decode"}});
     field("rank", rank, "inner width of the adapters on q_proj and v_proj", Range{1, 4096});
     field("checkpoint", checkpoint, "training steps keep only what each layer reads");
   }
@@ -92,7 +93,6 @@ class LmBench final : public Workload {
     }
     const auto batch = lm::TokenBatch::of(sequences);
     const auto answers = at::tensor({0, 1}, at::kLong);
-    decoder->adapt({.rank = options_.rank}, 1);
 
     // A few layers stand for all; a training step multiplies by each matrix twice, once transposed.
     constexpr int64_t kLayers = 3;
@@ -112,6 +112,10 @@ class LmBench final : public Workload {
     const auto limit = [&](const MatrixProducts& products, double rows) {
       return rows / (seconds_each(0.3, [&] { products.run(); }) * double(c.layers) / double(kLayers));
     };
+    decode(
+        decoder, batch, name, repeats, [&] { return limit(single, double(options_.sequences)); }, out);
+    if (options_.only == "decode") return;
+    decoder->adapt({.rank = options_.rank}, 1);
     const auto compare = [&](const std::string& what, const MatrixProducts& products, double rows, const auto& work) {
       const double before = limit(products, rows), found = rows / seconds_of(work), after = limit(products, rows);
       out.ratio(fmt::format("{} / its matrix products alone, {}", what, name), found / ((before + after) / 2));
@@ -128,21 +132,29 @@ class LmBench final : public Workload {
       decoder->zero_grad();
       (-decoder->logits(hidden).log_softmax(1).select(1, 0).mean()).backward();
     };
-    lm::KvCache cache(options_.sequences);
-    decoder->extend(cache, batch, batch.last_rows());
-    const auto next = lm::TokenBatch::of(std::vector<lm::TokenIds>(size_t(options_.sequences), lm::TokenIds{1}));
-    constexpr int64_t kDecoded = 8;
-    const auto decode = [&] {
-      lm::KvCache own = cache;
-      for (int64_t t = 0; t < kDecoded; ++t) decoder->logits(decoder->extend(own, next));
-    };
-    prefill(), step(), decode();
+    prefill(), step();
     for (int64_t i = 0; i < repeats; ++i) {
       compare("prefill", reading, double(tokens), prefill);
       compare("LoRA step", training, double(tokens), step);
-      const double rate = double(kDecoded * options_.sequences) / seconds_of(decode);
-      out.ratio(fmt::format("decode / its matrix products alone, {}", name),
-                rate / limit(single, double(options_.sequences)));
+    }
+  }
+
+  /// Steps of one token a sequence behind what `batch` holds, by the file's quantised weights where it has any.
+  void decode(lm::Decoder& decoder, const lm::TokenBatch& batch, const std::string& name, int64_t repeats,
+              const std::function<double()>& products, Findings& out) const {
+    constexpr int64_t kDecoded = 16;
+    if (!options_.model.empty()) decoder->read_packed(lm::find_model(options_.model));
+    lm::KvCache cache(options_.sequences);
+    decoder->extend(cache, batch, batch.last_rows());
+    const std::vector<int64_t> next(size_t(options_.sequences), 1);
+    for (int64_t i = 0; i < repeats; ++i) {
+      lm::KvCache own = cache;
+      decoder->step(own, next);  // takes memory of its own
+      const double seconds = seconds_of([&] {
+        for (int64_t t = 0; t < kDecoded; ++t) decoder->step(own, next);
+      });
+      const double rate = double(kDecoded * options_.sequences) / seconds;
+      out.ratio(fmt::format("decode / its matrix products alone, {}", name), rate / products());
       out.figure(fmt::format("decode, {}", name), "tokens/s", rate);
     }
   }
