@@ -83,6 +83,24 @@ TEST(Generator, GreedyIsTheArgmaxOfWholePasses) {
   }
 }
 
+// Keys and values of 1,500 tokens, whose memory grows while the answer is written.
+TEST(Generator, LongPromptsAreKeptWhole) {
+  const auto generator = tiny("tiny_chat.gguf");
+  auto decoder = tiny_decoder("tiny_chat.gguf");
+  std::vector<LmPrompt> prompts(2);
+  for (int64_t t = 0; t < 1500; ++t) prompts[0].ids.push_back(3 + t * t % 256);
+  prompts[1].ids.assign(prompts[0].ids.begin() + 700, prompts[0].ids.end());
+  const auto answers = generator->generate(prompts, {.max_tokens = 6});
+  for (size_t i = 0; i < 2; ++i) {
+    TokenIds ids = prompts[i].ids;
+    for (const int64_t token : answers[i].ids) {
+      EXPECT_EQ(next_logits(decoder, ids).argmax().item<int64_t>(), token);
+      ids.push_back(token);
+    }
+    EXPECT_FALSE(answers[i].ids.empty());
+  }
+}
+
 // The same tokens whoever is written beside: greedy and drawn.
 TEST(Generator, AnAnswerIsItsOwnWhateverTheBatchAndTheOrder) {
   const auto generator = tiny();
