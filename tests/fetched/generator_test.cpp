@@ -73,5 +73,24 @@ TEST(SmolLm2, StepsByQuantisedWeightsAreThoseByExpandedOnes) {
   testing::expect_near(run(), expected, 1e-3, "logits");
 }
 
+// What was merged into the weights is not in the file.
+TEST(SmolLm2, MergedAdaptersAreNotLostToTheFile) {
+  auto decoder = load_decoder(find_model("smollm2-135m"), nn::Precision::fp32);
+  decoder->read_packed(find_model("smollm2-135m"));
+  decoder->adapt({.rank = 2, .targets = {"v_proj", "o_proj"}}, 1);
+  {
+    const at::NoGradGuard off;
+    at::manual_seed(1);
+    for (auto& p : decoder->parameters()) p.normal_(0, 0.05);
+  }
+  const auto run = [&] {
+    KvCache cache;
+    return decoder->step(cache, std::vector<int64_t>{314});
+  };
+  const auto expected = run();
+  decoder->merge_adapters();
+  testing::expect_near(run(), expected, 1e-3, "logits");
+}
+
 }  // namespace
 }  // namespace interplay::lm

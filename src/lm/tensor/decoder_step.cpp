@@ -47,7 +47,7 @@ at::Tensor DecoderImpl::extend(KvCache& cache, const TokenBatch& batch, const at
   make_room(longer, tokens);
   DecoderCall call;
   call.rows = rows;
-  const auto hidden = read(batch, call, &longer);
+  auto hidden = read(batch, call, &longer);
   for (size_t b = 0; b < tokens.size(); ++b) longer.pasts_[b].length += tokens[b];
   cache = longer;
   return hidden;
@@ -58,7 +58,7 @@ namespace {
 /// x W^T and what the adapters of W add to it. `packed`: W as its file has it, or empty.
 at::Tensor step_product(const AdapterLinearImpl& linear, const StepMatrix& packed, const AdapterOptions* adapters,
                         const at::Tensor& x) {
-  const auto y = packed.out() > 0 ? packed.product(x) : StepMatrix(linear.weight()).product(x);
+  auto y = packed.out() > 0 ? packed.product(x) : StepMatrix(linear.weight()).product(x);
   for (const auto& adapter : linear.adapters()) {
     const auto more = StepMatrix(adapter.b).product(StepMatrix(adapter.a).product(x));
     y.narrow(1, adapter.first, adapter.width).add_(more, adapters->scale() / double(adapters->experts));
