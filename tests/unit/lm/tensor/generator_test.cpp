@@ -161,6 +161,23 @@ TEST(Generator, AdaptersTakePartInSteps) {
   EXPECT_GT((next_logits(decoder, ids) - expected).abs().max().item<float>(), 1e-2);
 }
 
+// Of two at a time, the one that ends makes room for the third, which is done before the first.
+TEST(Generator, AWaitingPromptTakesThePlaceOfOneThatHasEnded) {
+  const auto generator = tiny();
+  std::vector<LmPrompt> slow, quick;
+  for (const auto& prompt : prompts_of(40)) {
+    const size_t tokens = generator->generate(std::vector<LmPrompt>{prompt}, {.max_tokens = 20})[0].ids.size();
+    if (tokens == 20) slow.push_back(prompt);
+    if (tokens < 8) quick.push_back(prompt);
+  }
+  ASSERT_GE(slow.size(), 1u);
+  ASSERT_GE(quick.size(), 2u);
+  std::vector<int64_t> order;
+  generator->generate_each(std::vector<LmPrompt>{slow[0], quick[0], quick[1]}, {.max_tokens = 20, .batch = 2},
+                           [&](int64_t i, const Generated&) { order.push_back(i); });
+  EXPECT_THAT(order, ElementsAre(1, 2, 0));
+}
+
 // 4,000 draws against the softmax of the logits that transformers would divide by the temperature: chi-square with 31
 // degrees of freedom is above 61.1 once in a thousand times.
 TEST(Generator, DrawsAreDistributedAsTheSoftmaxOfTheLogits) {
