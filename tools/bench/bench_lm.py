@@ -61,7 +61,9 @@ class LlamaDecode:
         import llama_cpp
 
         self.api, self.sequences = llama_cpp, sequences
-        llama_cpp.llama_log_set(llama_cpp.llama_log_callback(lambda level, text, data: None), None)
+        llama_cpp.llama_backend_init()
+        self.silent = llama_cpp.llama_log_callback(lambda level, text, data: None)  # called as long as there is a model
+        llama_cpp.llama_log_set(self.silent, None)
         self.model = llama_cpp.llama_model_load_from_file(str(a.model).encode(), llama_cpp.llama_model_default_params())
         options = llama_cpp.llama_context_default_params()
         options.n_seq_max = sequences

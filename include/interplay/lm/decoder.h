@@ -109,8 +109,8 @@ class INTERPLAY_API DecoderImpl : public torch::nn::Module {
   /// ids [B] -> f32 [B, V]. Every number is summed in one order, so that a sequence's logits are the same, bit for bit,
   /// whichever others are there; sums are of f32 numbers, also where weights are held in bf16.
   at::Tensor step(KvCache& cache, std::span<const int64_t> ids);
-  /// Lets step() multiply by the quantised weights of the GGUF file that this decoder was loaded from, as they lie
-  /// there: the same numbers in a fraction of the memory that a step has to read. Other models stay as they are.
+  /// Lets step() multiply by the quantised weights of the GGUF file that this decoder was loaded from: the same numbers
+  /// in a fraction of the memory that a step has to read. Other models stay as they are.
   void read_packed(const std::filesystem::path& model);
 
   /// Sequences some of whose tokens are vectors (soft prompts): vectors f32 [M, D] stand where sequences say kVector,

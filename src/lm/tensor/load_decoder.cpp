@@ -95,12 +95,11 @@ class GgufSource final : public Source {
     return w;
   }
 
-  /// Those of one matrix, as they lie in the file; empty where they are not quantised.
-  static StepMatrix packed(const std::shared_ptr<const Gguf>& file, const std::vector<std::string>& names,
-                           int64_t head_dim) {
+  /// Those of one matrix, as the file has them; empty where they are not quantised.
+  static StepMatrix packed(const Gguf& file, const std::vector<std::string>& names, int64_t head_dim) {
     StepMatrix out;
     for (const auto& name : names) {
-      const auto& tensor = file->tensor(gguf_name(name));
+      const auto& tensor = file.tensor(gguf_name(name));
       if (!StepMatrix::is_packed(tensor)) return {};
       out.append(file, tensor, is_rotated(name) ? head_dim : 0);
     }
@@ -244,7 +243,7 @@ void DecoderImpl::read_packed(const fs::path& model) {
   const auto checksum = fmt::format("{:016x}", model_checksum(model));
   INTERPLAY_CHECK(checksum == checksum_, "{}: has checksum {}; the decoder was loaded from a file with {}; take that",
                   model.string(), checksum, checksum_);
-  const auto file = std::make_shared<const Gguf>(model);
+  const Gguf file(model);
   auto packed = std::make_shared<Packed>();
   for (int64_t l = 0; l < config_.layers; ++l) {
     const auto matrix = [&](const std::vector<std::string>& names) {

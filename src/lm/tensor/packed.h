@@ -8,7 +8,7 @@
 
 namespace interplay::lm {
 
-/// Quantised weights of a decoder's file, as they lie there. A matrix that is not quantised is empty here.
+/// Quantised weights of a decoder's file, as they are there. A matrix that is not quantised is empty here.
 struct DecoderImpl::Packed {
   struct Layer {
     StepMatrix qkv, output, gate_up, down;

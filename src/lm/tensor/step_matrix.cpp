@@ -25,16 +25,21 @@ constexpr int64_t kBlock = 32;  // numbers of a row that are unpacked at once, a
 
 using Bytes = uint8_t __attribute__((vector_size(16)));
 using LooseBytes = uint8_t __attribute__((vector_size(16), aligned(1), may_alias));
-using SignedBytes = int8_t __attribute__((vector_size(16)));
 
 INTERPLAY_INLINE Bytes load_bytes(const char* from) { return *reinterpret_cast<const LooseBytes*>(from); }
 INTERPLAY_INLINE Floats to_floats(Bytes b) { return __builtin_convertvector(__builtin_convertvector(b, Ints), Floats); }
 
 /// Of a number that is finite, exact: the bits of its exponent lie 112 too low.
-INTERPLAY_INLINE float from_half(const char* at) {
+float from_half(const char* at) {
   int16_t half;
   std::memcpy(&half, at, 2);
   return std::bit_cast<float>(uint32_t(int32_t(half)) << 13 & 0x8fffe000u) * 0x1p112f;
+}
+
+INTERPLAY_INLINE float scale_at(const char* block, int64_t which) {
+  float scale;
+  std::memcpy(&scale, block + which * int64_t(sizeof scale), sizeof scale);
+  return scale;
 }
 
 /// How rows are stored: the two halves of a block of 32 numbers. What does not fill a block is read one by one.
@@ -56,31 +61,36 @@ struct Bf16 {
     return simd::widen(reinterpret_cast<const uint16_t*>(block)[k]);
   }
 };
-struct Q40 {
-  static constexpr int64_t kBytes = 18;
+/// d, m in f32, then 16 bytes as GGUF has them: low and high halves of the numbers q, w = d q + m
+struct Q4 {
+  static constexpr int64_t kBytes = 24;
   INTERPLAY_INLINE static void unpack(const char* block, Floats& low, Floats& high) {
-    const Bytes both = load_bytes(block + 2);
-    const float d = from_half(block);
-    low = (to_floats(both & 15) - 8.f) * d, high = (to_floats(both >> 4) - 8.f) * d;
-  }
-};
-struct Q41 {
-  static constexpr int64_t kBytes = 20;
-  INTERPLAY_INLINE static void unpack(const char* block, Floats& low, Floats& high) {
-    const Bytes both = load_bytes(block + 4);
-    const float d = from_half(block), m = from_half(block + 2);
+    const Bytes both = load_bytes(block + 8);
+    const float d = scale_at(block, 0), m = scale_at(block, 1);
     low = to_floats(both & 15) * d + m, high = to_floats(both >> 4) * d + m;
   }
 };
-struct Q80 {
-  static constexpr int64_t kBytes = 34;
+/// d in f32, then 32 bytes, 128 more than the numbers q: w = d q
+struct Q8 {
+  static constexpr int64_t kBytes = 36;
   INTERPLAY_INLINE static void unpack(const char* block, Floats& low, Floats& high) {
-    const float d = from_half(block);
-    const auto first = (SignedBytes)load_bytes(block + 2), second = (SignedBytes)load_bytes(block + 18);
-    low = __builtin_convertvector(__builtin_convertvector(first, Ints), Floats) * d;
-    high = __builtin_convertvector(__builtin_convertvector(second, Ints), Floats) * d;
+    const float d = scale_at(block, 0);
+    low = (to_floats(load_bytes(block + 4)) - 128.f) * d, high = (to_floats(load_bytes(block + 20)) - 128.f) * d;
   }
 };
+
+/// A block of a file as Q4 or Q8 have it. q4_0 has q - 8 in place of q: m = -8 d, exactly.
+void repack(GgufType type, const char* from, char* to) {
+  const float d = from_half(from);
+  std::memcpy(to, &d, 4);
+  if (type == GgufType::q8_0) {
+    for (int64_t k = 0; k < kBlock; ++k) to[4 + k] = char(uint8_t(from[2 + k]) ^ 0x80);
+    return;
+  }
+  const float m = type == GgufType::q4_0 ? -8 * d : from_half(from + 2);
+  std::memcpy(to + 4, &m, 4);
+  std::memcpy(to + 8, from + (type == GgufType::q4_0 ? 2 : 4), kBlock / 2);
+}
 
 /// Rows of x as tiles read them: up to eight rows at a time, of these a block of each, block after block. Behind the
 /// blocks of such a group lies what does not fill one.
@@ -155,48 +165,48 @@ void dot_rows(const char* const* w, const Columns& x, float* y, int64_t y_stride
   }
 }
 
-/// Rows begin .. end of W, whose bytes `row` gives, into y [N, y_stride].
-template <class Numbers, class Row>
-void multiply(const Row& row, int64_t begin, int64_t end, const Columns& x, float* y, int64_t y_stride) {
+/// `rows` rows of W, which lie `row_bytes` apart, into y [N, y_stride].
+template <class Numbers>
+void multiply(const char* w, int64_t row_bytes, int64_t rows, const Columns& x, float* y, int64_t y_stride) {
   constexpr int kRows = 4;
-  int64_t r = begin;
-  for (; r + kRows <= end; r += kRows) {
-    const std::array<const char*, kRows> w{row(r), row(r + 1), row(r + 2), row(r + 3)};
-    dot_rows<Numbers, kRows>(w.data(), x, y + r, y_stride);
-  }
-  for (; r < end; ++r) {
-    const char* const w = row(r);
-    dot_rows<Numbers, 1>(&w, x, y + r, y_stride);
+  for (int64_t r = 0; r < rows;) {
+    const int64_t count = r + kRows <= rows ? kRows : 1;
+    std::array<const char*, kRows> some{};
+    for (int64_t i = 0; i < count; ++i) some[size_t(i)] = w + (r + i) * row_bytes;
+    count == kRows ? dot_rows<Numbers, kRows>(some.data(), x, y + r, y_stride)
+                   : dot_rows<Numbers, 1>(some.data(), x, y + r, y_stride);
+    r += count;
   }
 }
 
 }  // namespace
 
-const char* StepMatrix::Part::row(int64_t i) const {
-  if (head_dim > 0) {
-    const int64_t half = head_dim / 2, within = i % head_dim;
-    i += 2 * (within % half) + within / half - within;
-  }
-  return bytes + i * row_bytes;
-}
-
-StepMatrix::StepMatrix(const at::Tensor& weight) : in_(weight.size(1)), held_(weight) {
+StepMatrix::StepMatrix(const at::Tensor& weight) : in_(weight.size(1)) {
   INTERPLAY_ASSERT(weight.is_contiguous() && weight.is_cpu());
   const bool half = weight.scalar_type() == at::kBFloat16;
   INTERPLAY_ASSERT(half || weight.scalar_type() == at::kFloat);
-  parts_.push_back({static_cast<const char*>(weight.const_data_ptr()), weight.size(0), in_ * (half ? 2 : 4), 0,
-                    half ? Storage::bf16 : Storage::f32});
+  parts_.push_back({weight, weight.size(0), in_ * (half ? 2 : 4), half ? Storage::bf16 : Storage::f32});
 }
 
-void StepMatrix::append(std::shared_ptr<const Gguf> file, const Gguf::Tensor& tensor, int64_t head_dim) {
+void StepMatrix::append(const Gguf& file, const Gguf::Tensor& tensor, int64_t head_dim) {
   INTERPLAY_ASSERT(is_packed(tensor));
-  const auto storage = tensor.type == GgufType::q4_0   ? Storage::q4_0
-                       : tensor.type == GgufType::q4_1 ? Storage::q4_1
-                                                       : Storage::q8_0;
   in_ = tensor.columns();
-  parts_.push_back(
-      {file->bytes(tensor).data(), tensor.rows(), int64_t(tensor.bytes) / tensor.rows(), head_dim, storage});
-  file_ = std::move(file);
+  const bool wide = tensor.type == GgufType::q8_0;
+  const int64_t rows = tensor.rows(), blocks = in_ / kBlock, bytes = wide ? Q8::kBytes : Q4::kBytes,
+                stored = int64_t(tensor.bytes) / (rows * blocks);
+  Part part{at::empty({rows, blocks * bytes}, at::TensorOptions().dtype(at::kByte)), rows, blocks * bytes,
+            wide ? Storage::q8 : Storage::q4};
+  const char* const from = file.bytes(tensor).data();
+  char* const to = static_cast<char*>(part.held.mutable_data_ptr());
+  at::parallel_for(0, rows, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t within = head_dim > 0 ? r % head_dim : 0, half = std::max<int64_t>(1, head_dim / 2);
+      const int64_t place = r - within + 2 * (within % half) + within / half;  // in the file
+      for (int64_t b = 0; b < blocks; ++b)
+        repack(tensor.type, from + ((head_dim > 0 ? place : r) * blocks + b) * stored, to + (r * blocks + b) * bytes);
+    }
+  });
+  parts_.push_back(std::move(part));
 }
 
 bool StepMatrix::is_packed(const Gguf::Tensor& tensor) {
@@ -217,19 +227,19 @@ at::Tensor StepMatrix::product(const at::Tensor& x) const {
   auto y = at::empty({x.size(0), wide}, at::TensorOptions().dtype(at::kFloat));
   float* to = mutable_numbers<float>(y);
   for (const Part& part : parts_) {
-    const auto work = [&]<class Numbers>(Numbers) {
-      run_tasks((part.rows + kRows - 1) / kRows, [&](int64_t task) {
-        multiply<Numbers>([&](int64_t r) { return part.row(r); }, task * kRows, std::min(part.rows, (task + 1) * kRows),
-                          columns, to, wide);
-      });
-    };
-    switch (part.storage) {
-      case Storage::f32: work(F32()); break;
-      case Storage::bf16: work(Bf16()); break;
-      case Storage::q4_0: work(Q40()); break;
-      case Storage::q4_1: work(Q41()); break;
-      case Storage::q8_0: work(Q80()); break;
-    }
+    const char* const w = static_cast<const char*>(part.held.const_data_ptr());
+    run_tasks((part.rows + kRows - 1) / kRows, [&](int64_t task) {
+      const int64_t first = task * kRows, rows = std::min(kRows, part.rows - first);
+      const auto all = [&]<class Numbers>(Numbers) {
+        multiply<Numbers>(w + first * part.row_bytes, part.row_bytes, rows, columns, to + first, wide);
+      };
+      switch (part.storage) {
+        case Storage::f32: return all(F32());
+        case Storage::bf16: return all(Bf16());
+        case Storage::q4: return all(Q4());
+        case Storage::q8: return all(Q8());
+      }
+    });
     to += part.rows;
   }
   return y;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -12,7 +11,8 @@
 namespace interplay::lm {
 
 /// A frozen matrix W [out, in] as it is held, and its products with a few rows, which are what a step of decoding
-/// consists of. A step is bound by reading W: quantised blocks are multiplied as they lie in the file.
+/// consists of. A step is bound by reading W: quantised blocks stay as the file has them, but for their scales, which
+/// are f32 here, and are multiplied as the numbers that they stand for.
 ///
 /// Each number of a product is summed in one order, whatever the number of rows, so that no row depends on the others.
 class INTERPLAY_API StepMatrix {
@@ -22,8 +22,7 @@ class INTERPLAY_API StepMatrix {
   explicit StepMatrix(const at::Tensor& weight);
   /// Appends the rows of a quantised tensor of a file. `head_dim` not 0: numbers i and i + head_dim / 2 of each head
   /// lie side by side there, as llama.cpp rotates them.
-  void append(std::shared_ptr<const Gguf> file, const Gguf::Tensor& tensor, int64_t head_dim = 0);
-
+  void append(const Gguf& file, const Gguf::Tensor& tensor, int64_t head_dim = 0);
   static bool is_packed(const Gguf::Tensor& tensor);  ///< whether append() takes it
 
   int64_t out() const;
@@ -32,17 +31,15 @@ class INTERPLAY_API StepMatrix {
   at::Tensor product(const at::Tensor& x) const;
 
  private:
-  enum class Storage : uint8_t { f32, bf16, q4_0, q4_1, q8_0 };
+  enum class Storage : uint8_t { f32, bf16, q4, q8 };
   struct Part {
-    const char* bytes = nullptr;
-    int64_t rows = 0, row_bytes = 0, head_dim = 0;
+    at::Tensor held;  // its bytes, row by row
+    int64_t rows = 0, row_bytes = 0;
     Storage storage = Storage::f32;
-    const char* row(int64_t i) const;
   };
+
   int64_t in_ = 0;
   std::vector<Part> parts_;
-  at::Tensor held_;
-  std::shared_ptr<const Gguf> file_;
 };
 
 }  // namespace interplay::lm

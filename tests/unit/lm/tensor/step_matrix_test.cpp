@@ -61,7 +61,7 @@ TEST(StepMatrix, DenseRowsOfAnyWidth) {
 }
 
 // Against what the format's reader expands them to (gguf_test holds that against the gguf package).
-TEST(StepMatrix, QuantisedRowsAreMultipliedAsTheyLie) {
+TEST(StepMatrix, QuantisedRowsAreTheNumbersTheyStandFor) {
   const TempDir dir;
   constexpr int64_t kRows = 70, kColumns = 96;
   struct Kind {
@@ -73,12 +73,12 @@ TEST(StepMatrix, QuantisedRowsAreMultipliedAsTheyLie) {
     GgufWriter writer;
     writer.tensor("w", {kColumns, kRows}, kind.type,
                   random_blocks(kRows * kColumns / 32, kind.block_bytes, kind.scales, 1));
-    const auto file = std::make_shared<const Gguf>(dir.write(kind.name, writer.bytes()));
+    const Gguf file(dir.write(kind.name, writer.bytes()));
     auto w = at::empty({kRows, kColumns});
-    file->read("w", 0, {w.mutable_data_ptr<float>(), size_t(w.numel())});
+    file.read("w", 0, {w.mutable_data_ptr<float>(), size_t(w.numel())});
     SCOPED_TRACE(kind.name);
     StepMatrix matrix;
-    matrix.append(file, file->tensor("w"));
+    matrix.append(file, file.tensor("w"));
     EXPECT_EQ(matrix.out(), kRows);
     expect_rows_of_their_own(matrix, w);
 
@@ -87,8 +87,8 @@ TEST(StepMatrix, QuantisedRowsAreMultipliedAsTheyLie) {
     for (int64_t head = 0; head < kRows; head += 10)
       for (const int64_t place : {0, 2, 4, 6, 8, 1, 3, 5, 7, 9}) order.push_back(head + place);
     StepMatrix both;
-    both.append(file, file->tensor("w"), 10);
-    both.append(file, file->tensor("w"));
+    both.append(file, file.tensor("w"), 10);
+    both.append(file, file.tensor("w"));
     expect_rows_of_their_own(both, at::cat({w.index_select(0, at::tensor(order)), w}));
   }
 }
