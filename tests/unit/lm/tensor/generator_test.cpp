@@ -10,44 +10,24 @@
 
 #include "support/error_of.h"
 #include "support/stored.h"
-#include "support/temp_dir.h"
+#include "support/tiny_generator.h"
 
 namespace interplay::lm {
 namespace {
 
 using interplay::testing::config_error;
-using interplay::testing::damage;
 using interplay::testing::data_error;
+using interplay::testing::ids_of;
 using interplay::testing::numeric_error;
+using interplay::testing::prompts_of;
 using interplay::testing::reference_file;
-using interplay::testing::TempDir;
-using ::testing::AllOf;
+using interplay::testing::tiny_generator;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-/// The tiny model with a head of its own: 32 tokens, a context of 64.
-std::unique_ptr<DecoderGenerator> tiny(const char* name = "llama_untied.gguf") {
-  return load_generator(reference_file(name));
-}
 Decoder tiny_decoder(const char* name = "llama_untied.gguf") {
   return load_decoder(reference_file(name), nn::Precision::fp32);
-}
-
-/// Prompts of 1 to 13 tokens without end tokens.
-std::vector<LmPrompt> prompts_of(size_t count) {
-  std::vector<LmPrompt> out;
-  for (size_t i = 0; i < count; ++i) {
-    out.emplace_back();
-    for (size_t t = 0; t < 1 + i * 5 % 13; ++t) out.back().ids.push_back(int64_t(2 + (i * 7 + t * 11) % 30));
-  }
-  return out;
-}
-
-std::vector<TokenIds> ids_of(const std::vector<Generated>& answers) {
-  std::vector<TokenIds> out;
-  for (const auto& answer : answers) out.push_back(answer.ids);
-  return out;
 }
 
 /// Logits of what may follow, by one pass over all tokens.
@@ -70,7 +50,7 @@ TokenIds greedy_without_cache(Decoder& decoder, TokenIds ids, int64_t most) {
 
 TEST(Generator, GreedyIsTheArgmaxOfWholePasses) {
   for (const char* name : {"llama_untied.gguf", "llama_tied.gguf"}) {
-    const auto generator = tiny(name);
+    const auto generator = tiny_generator(name);
     auto decoder = tiny_decoder(name);
     const auto prompts = prompts_of(12);
     const auto answers = generator->generate(prompts, {.max_tokens = 20, .batch = 5});
@@ -85,7 +65,7 @@ TEST(Generator, GreedyIsTheArgmaxOfWholePasses) {
 
 // Keys and values of 1,500 tokens, whose memory grows while the answer is written.
 TEST(Generator, LongPromptsAreKeptWhole) {
-  const auto generator = tiny("tiny_chat.gguf");
+  const auto generator = tiny_generator("tiny_chat.gguf");
   auto decoder = tiny_decoder("tiny_chat.gguf");
   std::vector<LmPrompt> prompts(2);
   for (int64_t t = 0; t < 1500; ++t) prompts[0].ids.push_back(3 + t * t % 256);
@@ -103,7 +83,7 @@ TEST(Generator, LongPromptsAreKeptWhole) {
 
 // The same tokens whoever is written beside: greedy and drawn.
 TEST(Generator, AnAnswerIsItsOwnWhateverTheBatchAndTheOrder) {
-  const auto generator = tiny();
+  const auto generator = tiny_generator();
   const auto prompts = prompts_of(20);
   std::vector<LmPrompt> backwards(prompts.rbegin(), prompts.rend());
   for (const double temperature : {0.0, 1.3}) {
@@ -163,7 +143,7 @@ TEST(Generator, AdaptersTakePartInSteps) {
 
 // Of two at a time, the one that ends makes room for the third, which is done before the first.
 TEST(Generator, AWaitingPromptTakesThePlaceOfOneThatHasEnded) {
-  const auto generator = tiny();
+  const auto generator = tiny_generator();
   std::vector<LmPrompt> slow, quick;
   for (const auto& prompt : prompts_of(40)) {
     const size_t tokens = generator->generate(std::vector<LmPrompt>{prompt}, {.max_tokens = 20})[0].ids.size();
@@ -181,7 +161,7 @@ TEST(Generator, AWaitingPromptTakesThePlaceOfOneThatHasEnded) {
 // 4,000 draws against the softmax of the logits that transformers would divide by the temperature: chi-square with 31
 // degrees of freedom is above 61.1 once in a thousand times.
 TEST(Generator, DrawsAreDistributedAsTheSoftmaxOfTheLogits) {
-  const auto generator = tiny();
+  const auto generator = tiny_generator();
   auto decoder = tiny_decoder();
   constexpr int64_t kDraws = 4000;
   std::vector<LmPrompt> prompts(kDraws, LmPrompt{{3, 9, 12}});
@@ -208,7 +188,7 @@ TEST(Generator, DrawsAreDistributedAsTheSoftmaxOfTheLogits) {
 
 /// A prompt of the tiny model and what it goes on with greedily.
 struct Known {
-  std::unique_ptr<DecoderGenerator> generator = tiny();
+  std::unique_ptr<DecoderGenerator> generator = tiny_generator();
   std::vector<LmPrompt> prompts;
   Generated whole;
   Known() {
@@ -234,7 +214,7 @@ TEST(Generator, StopTextsEndAnAnswerAndAreNoPartOfIt) {
 }
 
 TEST(Generator, AnswersEndWhereTheContextDoes) {
-  const auto generator = tiny();
+  const auto generator = tiny_generator();
   auto decoder = tiny_decoder();
   std::vector<LmPrompt> prompts(3);
   for (int64_t t = 0; t < 64; ++t) prompts[0].ids.push_back(2 + t * 7 % 30);
@@ -255,7 +235,7 @@ TEST(Generator, AnswersEndWhereTheContextDoes) {
 }
 
 TEST(Generator, ChoosesTheContinuationOfTheLargestSumOfLogP) {
-  const auto generator = tiny();
+  const auto generator = tiny_generator();
   auto decoder = tiny_decoder();
   const std::vector<TokenIds> choices{{5, 9, 20}, {17}, {4, 4}};
   const auto prompts = prompts_of(6);
@@ -290,7 +270,7 @@ TEST(Generator, ChoosesTheContinuationOfTheLargestSumOfLogP) {
 }
 
 TEST(Generator, NamesWhatIsWrong) {
-  const auto generator = tiny();
+  const auto generator = tiny_generator();
   const auto prompts = prompts_of(2);
   const auto said = [&](const GenerateOptions& options) {
     return config_error([&] { generator->generate(prompts, options); });
@@ -314,90 +294,6 @@ TEST(Generator, NamesThePromptWhoseLogitsAreNoNumbers) {
                 generator.generate(std::vector<LmPrompt>{{{4, 5}}, {{4, 17}}}, {.max_tokens = 1});
               }),
               HasSubstr("prompt 2 of 2: logits are NaN or infinite"));
-}
-
-/// Counts what it is asked.
-class Counting final : public LmGenerator {
- public:
-  explicit Counting(LmGenerator& generator) : generator_(generator) {}
-  void generate_each(std::span<const LmPrompt> prompts, const GenerateOptions& options, const Use& use) override {
-    ++calls;
-    asked += int64_t(prompts.size());
-    int64_t done = 0;
-    generator_.generate_each(prompts, options, [&](int64_t i, Generated answer) {
-      if (done++ == most) throw Error("interrupted");
-      use(i, std::move(answer));
-    });
-  }
-  std::string identity() const override { return generator_.identity() + name; }
-  int64_t calls = 0, asked = 0, most = -1;
-  std::string name;
-
- private:
-  LmGenerator& generator_;
-};
-
-TEST(CachedGenerator, AsksNothingTwice) {
-  const TempDir dir;
-  const auto generator = tiny();
-  auto prompts = prompts_of(8);
-  prompts.push_back(prompts[2]);
-  const GenerateOptions options{.max_tokens = 9, .temperature = 0.8, .seed = 3};
-  const auto expected = generator->generate(prompts, options);
-  Counting counting(*generator);
-  for (int run = 0; run < 2; ++run) {
-    CachedGenerator cached(counting, dir / "cache");
-    const auto answers = cached.generate(prompts, options);
-    for (size_t i = 0; i < prompts.size(); ++i) {
-      EXPECT_EQ(answers[i].ids, expected[i].ids);
-      EXPECT_EQ(answers[i].text, expected[i].text);
-      EXPECT_EQ(answers[i].finish, expected[i].finish);
-    }
-    EXPECT_EQ(counting.calls, 1);
-    EXPECT_EQ(counting.asked, 8);  // the ninth is the third
-    EXPECT_EQ(cached.generated(), run == 0 ? 8 : 0);
-  }
-}
-
-// Whatever changes an answer is part of its key; what does not change it is none.
-TEST(CachedGenerator, AsksAnewWhatMayBeAnsweredOtherwise) {
-  const TempDir dir;
-  const auto generator = tiny();
-  Counting counting(*generator);
-  const auto asks = [&](const GenerateOptions& options, uint64_t draw = 0) {
-    const int64_t before = counting.asked;
-    CachedGenerator(counting, dir / "cache").generate(std::vector<LmPrompt>{{{4, 5}, draw}}, options);
-    return counting.asked - before;
-  };
-  EXPECT_EQ(asks({.max_tokens = 4}), 1);
-  EXPECT_EQ(asks({.max_tokens = 4, .top_k = 3, .top_p = 0.5, .seed = 9, .batch = 2}, 7), 0);  // nothing is drawn
-  EXPECT_EQ(asks({.max_tokens = 5}), 1);
-  EXPECT_EQ(asks({.max_tokens = 4, .stop = {"a"}}), 1);
-  EXPECT_EQ(asks({.choices = {{3}, {4}}}), 1);
-  EXPECT_EQ(asks({.choices = {{3}, {5}}}), 1);
-  EXPECT_EQ(asks({.max_tokens = 4, .temperature = 1}), 1);
-  EXPECT_EQ(asks({.max_tokens = 4, .temperature = 1, .top_k = 3}), 1);
-  EXPECT_EQ(asks({.max_tokens = 4, .temperature = 1, .top_p = 0.5}), 1);
-  EXPECT_EQ(asks({.max_tokens = 4, .temperature = 1, .seed = 2}), 1);
-  EXPECT_EQ(asks({.max_tokens = 4, .temperature = 1, .seed = 2}, 1), 1);
-  EXPECT_EQ(asks({.max_tokens = 4, .temperature = 1, .seed = 2}, 1), 0);
-  counting.name = " with an adapter";
-  EXPECT_EQ(asks({.max_tokens = 4}), 1);
-}
-
-TEST(CachedGenerator, GoesOnWhereItWasInterrupted) {
-  const TempDir dir;
-  const auto generator = tiny();
-  const auto prompts = prompts_of(10);
-  const GenerateOptions options{.max_tokens = 3};
-  Counting counting(*generator);
-  counting.most = 6;
-  EXPECT_THAT(config_error([&] { CachedGenerator(counting, dir / "c").generate(prompts, options); }),
-              HasSubstr("interrupted"));
-  counting.most = -1, counting.asked = 0;
-  CachedGenerator cached(counting, dir / "c");
-  EXPECT_EQ(ids_of(cached.generate(prompts, options)), ids_of(generator->generate(prompts, options)));
-  EXPECT_EQ(counting.asked, 4);
 }
 
 }  // namespace
