@@ -58,7 +58,7 @@ at::Tensor EmbeddingImpl::weight() const { return table_->weight(); }
 at::Tensor EmbeddingImpl::forward(const at::Tensor& ids) {
   auto shape = ids.sizes().vec();
   shape.push_back(width());
-  const auto column = ids.reshape({-1, 1});
+  const auto column = ids.reshape({-1, 1}).contiguous();  // one of several columns, too
   if (column.device().is_cpu() && column.scalar_type() == at::kInt)
     check_ids(column.const_data_ptr<int32_t>(), column.size(0), rows());
   return gather_rows(column, {table_}, width()).view(shape);

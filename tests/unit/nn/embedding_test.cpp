@@ -61,6 +61,13 @@ TEST(Embedding, GathersARowForEachIdWhateverTheirShape) {
   EXPECT_TRUE(at::equal(embedding(matrix.select(1, 1)), at::tensor({20.f, 21.f, 0.f, 0.f}).view({2, 2})));
 }
 
+/// A column of several, whose ids do not lie side by side, nor are the others looked at.
+TEST(Embedding, GathersAColumnOfSeveral) {
+  Embedding table(4, 2, 1);
+  const auto ids = at::tensor({1, 99, 3, 99, 2, 99}, at::kInt).view({3, 2});
+  EXPECT_TRUE(at::equal(table(ids.select(1, 0)), table(at::tensor({1, 3, 2}, at::kInt))));
+}
+
 TEST(Embedding, BlankTablesAreZeroAndLeaveOtherDrawsAsTheyWere) {
   at::manual_seed(3);
   const Embedding drawn(5, 2);
