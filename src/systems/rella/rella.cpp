@@ -16,6 +16,7 @@
 #include <interplay/lm/prompt_template.h>
 #include <interplay/nn/safetensors.h>
 
+#include "systems/lab/experiment_data.h"
 #include "systems/lab/item_vectors.h"
 #include "systems/lab/principal_components.h"
 #include "systems/rella/rella_text.h"
@@ -56,17 +57,8 @@ void add_columns(const std::vector<std::string>& names, std::vector<std::string>
 RellaOptions read_experiment(const Config& experiment) {
   RellaOptions o;
   read_options(o, experiment, "ReLLa's experiment");
-  if (o.data.empty()) experiment["data"].fail("missing; which data.yaml says what the events are?");
   if (o.lengths.empty()) experiment["lengths"].fail("expected at least one number of events");
   return o;
-}
-
-Config load_data(const Config& experiment, const RellaOptions& o) {
-  const fs::path source = experiment.source();
-  const fs::path file = fs::path(o.data).is_absolute() ? fs::path(o.data) : source.parent_path() / o.data;
-  Config data = Config::load(file);
-  if (!o.root.empty()) data.set("root", Config::scalar(fs::absolute(source.parent_path() / o.root).string(), true));
-  return data;
 }
 
 }  // namespace
@@ -76,7 +68,7 @@ Rella::Rella(const Config& experiment, int threads) {
   State& s = *state;
   s.options = read_experiment(experiment);
   const RellaOptions& o = s.options;
-  const Config data = load_data(experiment, o), prompt = experiment["prompt"];
+  const Config data = load_experiment_data(experiment, o.data, o.root), prompt = experiment["prompt"];
   const std::string& item = s.item = EventLog::item_column(data, o.history);
 
   s.item_text = parse_template(experiment["item_text"], o.item_text);

@@ -13,7 +13,7 @@
 #include <interplay/lm/tokenizer.h>
 #include <interplay/systems/rella.h>
 
-#include "systems/rella/text_pattern.h"
+#include "systems/lab/text_pattern.h"
 
 namespace interplay {
 

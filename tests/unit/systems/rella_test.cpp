@@ -9,7 +9,7 @@
 
 #include "support/error_of.h"
 #include "support/temp_dir.h"
-#include "systems/rella/text_pattern.h"
+#include "systems/lab/text_pattern.h"
 
 namespace interplay {
 namespace {

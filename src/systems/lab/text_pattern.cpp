@@ -1,4 +1,4 @@
-#include "systems/rella/text_pattern.h"
+#include "systems/lab/text_pattern.h"
 
 #include <unicode/regex.h>
 #include <unicode/utext.h>
