@@ -52,7 +52,7 @@ FieldEmbeddingImpl::FieldEmbeddingImpl(const Schema& schema, const EmbeddingOpti
 void FieldEmbeddingImpl::build(const Choice& here, const Choice& wanted, const std::vector<std::string>& leave_out) {
   build_frozen(here);
   const auto has_table = [&](const Field* f) {
-    if (!here(*f)) return false;
+    if (!here(*f) || (f->given && !parts_->frozen.contains(f->table))) return false;
     const auto own = widths_.find(f->table);
     if (own == widths_.end() || own->second > 0) return true;
     INTERPLAY_CHECK(!wanted(*f), "widths: table '{}' is 0 wide, but field '{}' reads it; expected 1 to {}", f->table,
@@ -194,10 +194,11 @@ std::vector<std::string> vector_names(const Schema& schema) {
   };
   for (const bool frozen : {false, true}) {
     for (const Field* f : schema.of(FieldKind::categorical))
-      if (is_frozen(*f) == frozen) out.push_back(f->name);
+      if (is_frozen(*f) == frozen && (frozen || !f->given)) out.push_back(f->name);
   }
   for (const auto kind : {FieldKind::numeric, FieldKind::sequence, FieldKind::vector}) {
-    for (const Field* f : schema.of(kind)) out.push_back(f->name);
+    for (const Field* f : schema.of(kind))
+      if (!f->given || is_frozen(*f)) out.push_back(f->name);
   }
   for (const Field& f : schema.fields()) {
     if (has_mode(f, "concat")) out.push_back(vector_name(f));

@@ -50,6 +50,8 @@ class INTERPLAY_API EventLog {
   std::span<const uint32_t> samples(std::string_view split) const;
   /// What is remembered at an event, oldest first.
   std::span<const uint32_t> history(uint32_t event) const;
+  /// The events that any history can remember: those of each user, oldest first, one user after another.
+  std::vector<std::span<const uint32_t>> timelines() const;
   /// Of all that is remembered here: equal for equal files and equal configs. 64 bits.
   uint64_t checksum() const;
 

@@ -34,6 +34,8 @@ struct INTERPLAY_API Field {
   std::string target;            ///< sequence: the field whose value it is a history of, as item_id; "" = none
   std::string paired_with;  ///< sequence: its i-th entry belongs to the i-th of this sequence (same offsets); "" = none
   bool weighted = false;    ///< sequence: every entry has a weight
+  bool given = false;       ///< what its values are is looked up by who knows them (augmenters, vectors by key): no
+                            ///< model learns a vector of each, and values of any split have ids
   std::vector<std::string> text_columns;  ///< text: names behind Tokens::columns
   Config encoding;                        ///< how a raw value becomes an id or number; read by the Encoder alone
   int64_t column = 0;  ///< place among its kind: column of Features::ids or ::dense, else index of its vector

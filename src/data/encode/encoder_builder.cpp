@@ -129,12 +129,14 @@ void EncoderBuilder::code_table(TokenCounts::Lease& tokens, size_t table, const 
     const bool list = field.kind == FieldKind::sequence;
     CodedRows::Codes& codes = (list ? out.entries : out.categorical)[size_t(field.column)];
     codes.epoch = tokens.epoch();
+    const std::vector<uint8_t> all(field.given ? out.split.size() : 0);  // as training rows
+    const std::span<const uint8_t> splits = field.given ? all : out.split;
     if (list) {
-      code_lists(tokens, values.lists[f], values.rows, out.split, codes.values);
+      code_lists(tokens, values.lists[f], values.rows, splits, codes.values);
     } else if (parser_.makes_buckets(f)) {
-      code_buckets(tokens, f, values, out.split, codes.values);
+      code_buckets(tokens, f, values, splits, codes.values);
     } else {
-      code_cells(tokens, f, values.raw.column(parser_.encoding(f).column), values.rows, out.split, codes.values);
+      code_cells(tokens, f, values.raw.column(parser_.encoding(f).column), values.rows, splits, codes.values);
     }
   }
 }

@@ -149,6 +149,8 @@ std::span<const uint32_t> EventLog::samples(std::string_view split) const {
 
 std::span<const uint32_t> EventLog::history(uint32_t event) const { return state_->history->events(event); }
 
+std::vector<std::span<const uint32_t>> EventLog::timelines() const { return state_->history->timelines(); }
+
 uint64_t EventLog::checksum() const { return state_->checksum; }
 
 }  // namespace interplay

@@ -90,7 +90,10 @@ void HistoryIndex::finish() {
   for (size_t i = 0; i < rows.size();) {
     const uint32_t user = order_.user(rows[i]);
     if (user == EventOrder::kNobody) break;  // sorted last: their histories are empty
-    if (i == 0 || order_.user(rows[i - 1]) != user) user_begin = items_.size();
+    if (i == 0 || order_.user(rows[i - 1]) != user) {
+      user_begin = items_.size();
+      if (keeps_events_ && i > 0) users_end_.push_back(user_begin);
+    }
     const auto together = [&](uint32_t row) {
       return order_.user(row) == user &&
              (options_.ties == "order" ? order_.same_moment(row, rows[i]) : order_.same_time(row, rows[i]));
@@ -108,9 +111,20 @@ void HistoryIndex::finish() {
       for (Side& side : sides_) side.remembered.push_back(side.of_row[rows[i]]);
     }
   }
+  if (keeps_events_) users_end_.push_back(items_.size());
   order_.clear();
   passes_ = {};
   for (Side& side : sides_) side.of_row = {};
+}
+
+std::vector<std::span<const uint32_t>> HistoryIndex::timelines() const {
+  std::vector<std::span<const uint32_t>> out;
+  uint64_t begin = 0;
+  for (const uint64_t end : users_end_) {
+    if (end > begin) out.emplace_back(events_.data() + begin, end - begin);
+    begin = end;
+  }
+  return out;
 }
 
 void HistoryIndex::append(RawBatch& raw, std::span<const int32_t> rows, int64_t first) const {

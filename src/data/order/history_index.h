@@ -33,6 +33,8 @@ class HistoryIndex {
   std::span<const uint32_t> events(int64_t row) const {
     return {events_.data() + (end_[size_t(row)] - length_[size_t(row)]), length_[size_t(row)]};
   }
+  /// The events of each user that has any, oldest first, where they are kept.
+  std::vector<std::span<const uint32_t>> timelines() const;
   const std::string& name() const { return options_.name; }
   /// Whether a row has fewer events before it than its history needs (min_length), whatever max_length keeps of them.
   bool too_short(int64_t row) const { return !too_short_.empty() && too_short_[size_t(row)]; }
@@ -58,6 +60,7 @@ class HistoryIndex {
   std::vector<uint32_t> items_;   // remembered events, by user and time
   std::vector<uint32_t> events_;  // beside items_: their rows, where they are kept
   bool keeps_events_ = false;
+  std::vector<uint64_t> users_end_;  // of each user's, likewise
   std::vector<uint64_t> end_;  // beside the rows: its history is items_[end - length, end)
   std::vector<uint32_t> length_;
   std::vector<bool> too_short_;  // beside the rows, where there is a min_length

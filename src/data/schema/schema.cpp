@@ -54,15 +54,16 @@ Config to_yaml(const Field& field) {
   if (!field.target.empty()) out.set("target", text(field.target));
   if (!field.paired_with.empty()) out.set("paired_with", text(field.paired_with));
   if (field.weighted) out.set("weighted", Config::scalar("true"));
+  if (field.given) out.set("given", Config::scalar("true"));
   if (field.encoding.size() > 0) out.set("encoding", field.encoding);
   if (field.pretrained.size() > 0) out.set("pretrained", field.pretrained);
   return out;
 }
 
 Field from_yaml(const Config& config) {
-  static const std::vector<std::string> known = {"name",      "kind",       "table",        "rows",      "width",
-                                                 "dimension", "max_length", "pooling",      "target",    "paired_with",
-                                                 "weighted",  "encoding",   "text_columns", "pretrained"};
+  static const std::vector<std::string> known = {"name",      "kind",       "table",    "rows",         "width",
+                                                 "dimension", "max_length", "pooling",  "target",       "paired_with",
+                                                 "weighted",  "given",      "encoding", "text_columns", "pretrained"};
   for (const auto& key : config.keys()) {
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       config[key].fail(fmt::format("unknown key of a field (keys: {})", fmt::join(known, ", ")));
@@ -80,6 +81,7 @@ Field from_yaml(const Config& config) {
   field.target = config.get<std::string>("target", "");
   field.paired_with = config.get<std::string>("paired_with", "");
   field.weighted = config.get<bool>("weighted", false);
+  field.given = config.get<bool>("given", false);
   if (config["encoding"].defined()) field.encoding = config["encoding"];
   if (config["text_columns"].defined()) {
     for (const Config& name : config["text_columns"].items()) field.text_columns.push_back(name.as<std::string>());
