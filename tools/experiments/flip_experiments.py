@@ -8,9 +8,10 @@ The files may be packed (.gz); first run `interplay fetch minilm-l6`. Each seed 
 --valid and --test say, drawn from all ratings and split at random: of so few rows cut in time nearly every user of test
 would be unseen. On them, for each backbone:
 
-  pre-training      whole; without mlm, mtm, icl, each in turn; and with each side alone (no attention, no fusion, no icl)
-  tuning            FLIP (both towers) from each of the first four; its text tower alone from the whole one
-  the ids alone     the backbone as an ordinary run: from nothing, and from each of the four (FLIP_ID)
+  pre-training      whole; with each side alone (no attention, no fusion, no icl); and without mlm, mtm, icl, each in turn,
+                    for the first backbone (--full: for all)
+  tuning            FLIP (both towers) from the whole one, and from those that leave a part out; its text tower alone
+  the ids alone     the backbone as an ordinary run: from nothing, and from each of these (FLIP_ID)
 
 Tables: what share of masked features and words is recovered on test rows, with and without the other side; AUC of the
 towers and of both; what each part of the pre-training is worth; what it costs. Differences are paired by seed and have
@@ -110,21 +111,20 @@ class FlipLab(Lab):
                           model=f'{{name: {BACKBONES[backbone]}}}', train__epochs=self.arguments.id_epochs)
 
 
-def run_all(lab, arguments, backbone, seed, total):
-    """All runs of one backbone and seed, by name."""
+def run_all(lab, arguments, backbone, seed, without, total):
+    """All runs of one backbone and seed, by name; `without`: parts that are left out in turn."""
     data = lab.data(seed)
     runs = {'pre': lab.pretrain('pre', data, seed, backbone)}
     if total:
         minutes = runs['pre'].summary['seconds'] / 60
-        # Five pre-trainings and five tunings, which read half of the text a pass and, as a rule, pass five times more.
-        say(f'the first pre-training took {minutes:.0f} minutes; all of it about {total * 10 * minutes / 60:.1f} hours')
+        say(f'the first pre-training took {minutes:.0f} minutes; all of it about {total * minutes / 60:.1f} hours')
     runs['pre, alone'] = lab.pretrain('pre-alone', data, seed, backbone, model__attention='false',
                                       model__fusion='false', model__icl='false')
-    for part in WITHOUT:
+    for part in without:
         runs[f'pre, no {part}'] = lab.pretrain(f'pre-no-{part}', data, seed, backbone, **{
             f'model__{part}': 'false', 'train__monitor': 'term:mlm' if part == 'mtm' else 'term:mtm'})
     runs['id, from nothing'] = lab.of_ids('id', data, seed, backbone)
-    for before in ['pre'] + [f'pre, no {part}' for part in WITHOUT]:
+    for before in ['pre'] + [f'pre, no {part}' for part in without]:
         tag = before.replace(', ', '-').replace(' ', '-')
         runs[f'id, {before}'] = lab.of_ids(f'id-{tag}', data, seed, backbone, runs[before])
         runs[f'both, {before}'] = lab.tune(f'both-{tag}', data, seed, backbone, runs[before])
@@ -164,7 +164,7 @@ def parts(report, of):
     report.text('What each part of the pre-training is worth: AUC with all less AUC without it.')
     rows = [['backbone', 'without', 'FLIP_ID', 'difference', 'FLIP', 'difference']]
     for backbone, seeds in of.items():
-        for part in WITHOUT:
+        for part in WITHOUT if f'pre, no {WITHOUT[0]}' in seeds[0] else ():
             row = [backbone, part]
             for kind in ('id', 'both'):
                 without = [runs[f'{kind}, pre, no {part}'].auc for runs in seeds]
@@ -194,26 +194,29 @@ def main():
     parser.add_argument('--root', type=pathlib.Path, required=True, help='folder of the raw files')
     parser.add_argument('data', choices=DATA)
     parser.add_argument('--lm', default='minilm-l6', help='language model: a fetched name or a path')
-    parser.add_argument('--layers', type=int, default=3, help='of it, the first ones; 0 = all')
+    parser.add_argument('--layers', type=int, default=2, help='of it, the first ones; 0 = all')
     parser.add_argument('--backbones', type=lambda text: text.split(','), default=['dcnv2', 'deepfm'],
                         help=f'of {", ".join(BACKBONES)}')
     parser.add_argument('--train', type=int, default=10000, help='training rows')
-    parser.add_argument('--valid', type=int, default=5000)
-    parser.add_argument('--test', type=int, default=15000)
-    parser.add_argument('--pretrain-epochs', type=int, default=10)
-    parser.add_argument('--epochs', type=int, default=25, help='of tuning at most')
+    parser.add_argument('--valid', type=int, default=2000)
+    parser.add_argument('--test', type=int, default=6000)
+    parser.add_argument('--pretrain-epochs', type=int, default=5)
+    parser.add_argument('--epochs', type=int, default=8, help='of tuning at most')
     parser.add_argument('--id-epochs', type=int, default=20, help='of the ids alone at most')
+    parser.add_argument('--full', action='store_true', help='parts are left out for every backbone')
     arguments = parser.parse_args()
     arguments.root = arguments.root.resolve()
     lab = FlipLab(arguments)
     report = Report(lab, arguments.data)
     seeds = arguments.seeds or [1, 2, 3]
-    of, first = {}, True
-    for backbone in arguments.backbones:
+    withouts = [WITHOUT if arguments.full or i == 0 else () for i in range(len(arguments.backbones))]
+    # Of each backbone and seed, in pre-trainings: two and less than one a part; tunings read half of the text a pass.
+    total = len(seeds) * sum(2.3 + 1.1 * len(without) for without in withouts)
+    of = {}
+    for backbone, without in zip(arguments.backbones, withouts):
         for seed in seeds:
-            of.setdefault(backbone, []).append(
-                run_all(lab, arguments, backbone, seed, len(seeds) * len(arguments.backbones) if first else 0))
-            first = False
+            of.setdefault(backbone, []).append(run_all(lab, arguments, backbone, seed, without, total))
+            total = 0
     report.text(f'{arguments.data}: {arguments.train} training rows, {arguments.valid} valid, {arguments.test} test; '
                 f'{arguments.lm}, {arguments.layers or "all"} layers; seeds {", ".join(map(str, seeds))}')
     for table in (recovered, towers, parts, costs):
