@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -85,7 +86,8 @@ class INTERPLAY_API PartitionLog {
   struct Options {
     PartitionRule rule;
     std::vector<std::string> columns;  ///< what the cells of an event are
-    std::string author;                ///< who says what is said: another one's texts are refused
+    /// Who says what is said, and how: where it was another, its texts are refused by what differs.
+    std::map<std::string, std::string> author;
   };
   struct Event {
     double time = 0;

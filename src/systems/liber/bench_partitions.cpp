@@ -35,7 +35,7 @@ class PartitionsBench final : public Workload {
       const AnonymousMemory memory;
       double seconds = 0;
       {
-        PartitionLog log(folder, {.rule = {.count = o_.count}, .columns = {"item", "rating"}, .author = "bench"});
+        PartitionLog log(folder, {.rule = {.count = o_.count}, .columns = {"item", "rating"}, .author = {}});
         seconds = seconds_of([&] { observe(log); });
         out.figure("memory", "MB", double(memory.peak_bytes()) / 1e6);
       }
@@ -44,7 +44,7 @@ class PartitionsBench final : public Workload {
       out.figure("observe", "us/event", 1e6 * seconds / double(o_.events));
       out.figure("file", "bytes/event", double(bytes) / double(o_.events));
       const double replay = seconds_of([&] {
-        PartitionLog again(folder, {.rule = {.count = o_.count}, .columns = {"item", "rating"}, .author = "bench"});
+        PartitionLog again(folder, {.rule = {.count = o_.count}, .columns = {"item", "rating"}, .author = {}});
       });
       out.figure("replay", "M events/s", double(o_.events) / replay / 1e6);
       const double plain = seconds_of([&] { write_plain(folder / "plain", bytes / o_.events); });

@@ -118,10 +118,12 @@ class Summarizing {
       for (const auto& name : tastes_->columns()) taste_places_.push_back(events_->column(name));
     user_at_ = events_->column(user_), time_at_ = events_->column(time_);
     choose_users();
-    log_ = std::make_unique<PartitionLog>(
-        out_ / "log", PartitionLog::Options{rule_, columns_,
-                                            fmt::format("{}{}{}", summarizer_->identity(), o_.cascade ? "" : " alone",
-                                                        o_.shift ? "" : " without shifts")});
+    log_ =
+        std::make_unique<PartitionLog>(out_ / "log", PartitionLog::Options{rule_,
+                                                                           columns_,
+                                                                           {{"summarizer", summarizer_->identity()},
+                                                                            {"cascade", o_.cascade ? "true" : "false"},
+                                                                            {"shift", o_.shift ? "true" : "false"}}});
   }
 
   LiberReport run() {

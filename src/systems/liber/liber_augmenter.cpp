@@ -28,8 +28,7 @@ class Liber final : public Augmenter {
     nn::HybridExpertsImpl::Options experts;
     void visit(auto&& field) {
       source.visit(field);
-      field("partitions", partitions,
-            "field of kind partitions; by default the only one that has no vectors of its own");
+      field("partitions", partitions, "field of kind partitions; by default the only one");
       field("item", item, "field of the item in question; by default the one that a history is of");
       field("items", items,
             "vectors of the items' texts, as `from:` of this one; without, the item's own is learnt alone");

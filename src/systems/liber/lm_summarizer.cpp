@@ -64,11 +64,10 @@ class LmSummarizer final : public Summarizer {
     std::vector<int64_t> events;
     for (const SummaryTask& task : tasks) {
       std::string lines;
-      for (const auto& event : task.events)
-        lines += (lines.empty() ? "" : "\n") + event_.fill([&](std::string_view name) {
-          const auto& names = event_.names();
-          return event.cells[size_t(std::find(names.begin(), names.end(), name) - names.begin())];
-        });
+      for (const auto& event : task.events) {
+        if (!lines.empty()) lines += '\n';
+        lines += line(event);
+      }
       events.push_back(int64_t(model_->tokenizer().encode(lines).size()));
       prompts.push_back(summary_.fill([&](std::string_view name) {
         return name == "events" ? lines : task.earlier.empty() ? o_.none : task.earlier;
@@ -85,7 +84,9 @@ class LmSummarizer final : public Summarizer {
   }
 
   std::string identity() const override {
-    return fmt::format("lm {} {}", model_->identity(), write_options(o_).yaml());
+    Options deciding = o_;
+    deciding.batch = Options().batch;
+    return fmt::format("lm {} {}", model_->identity(), write_options(deciding).yaml());
   }
   Cost cost() const override { return cost_; }
 
@@ -103,6 +104,13 @@ class LmSummarizer final : public Summarizer {
     } catch (const Error& problem) {
       at.fail(problem.what());
     }
+  }
+
+  std::string line(const PartitionLog::Event& event) const {
+    const auto& names = event_.names();
+    return event_.fill([&](std::string_view name) {
+      return event.cells[size_t(std::find(names.begin(), names.end(), name) - names.begin())];
+    });
   }
 
   lm::TokenIds prompt(const std::string& question) const {

@@ -94,11 +94,11 @@ struct PartitionLog::State {
   State(const fs::path& directory, Options o) : file(directory / kFile), options(std::move(o)), lock(directory) {}
 
   std::string header() const {
-    const nlohmann::ordered_json json = {{"version", kVersion},
-                                         {"count", options.rule.count},
-                                         {"pause", options.rule.pause},
-                                         {"columns", options.columns},
-                                         {"author", options.author}};
+    nlohmann::ordered_json json = {{"version", kVersion},
+                                   {"count", options.rule.count},
+                                   {"pause", options.rule.pause},
+                                   {"columns", options.columns}};
+    for (const auto& [key, value] : options.author) json["by " + key] = value;
     return "H" + json.dump();
   }
 
@@ -192,10 +192,13 @@ struct PartitionLog::State {
     INTERPLAY_CHECK_DATA(theirs["version"] == kVersion, "{}: is of version {}, this program reads {}", file.string(),
                          theirs["version"].dump(), kVersion);
     const auto ours = nlohmann::json::parse(header().substr(1));
-    for (const auto& [key, value] : ours.items()) {
-      const std::string there = theirs.contains(key) ? theirs[key].dump() : "nothing";
-      INTERPLAY_CHECK(there == value.dump(), "{}: was made with {} {}, now it is {}; choose another directory",
-                      file.string(), key, there, value.dump());
+    for (const auto* const each : {&ours, static_cast<const nlohmann::json*>(&theirs)}) {
+      for (const auto& [key, value] : each->items()) {
+        const auto said = [&](const nlohmann::json& of) { return of.contains(key) ? of[key].dump() : "nothing"; };
+        const std::string name = key.starts_with("by ") ? key.substr(3) : key;
+        INTERPLAY_CHECK(said(theirs) == said(ours), "{}: was made with {} {}, now it is {}; choose another directory",
+                        file.string(), name, said(theirs), said(ours));
+      }
     }
   }
 

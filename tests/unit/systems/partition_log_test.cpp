@@ -47,7 +47,7 @@ class PartitionLogTest : public ::testing::Test {
  protected:
   PartitionLogTest() { log::set_level(log::Level::off); }
   PartitionLog::Options options(int64_t count, double pause = 0) const {
-    return {.rule = {.count = count, .pause = pause}, .columns = {"item"}, .author = "nobody"};
+    return {.rule = {.count = count, .pause = pause}, .columns = {"item"}, .author = {{"summarizer", "nobody"}}};
   }
   testing::TempDir dir_;
 };
@@ -198,8 +198,9 @@ TEST_F(PartitionLogTest, OtherSettingsAreRefused) {
   EXPECT_THAT(config_error([&] { PartitionLog(dir_ / "log", options(3)); }), HasSubstr("with count 2, now it is 3"));
   EXPECT_THAT(config_error([&] { PartitionLog(dir_ / "log", options(2, 9)); }), HasSubstr("with pause 0"));
   auto other = options(2);
-  other.author = "somebody";
-  EXPECT_THAT(config_error([&] { PartitionLog(dir_ / "log", other); }), HasSubstr("author \"nobody\""));
+  other.author["summarizer"] = "somebody";
+  EXPECT_THAT(config_error([&] { PartitionLog(dir_ / "log", other); }),
+              HasSubstr("with summarizer \"nobody\", now it is \"somebody\""));
   other = options(2);
   other.columns = {"item", "rating"};
   EXPECT_THAT(config_error([&] { PartitionLog(dir_ / "log", other); }), HasSubstr("columns"));
