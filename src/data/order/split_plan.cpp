@@ -1,5 +1,6 @@
 #include "data/order/split_plan.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <interplay/base/error.h>
@@ -16,7 +17,7 @@ SplitPlan::SplitPlan(const SplitOptions& options, RowParser& parser) : options_(
   options_.ratios.resize(3, 0.0);
   if (!needs_order()) return;
   time_at_ = parser.require_number(options.time, true);
-  if (options.by == "user_time") parser.require_present(options.user);
+  if (options.of_users()) parser.require_present(options.user);
 }
 
 std::vector<std::string> SplitPlan::columns() const {
@@ -29,7 +30,7 @@ std::vector<std::string> SplitPlan::columns() const {
 }
 
 void SplitPlan::add(const RawBatch& raw, const RowValues& values, const RowParser& parser) {
-  const RawColumn* const user = options_.by == "user_time" ? &raw.column(options_.user) : nullptr;
+  const RawColumn* const user = options_.of_users() ? &raw.column(options_.user) : nullptr;
   std::vector<const RawColumn*> columns;
   for (const auto& name : options_.tie) columns.push_back(&raw.column(name));
   std::vector<std::string_view> ties(columns.size());
@@ -56,6 +57,10 @@ void SplitPlan::finish(const std::function<bool(uint32_t row)>& is_sample) {
 }
 
 void SplitPlan::cut(std::span<const uint32_t> rows) {
+  if (options_.by == "user_last") {
+    for (size_t i = 0; i < rows.size(); ++i) split_[rows[i]] = uint8_t(2 - std::min<size_t>(2, rows.size() - 1 - i));
+    return;
+  }
   const auto n = double(rows.size());
   // 0.8 + 0.1 falls just short of 0.9 in binary, and floor() would show it
   const auto train = size_t(std::floor(options_.ratios[0] * n + 1e-6));

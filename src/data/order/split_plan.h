@@ -16,7 +16,8 @@ namespace interplay {
 
 /// Which split each row of one source goes to: 0 = train, 1 = valid, 2 = test. By time the cuts lie at
 /// floor(ratio * n) in the order (time, ties as numbers, row), n being the number of samples; at random each row is
-/// drawn by (seed, row) alone.
+/// drawn by (seed, row) alone. By user_last a
+/// user's last sample is test, the one before it valid.
 class SplitPlan {
  public:
   SplitPlan(const SplitOptions& options, RowParser& parser);  ///< tells the parser which cells a row must have

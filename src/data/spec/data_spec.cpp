@@ -220,8 +220,7 @@ void check_sources(const DataOptions& o, const Config& data) {
   }
   if (o.split->by != "random" && o.split->time.empty() && o.time.empty())
     split["time"].fail("missing; which column says when?");
-  if (o.split->by == "user_time" && o.split->user.empty())
-    split["user"].fail("missing; which column says whose row it is?");
+  if (o.split->of_users() && o.split->user.empty()) split["user"].fail("missing; which column says whose row it is?");
 }
 
 /// `format` and `header` of `at` as one map for readers().
@@ -265,6 +264,11 @@ Config resolve(const DataSpec& spec, const Config& data) {
   for (const char* key : {"files", "file", "split", "join", "filter", "header", "weight", "group", "time"}) {
     if (!data.has(key)) out.erase(key);
   }
+  if (spec.options.filter && spec.options.filter->also.empty()) {  // as it was written before there was `also`
+    Config filter = out["filter"];
+    filter.erase("also");
+    out.set_key("filter", filter);
+  }
   return out;
 }
 
@@ -303,7 +307,10 @@ DataSpec DataSpec::parse(const Config& data) {
   spec.labels = parse_labels(*o.label);
   spec.reader = merge_reader(o.format, o.header, data);
   parse_joins(spec, data);
-  if (o.filter) o.filter->check(data["filter"]);
+  if (o.filter) {
+    o.filter->check(data["filter"]);
+    for (size_t i = 0; i < o.filter->also.size(); ++i) o.filter->also[i].check(data["filter"]["also"].at(i));
+  }
   FieldParser(spec, data).parse();
   if (o.split && o.split->by != "random" && o.split->time.empty()) o.split->time = o.time;
   Schema(spec.fields, spec.label_names());  // refuses pairs and targets that cannot be

@@ -49,23 +49,35 @@ struct FilesOptions {
   }
 };
 
+/// Which rows count.
+struct FilterOptions : ThresholdOptions {
+  std::vector<ThresholdOptions> also;
+  void visit(auto&& field) {
+    ThresholdOptions::visit(field);
+    field("also", also, "further conditions, all of which have to hold");
+  }
+};
+
 struct SplitOptions {
   std::string by = "random", user, time;
   std::vector<std::string> tie;
   std::vector<double> ratios = {0.8, 0.1, 0.1};
   int64_t seed = 1;
   void visit(auto&& field) {
-    field("by", by, "random: rows drawn by seed; time: by time; user_time: each user's rows by time",
-          OneOf{{"random", "time", "user_time"}});
-    field("ratios", ratios, "shares of train, valid and test", Range{0, 1});
+    field("by", by,
+          "random: rows drawn by seed; time: by time; user_time: each user's rows by time; user_last: each user's last "
+          "row is for test, the one before it for valid, the rest for train",
+          OneOf{{"random", "time", "user_time", "user_last"}});
+    if (by != "user_last") field("ratios", ratios, "shares of train, valid and test", Range{0, 1});
     if (by == "random") {
       field("seed", seed, "of the draw");
     } else {
       field("time", time, "column with when; that of `time:` by default");
       field("tie", tie, "columns that order rows of equal time, as numbers where they are");
     }
-    if (by == "user_time") field("user", user, "column with whose row it is");
+    if (of_users()) field("user", user, "column with whose row it is");
   }
+  bool of_users() const { return by == "user_time" || by == "user_last"; }
 };
 
 /// The keys of data.yaml.
@@ -77,7 +89,7 @@ struct DataOptions {
   std::optional<FilesOptions> files;
   std::optional<SplitOptions> split;
   std::vector<JoinOptions> join;
-  std::optional<ThresholdOptions> filter;
+  std::optional<FilterOptions> filter;
   std::optional<Config> label;
   std::string weight, group, time;
   int64_t min_count = 1;

@@ -73,9 +73,9 @@ size_t RowParser::require_number(const std::string& column, bool present) {
 
 void RowParser::require_present(const std::string& column) { required_cells_.push_back(column); }
 
-void RowParser::leave_out(const ThresholdOptions& unless) {
-  filter_ = unless;
-  filter_at_ = require_number(unless.column, false);
+void RowParser::leave_out(const FilterOptions& unless) {
+  filters_.emplace_back(unless, require_number(unless.column, false));
+  for (const auto& other : unless.also) filters_.emplace_back(other, require_number(other.column, false));
 }
 
 std::vector<std::string> RowParser::columns(bool labels) const {

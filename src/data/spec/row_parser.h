@@ -75,7 +75,7 @@ class RowParser {
   /// of its values in RowValues::required.
   size_t require_number(const std::string& column, bool present);
   void require_present(const std::string& column);  ///< ... only if this column holds something
-  void leave_out(const ThresholdOptions& unless);   ///< ... only if it passes; the others are not bad, but do not count
+  void leave_out(const FilterOptions& unless);      ///< ... only if it passes; the others are not bad, but do not count
 
   const FieldEncoding& encoding(size_t field) const { return encodings_[field]; }
   const NumberRule& numbers(size_t field) const { return numbers_[field]; }
@@ -110,8 +110,7 @@ class RowParser {
   };
   std::vector<Required> required_numbers_;
   std::vector<std::string> required_cells_;
-  std::optional<ThresholdOptions> filter_;
-  size_t filter_at_ = 0;  // place in RowValues::required
+  std::vector<std::pair<ThresholdOptions, size_t>> filters_;  // with their place in RowValues::required
 };
 
 /// Appends what rows hold beside ids, dense numbers and sequences: vectors, texts and, where `labels`, labels, weight,

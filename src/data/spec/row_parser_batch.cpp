@@ -47,7 +47,7 @@ class RowParser::Batch {
       if (field.kind == FieldKind::vector) parse_vector(f);
       if (field.kind == FieldKind::sequence && p_.leader_[f] == f) parse_sequences(f);
     }
-    if (p_.filter_) leave_out();
+    if (!p_.filters_.empty()) leave_out();
     report(bad_rows);
     out_.rows.reserve(size_t(raw_.rows) - problems_.size());
     for (int64_t r = 0; r < raw_.rows; ++r) {
@@ -89,9 +89,12 @@ class RowParser::Batch {
 
   /// Bad rows are told of even where they would be left out.
   void leave_out() {
-    const auto& numbers = out_.required[p_.filter_at_];
+    const auto passes = [&](size_t r) {  // a comparison with NaN is false
+      return std::all_of(p_.filters_.begin(), p_.filters_.end(),
+                         [&](const auto& f) { return f.first.passes(out_.required[f.second][r]); });
+    };
     for (size_t r = 0; r < bad_.size(); ++r) {
-      if (bad_[r] || p_.filter_->passes(numbers[r])) continue;  // a comparison with NaN is false
+      if (bad_[r] || passes(r)) continue;
       bad_[r] = 1;
       ++out_.left_out;
     }

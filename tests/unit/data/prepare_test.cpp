@@ -359,6 +359,27 @@ TEST_F(Prepare, EachUserIsCutInTime) {
   EXPECT_THAT(categories("out", "test", "u"), ElementsAre("ann", "bob", ""));  // eve was never seen in training
 }
 
+TEST_F(Prepare, EachUsersLastRowsAreTestAndValid) {
+  // Of ratings above 3 with a time, ann has 7, bob 3, eve 2: with one of these before it a row is a sample, so that
+  // they have 6, 2 and 1.
+  std::string rows = "u,i,t,r\n";
+  for (int k = 0; k < 7; ++k) rows += fmt::format("ann,{},{},5\n", k, 10 + k);
+  rows += "ann,90,12,3\nann,91,0,5\n";  // not above 3; without a time
+  rows += "bob,3,6,4\nbob,1,5,4\nbob,2,6,5\neve,8,1,4\neve,9,2,4\n";
+  file("all.csv", rows);
+  const auto report = prepare(config("file: all.csv\nfilter: {column: r, above: 3, also: [{column: t, above: 0}]}\n"
+                                     "split: {by: user_last, user: u, time: t, tie: i}\nlabel: {column: r, above: 3}\n"
+                                     "fields:\n  - {columns: [u, i]}\n  - {name: h, kind: history, user: u, item: i, "
+                                     "time: t, ties: order, min_length: 1}\n"),
+                              directory_ / "out");
+  EXPECT_EQ(report.train_rows, 4);
+  EXPECT_EQ(report.valid_rows, 2);
+  EXPECT_EQ(report.test_rows, 3);
+  EXPECT_THAT(categories("out", "train", "i"), ElementsAre("1", "2", "3", "4"));
+  EXPECT_THAT(tokens("out", "valid", "h"), ElementsAre(ElementsAre("0", "1", "2", "3", "4"), ElementsAre("1")));
+  EXPECT_THAT(tokens("out", "test", "h").back(), ElementsAre(""));  // eve's 8 is in no training row, nor its past
+}
+
 TEST_F(Prepare, OneSourceIsCutInTime) {
   file("all.csv", "t,a,y\n5,e,1\n1,a,1\n2,b,1\n4,d,1\n3,c,1\n");
   prepare(
