@@ -36,3 +36,19 @@ def save_tensors(name, tensors):
 def save_json(name, value):
     DATA.mkdir(exist_ok=True)
     (DATA / f"{name}.json").write_text(json.dumps(value, indent=1) + "\n")
+
+
+def rounded(x):
+    """Numbers to twelve digits, wherever they lie."""
+    if isinstance(x, list):
+        return [rounded(v) for v in x]
+    if isinstance(x, dict):
+        return {k: rounded(v) for k, v in x.items()}
+    return float(f"{x:.12g}") if isinstance(x, float) else x
+
+
+def save_parts(file, stored):
+    """A map of maps, a line each entry."""
+    parts = [f' "{name}": {{\n' + ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in rounded(part).items()) + "\n }"
+             for name, part in stored.items()]
+    file.write_text("{\n" + ",\n".join(parts) + "\n}\n")

@@ -16,7 +16,7 @@ import json
 from math import erf
 
 import numpy as np
-from common import DATA
+from common import DATA, save_parts
 
 FILE = DATA / "systems" / "rellax.json"
 
@@ -93,19 +93,9 @@ def ctr_base_din(e):
     e["logit"] = float(x @ d["out_w"] + d["out_b"])
 
 
-def rounded(x):
-    if isinstance(x, list):
-        return [rounded(v) for v in x]
-    if isinstance(x, dict):
-        return {k: rounded(v) for k, v in x.items()}
-    return float(f"{x:.12g}") if isinstance(x, float) else x
-
-
 stored = json.loads(FILE.read_text())
 cflora(stored["cflora"])
 gate_network(stored["gate_network"], stored["cflora"])
 spa(stored["spa"])
 ctr_base_din(stored["ctr_base_din"])
-parts = [f' "{name}": {{\n' + ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in rounded(part).items()) + "\n }"
-         for name, part in stored.items()]
-FILE.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+save_parts(FILE, stored)
