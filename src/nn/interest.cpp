@@ -32,25 +32,23 @@ at::Tensor AuGruImpl::forward(const at::Tensor& x, const at::Tensor& attention, 
   return h;
 }
 
-namespace {
-
-/// What torch's module computes (r, z, n; h' = n + z (h - n)), by products that keep equal rows equal.
-/// f32 [B, T, E] -> f32 [B, T, E]
-at::Tensor states_of(const torch::nn::GRU& gru, const at::Tensor& x) {
-  const auto w = gru->parameters();  // of the input, of the state, and their biases
-  auto h = at::zeros({x.size(0), w[1].size(1)}, x.options());
-  const auto of_input = row_linear(x, w[0], w[2]);  // [B, T, 3 E]
-  std::vector<at::Tensor> states;
-  for (int64_t t = 0; t < x.size(1); ++t) {
-    const auto i = of_input.select(1, t).chunk(3, 1), s = row_linear(h, w[1], w[3]).chunk(3, 1);
-    const auto r = (i[0] + s[0]).sigmoid(), z = (i[1] + s[1]).sigmoid(), n = (i[2] + r * s[2]).tanh();
-    h = n + z * (h - n);
-    states.push_back(h);
+at::Tensor gru_states(const torch::nn::GRU& gru, const at::Tensor& x) {
+  const auto w = gru->parameters();  // of each layer those of the input, of the state, and their biases
+  auto in = x;
+  for (size_t layer = 0; layer + 4 <= w.size(); layer += 4) {
+    auto h = at::zeros({x.size(0), w[layer + 1].size(1)}, x.options());
+    const auto of_input = row_linear(in, w[layer], w[layer + 2]);  // [B, T, 3 H]
+    std::vector<at::Tensor> states;
+    for (int64_t t = 0; t < x.size(1); ++t) {
+      const auto i = of_input.select(1, t).chunk(3, 1), s = row_linear(h, w[layer + 1], w[layer + 3]).chunk(3, 1);
+      const auto r = (i[0] + s[0]).sigmoid(), z = (i[1] + s[1]).sigmoid(), n = (i[2] + r * s[2]).tanh();
+      h = n + z * (h - n);
+      states.push_back(h);
+    }
+    in = at::stack(states, 1);
   }
-  return at::stack(states, 1);
+  return in;
 }
-
-}  // namespace
 
 InterestsImpl::InterestsImpl(int64_t target_width, int64_t entry_width)
     : gru_(register_module("gru", torch::nn::GRU(torch::nn::GRUOptions(entry_width, entry_width).batch_first(true)))),
@@ -65,7 +63,7 @@ InterestsImpl::Result InterestsImpl::forward(const at::Tensor& target, const Seq
     return {at::zeros({history.batch(), history.vectors.size(1)}, target.options()), history.vectors,
             history.vectors.select(1, 0)};
   const auto padded = pad(history);
-  const auto states = states_of(gru_, padded.vectors);  // [B, T, E]; padding lies behind what is valid
+  const auto states = gru_states(gru_, padded.vectors);  // [B, T, E]; padding lies behind what is valid
   const auto score = (states * row_linear(target, weight_).unsqueeze(1)).sum(2);
   const auto attention = score.masked_fill(~padded.valid, -1e30).softmax(1);  // [B, T]
   const auto place = padded.valid.flatten().nonzero().squeeze(1);             // i64 [N]: of entries in B T

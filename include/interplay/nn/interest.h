@@ -14,6 +14,10 @@
 /// What DIEN reads a history by (Zhou et al. 2019, arXiv:1809.03672).
 namespace interplay::nn {
 
+/// The states that torch's GRU has after each entry (r, z, n; h' = n + z (h - n)), by products that keep equal rows
+/// equal: f32 [B, T, E] -> f32 [B, T, H] of its last layer, without the dropout between layers.
+INTERPLAY_API at::Tensor gru_states(const torch::nn::GRU& gru, const at::Tensor& x);
+
 /// A GRU whose update gate is scaled by attention (AUGRU, eq. 16 and 17):
 ///
 ///     u, r = sigmoid(W x + b + V h + c), n = tanh(W x + b + r * (V h + c)), h' = h + a u (n - h)

@@ -17,4 +17,17 @@ namespace interplay::nn {
 INTERPLAY_API at::Tensor in_batch_softmax(const at::Tensor& query, const at::Tensor& item, const at::Tensor& id,
                                           double temperature, const at::Tensor& log_probability = {});
 
+/// Sampled softmax against items that were drawn: row i's own item competes with its N of `candidates`:
+///
+///     s_i0 = <q_i, v_i> / temperature, s_ij = <q_i, c_{which_ij}> / temperature        loss_i = log sum_j exp(s_ij) -
+///     s_i0
+///
+/// query, item f32 [B, K]; candidates f32 [M, K]; which i64 [B, N], 0 .. M - 1. f32 [B], with gradients to all three.
+INTERPLAY_API at::Tensor sampled_softmax(const at::Tensor& query, const at::Tensor& item, const at::Tensor& candidates,
+                                         const at::Tensor& which, double temperature);
+
+/// Of each row `count` distinct ones of `all` (i64 [A], ascending), its own (i64 [B]) not among them, drawn alike by
+/// torch's default generator: i64 [B, min(count, A - 1)], on the CPU.
+INTERPLAY_API at::Tensor draw_negatives(const at::Tensor& own, const at::Tensor& all, int64_t count);
+
 }  // namespace interplay::nn

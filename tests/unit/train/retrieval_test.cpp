@@ -10,6 +10,7 @@
 #include <interplay/data/no_group.h>
 
 #include "support/error_of.h"
+#include "support/stored.h"
 #include "support/toy_rows.h"
 
 namespace interplay {
@@ -69,6 +70,26 @@ TEST(Retrieval, RanksEveryItemForEachPositiveRow) {
   EXPECT_NEAR(value("recall@3", data(kRows)), (1 + 2 / 3. + 0) / 3, 1e-9);
   EXPECT_NEAR(value("mrr", data(kRows)), (1 / 2. + (1 / 2. + 1 / 3. + 1 / 4.) / 3 + 0) / 3, 1e-9);
   EXPECT_NEAR(value("ndcg@2", data(kRows)), (1 / std::log2(3) + 1 / std::log2(3) / 3 + 0) / 3, 1e-9);
+}
+
+TEST(Retrieval, AnItemThatTiesHasEachPlaceOfTheTieAlike) {
+  const auto j = testing::reference_json("systems/autograph.json").at("ranks");
+  Tabled model;
+  model.score.zero_();
+  std::vector<Row> rows;
+  for (int32_t user = 1; user <= 2; ++user) {
+    for (int32_t item = 1; item <= 4; ++item)
+      model.score[user][item] = j["scores"][size_t(user - 1)][size_t(item - 1)].get<float>();
+    rows.push_back({user, j["target"][size_t(user - 1)].get<int32_t>() + 1, 1});
+  }
+  const auto found = [&](const std::string& metric) {
+    return evaluate_retrieval(model, data(std::as_const(rows)), data(kTrain), {metric}, {}, 2).at(0).value;
+  };
+  for (const char* k : {"1", "2"}) {
+    EXPECT_NEAR(found(std::string("recall@") + k), j["expected_recall"][k].get<double>(), 1e-6);
+    EXPECT_NEAR(found(std::string("ndcg@") + k), j["expected_ndcg"][k].get<double>(), 1e-6);
+  }
+  EXPECT_NEAR(found("mrr"), j["expected_mrr"].get<double>(), 1e-6);
 }
 
 TEST(Retrieval, CountsRowsByTheirWeights) {
