@@ -6,13 +6,15 @@
 
 #include <ATen/ATen.h>
 
+#include <interplay/base/api.h>
+
 namespace interplay {
 
 /// The states of torch's default generators, those of the CPU and of every CUDA device that has drawn already, each
 /// with its device ("cpu", "cuda:0").
-std::vector<std::pair<std::string, at::Tensor>> generator_states();
+INTERPLAY_API std::vector<std::pair<std::string, at::Tensor>> generator_states();
 /// Puts a state back. Throws Error where there is no such device.
-void restore_generator(const std::string& device, const at::Tensor& state);
+INTERPLAY_API void restore_generator(const std::string& device, const at::Tensor& state);
 
 /// Torch's default generators are, after its life, what they were before.
 class KeptGenerators {
