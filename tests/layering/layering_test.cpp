@@ -42,6 +42,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
      {"base", "data", "nn", "optim", "lm", "core", "train", "serve", "search", "systems/lab", "systems/rella"}},
     {"systems/flip", {"base", "data", "nn", "lm", "core"}},
     {"systems/liber", {"base", "data", "nn", "lm", "core", "bench", "systems/lab"}},
+    {"systems/autograph", {"base", "data", "nn", "lm", "core", "train", "systems/lab"}},
     {"models", {"base", "data", "nn", "core", "lm", "model.h"}},
 };
 
