@@ -76,8 +76,8 @@ def write_texts(scratch):
     write = lambda file, lines: file.write_text(''.join(line + '\n' for line in lines))
     write(films / 'users.dat', [f'{u}::{"FM"[u % 2]}::{(1, 18, 25)[u % 3]}::{u % 21}::{10000 + u}' for u in range(1, 21)])
     write(films / 'movies.dat', [f'{m}::{title(m)} (19{50 + m})::Drama|Comedy' for m in range(1, 31)])
-    user = lambda i: 1 if i % 4 else i % 20 + 1  # one with a long history
-    write(films / 'ratings.dat', [f'{user(i)}::{i * 7 % 30 + 1}::{rate(i, 5, 2)}::{1000 + i}' for i in range(80)])
+    user = lambda i: 1 if i < 48 else i % 8 + 1  # one with a long history
+    write(films / 'ratings.dat', [f'{user(i)}::{i * 7 % 30 + 1}::{rate(i, 5, 2)}::{1000 + i}' for i in range(128)])
     write(books / 'users.tsv', ['user\tcity\tstate\tcountry\tage'] +
           [f'{u}\ttown\tohio\tusa\t{20 + u if u % 3 else ""}' for u in range(1, 21)])
     write(books / 'books.tsv', ['isbn\ttitle\tauthor\tyear\tpublisher'] +

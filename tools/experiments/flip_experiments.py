@@ -20,13 +20,12 @@ their 95% interval over the seeds. How long it will take is told after the first
 goes on. Tables go to standard output and, as Markdown, to <data>.md there.
 """
 import argparse
-import gzip
 import pathlib
 import random
 import shutil
 
 import lab as laboratory
-from lab import ROOT, Lab, Report, interval, say, spread
+from lab import ROOT, Lab, Report, interval, lines_of, say, spread
 
 BACKBONES = {
     'dcnv2': 'dcnv2, embedding_dim: 32, cross: mixture, cross_layers: 2, cross_rank: 32, cross_experts: 4, '
@@ -42,15 +41,6 @@ DATA = {
 }
 WITHOUT = ('mlm', 'mtm', 'icl')
 TEXT_OPTIMIZER = '{dense: {name: adam, lr: 1e-3, decay: 1e-3}, text: {name: adam, lr: 5e-5, decay: 1e-3}}'  # no mixture
-
-
-def lines_of(folder, name):
-    """Of a file, or of the same packed."""
-    for file, opened in ((folder / name, open), (folder / f'{name}.gz', gzip.open)):
-        if file.exists():
-            with opened(file, 'rb') as lines:
-                return lines.readlines()
-    raise SystemExit(f'{folder / name}: is not there, nor packed as {name}.gz')
 
 
 class FlipLab(Lab):

@@ -1,5 +1,6 @@
 """What scripts of experiments share: they run the program, each run in a directory of its own below --out, do not run
 again what is finished there, go on with what was cut short, and print tables that they keep as Markdown too."""
+import gzip
 import json
 import math
 import pathlib
@@ -91,6 +92,15 @@ class Run:
 def as_sets(keys):
     """{'train__epochs': 3} as --set train.epochs=3"""
     return [part for key, value in keys.items() for part in ('--set', f'{key.replace("__", ".")}={value}')]
+
+
+def lines_of(folder, name):
+    """Of a file, or of the same packed."""
+    for file, opened in ((folder / name, open), (folder / f'{name}.gz', gzip.open)):
+        if file.exists():
+            with opened(file, 'rb') as lines:
+                return lines.readlines()
+    raise SystemExit(f'{folder / name}: is not there, nor packed as {name}.gz')
 
 
 def say(text):
