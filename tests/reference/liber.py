@@ -12,7 +12,7 @@ adaptor              a gate over two shared experts and two own ones
 import json
 
 import numpy as np
-from common import DATA
+from common import DATA, save_parts
 
 FILE = DATA / "systems" / "liber.json"
 
@@ -71,17 +71,7 @@ def adaptor(e):
     e["gate"], e["experts"], e["y"] = gate.tolist(), experts.tolist(), (gate @ experts).tolist()
 
 
-def rounded(x):
-    if isinstance(x, list):
-        return [rounded(v) for v in x]
-    if isinstance(x, dict):
-        return {k: rounded(v) for k, v in x.items()}
-    return float(f"{x:.12g}") if isinstance(x, float) else x
-
-
 stored = json.loads(FILE.read_text())
 for part in (stream, stream_time, cost, fusion, adaptor):
     part(stored[part.__name__])
-parts = [f' "{name}": {{\n' + ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in rounded(part).items()) + "\n }"
-         for name, part in stored.items()]
-FILE.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+save_parts(FILE, stored)

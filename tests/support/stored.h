@@ -9,6 +9,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <torch/nn/module.h>
 
 #include <interplay/base/files.h>
 #include <interplay/nn/safetensors.h>
@@ -34,6 +35,14 @@ inline at::Tensor json_tensor(const nlohmann::ordered_json& values) {
   };
   add(values);
   return at::tensor(flat).view(shape);
+}
+
+/// Gives a parameter the value that is stored for it.
+inline void put(torch::nn::Module& module, const std::string& name, const at::Tensor& value) {
+  const at::NoGradGuard no_grad;
+  auto parameters = module.named_parameters();
+  ASSERT_TRUE(parameters.contains(name)) << name;
+  parameters[name].copy_(value);
 }
 
 /// The stored tensors `<group>/<name>` of one group. Remembers which were read, so that none is left out unnoticed.

@@ -17,13 +17,12 @@ output and, as Markdown, to OUT/<experiment>.md.
 """
 import argparse
 import collections
-import gzip
 import json
 import pathlib
 import random
 
 import lab as laboratory
-from lab import ROOT, Lab, Report, interval, say, spread
+from lab import ROOT, Lab, Report, interval, lines_of, say, spread
 
 CONFIGS = ROOT / 'configs' / 'ml-1m'
 RUN_MINUTES = {'din': 8, 'dcnv2': 5}  # with one thread of an AVX512-BF16 EPYC, all users
@@ -79,14 +78,6 @@ class Liber(Lab):
         if 'newest_partition' in augment:
             sets = f'fields={{augment: [{augment}]}}'
         return self.train(f'{name}-{base}-{seed}', CONFIGS / f'liber_{base}.yaml', data, seed, '--set', sets)
-
-
-def lines_of(folder, name):
-    for file, opened in ((folder / name, open), (folder / f'{name}.gz', gzip.open)):
-        if file.exists():
-            with opened(file, 'rb') as lines:
-                return lines.readlines()
-    raise SystemExit(f'{folder / name}: is not there, nor packed as {name}.gz')
 
 
 def liber(texts, more=''):

@@ -6,6 +6,8 @@
 #include <interplay/data/field_kind.h>
 #include <interplay/systems/partitions.h>
 
+#include "systems/lab/find_past.h"
+
 namespace interplay {
 namespace {
 
@@ -46,14 +48,7 @@ class PartitionsField final : public FieldSource {
   Config resolved() const override { return write_options(o_); }
 
   void link(std::span<const Field>, std::span<const PastEvents> past) override {
-    std::vector<std::string> histories;
-    for (const PastEvents& each : past) {
-      histories.push_back(each.name);
-      if (each.name == o_.history) events_ = each;
-    }
-    if (events_.name.empty())
-      context_.at["history"].fail(
-          fmt::format("there is no history '{}' (histories: {})", o_.history, fmt::join(histories, ", ")));
+    events_ = find_past(past, o_.history, context_.at["history"]);
     events_.max_length = events_.min_length = 0;
     events_.sides = {{events_.time, o_.name + ":" + events_.time}};
     events_.name = o_.name + ":" + events_.item;

@@ -11,6 +11,7 @@
 #include <interplay/lm/chat.h>
 #include <interplay/lm/tokenizer.h>
 
+#include "systems/lab/find_past.h"
 #include "systems/lab/item_vectors.h"
 #include "systems/rella/rella_text.h"
 
@@ -80,14 +81,7 @@ class RellaField final : public FieldSource {
   Config resolved() const override { return write_options(o_); }
 
   void link(std::span<const Field> fields, std::span<const PastEvents> past) override {
-    std::vector<std::string> histories;
-    for (const PastEvents& each : past) {
-      histories.push_back(each.name);
-      if (each.name == o_.history) events_ = each;
-    }
-    if (events_.name.empty())
-      context_.at["history"].fail(
-          fmt::format("there is no history '{}' (histories: {})", o_.history, fmt::join(histories, ", ")));
+    events_ = find_past(past, o_.history, context_.at["history"]);
     if (o_.retrieved.empty())
       events_.max_length = events_.max_length > 0 ? std::min(events_.max_length, most()) : most();
     events_.min_length = 0;

@@ -12,6 +12,7 @@ namespace interplay {
 namespace {
 
 using testing::expect_near;
+using testing::put;
 using Json = nlohmann::ordered_json;
 
 constexpr double kTolerance = 1e-5;
@@ -21,13 +22,6 @@ at::Tensor tensor(const Json& values) { return testing::json_tensor(values); }
 const Json& stored(const char* part) {
   static const Json all = testing::reference_json("systems/liber.json");
   return all.at(part);
-}
-
-void put(torch::nn::Module& module, const std::string& name, const at::Tensor& value) {
-  const at::NoGradGuard no_grad;
-  auto parameters = module.named_parameters();
-  ASSERT_TRUE(parameters.contains(name)) << name;
-  parameters[name].copy_(value);
 }
 
 struct Fusion : ::testing::Test {

@@ -20,6 +20,7 @@ namespace {
 
 using testing::config_error;
 using testing::expect_near;
+using testing::put;
 using Json = nlohmann::ordered_json;
 using ::testing::HasSubstr;
 
@@ -30,13 +31,6 @@ at::Tensor tensor(const Json& values) { return testing::json_tensor(values); }
 const Json& stored(const char* part) {
   static const Json all = testing::reference_json("systems/rellax.json");
   return all.at(part);
-}
-
-void put(torch::nn::Module& module, const std::string& name, const at::Tensor& value) {
-  const at::NoGradGuard no_grad;
-  auto parameters = module.named_parameters();
-  ASSERT_TRUE(parameters.contains(name)) << name;
-  parameters[name].copy_(value);
 }
 
 /// The stored adapter: two samples of two tokens, rank 2.
