@@ -6,7 +6,7 @@
 ///
 /// A function compiled three times, for AVX-512, AVX2 and any x86-64; the loader picks when the program starts. What it
 /// calls must be inlined into it (INTERPLAY_INLINE) to be compiled along.
-#ifdef __SANITIZE_THREAD__  // which is not there yet when the loader picks
+#if defined(__SANITIZE_THREAD__) || defined(__clang__)  // not there yet when the loader picks; not of templates
 #define INTERPLAY_CLONES
 #else
 #define INTERPLAY_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
