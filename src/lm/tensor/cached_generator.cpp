@@ -75,7 +75,7 @@ void CachedGenerator::generate_each(std::span<const LmPrompt> prompts, const Gen
   }
   if (missing.empty()) return;
   auto saved = std::chrono::steady_clock::now();
-  const auto keep = [&](int64_t m, Generated answer) {
+  const auto keep = [&](int64_t m, const Generated& answer) {
     cache_.put(keys[size_t(m)], to_bytes(answer));
     ++generated_;
     for (const int64_t place : places[size_t(m)]) use(place, answer);
