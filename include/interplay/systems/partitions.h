@@ -107,7 +107,7 @@ class INTERPLAY_API PartitionLog {
   /// Makes the directory, or goes on with what it holds. A record at the end that is not whole, as a crash leaves it,
   /// is dropped with a warning. Throws Error(config) where the directory was made with another rule, columns or author,
   /// naming the difference, Error(data) where the file is damaged in its middle or is none of these.
-  PartitionLog(std::filesystem::path directory, Options options);
+  PartitionLog(const std::filesystem::path& directory, Options options);
   ~PartitionLog();
   PartitionLog(const PartitionLog&) = delete;
   PartitionLog& operator=(const PartitionLog&) = delete;

@@ -193,7 +193,8 @@ struct PartitionLog::State {
                          theirs["version"].dump(), kVersion);
     const auto ours = nlohmann::json::parse(header().substr(1));
     for (const auto* const each : {&ours, static_cast<const nlohmann::json*>(&theirs)}) {
-      for (const auto& [key, value] : each->items()) {
+      for (const auto& item : each->items()) {
+        const std::string& key = item.key();
         const auto said = [&](const nlohmann::json& of) { return of.contains(key) ? of[key].dump() : "nothing"; };
         const std::string name = key.starts_with("by ") ? key.substr(3) : key;
         INTERPLAY_CHECK(said(theirs) == said(ours), "{}: was made with {} {}, now it is {}; choose another directory",
@@ -298,7 +299,7 @@ struct PartitionLog::State {
   }
 };
 
-PartitionLog::PartitionLog(fs::path directory, Options options) {
+PartitionLog::PartitionLog(const fs::path& directory, Options options) {
   INTERPLAY_CHECK(options.rule.count > 0 || options.rule.pause > 0,
                   "nothing would ever end a partition; expected a number of events, or a pause");
   make_directories(directory);
