@@ -25,11 +25,11 @@ CausalAttentionImpl::CausalAttentionImpl(int64_t width, int64_t heads) : heads_(
 }
 
 at::Tensor CausalAttentionImpl::forward(const at::Tensor& x, const at::Tensor& valid) {
-  const int64_t B = x.size(0), T = x.size(1), K = x.size(2);
+  const int64_t B = x.size(0), T = x.size(1), K = x.size(2), head = K / heads_;
   const auto split = [&](torch::nn::Linear& layer) {  // [B, H, T, K / H]
-    return layer(x).view({B, T, heads_, K / heads_}).transpose(1, 2);
+    return layer(x).view({B, T, heads_, head}).transpose(1, 2);
   };
-  auto scores = at::matmul(split(query_), split(key_).transpose(2, 3)) / std::sqrt(double(K / heads_));  // [B, H, T, T]
+  auto scores = at::matmul(split(query_), split(key_).transpose(2, 3)) / std::sqrt(double(head));  // [B, H, T, T]
   const auto later = at::ones({T, T}, at::TensorOptions(at::kBool)).triu(1);
   const auto hidden = later.logical_or(valid.logical_not().view({B, 1, 1, T}));
   // A finite number: what is not valid sees nothing, and must not become NaN.
