@@ -61,7 +61,7 @@ class HistoryIndex {
   std::vector<uint32_t> events_;  // beside items_: their rows, where they are kept
   bool keeps_events_ = false;
   std::vector<uint64_t> users_end_;  // of each user's, likewise
-  std::vector<uint64_t> end_;  // beside the rows: its history is items_[end - length, end)
+  std::vector<uint64_t> end_;        // beside the rows: its history is items_[end - length, end)
   std::vector<uint32_t> length_;
   std::vector<bool> too_short_;  // beside the rows, where there is a min_length
 };
