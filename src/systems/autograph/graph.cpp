@@ -25,6 +25,7 @@
 #include "systems/autograph/graph_options.h"
 #include "systems/autograph/graph_page.h"
 #include "systems/autograph/node_texts.h"
+#include "systems/lab/experiment_data.h"
 #include "systems/lab/principal_components.h"
 
 namespace fs = std::filesystem;
@@ -126,10 +127,7 @@ class Build {
 
   Config raw_data() const {
     if (o_.data.empty()) experiment_["data"].fail("missing; texts are made of the rows of which data.yaml?");
-    const fs::path folder = fs::path(experiment_.source()).parent_path();
-    Config data = Config::load(fs::path(o_.data).is_absolute() ? fs::path(o_.data) : folder / o_.data);
-    if (!o_.root.empty()) data.set("root", Config::scalar(fs::absolute(folder / o_.root).string(), true));
-    return data;
+    return load_experiment_data(experiment_, o_.data, o_.root);
   }
 
   NodeVectors vectors_of(const std::string& name, const NodeOptions& node) const {

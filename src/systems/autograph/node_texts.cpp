@@ -5,20 +5,12 @@
 #include <unordered_map>
 
 #include <interplay/base/error.h>
-#include <interplay/lm/prompt_template.h>
 
+#include "systems/lab/parse_template.h"
 #include "systems/lab/text_pattern.h"
 
 namespace interplay::autograph {
 namespace {
-
-lm::PromptTemplate parsed(const NodeOptions& o, const Config& at) {
-  try {
-    return lm::PromptTemplate(o.text);
-  } catch (const Error& problem) {
-    at["template"].fail(problem.what());
-  }
-}
 
 /// One taste: counts values of a column, user by user.
 class Taste {
@@ -89,7 +81,7 @@ Words words_of(const NodeOptions& o, const lm::PromptTemplate& text) {
 }  // namespace
 
 std::vector<std::string> NodeTexts::columns(const NodeOptions& o, const Config& at) {
-  const auto text = parsed(o, at);
+  const auto text = parse_template(at["template"], o.text);
   std::vector<std::string> out{o.field};
   const auto add = [&](const std::string& name) {
     if (!name.empty() && std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
@@ -104,7 +96,7 @@ std::vector<std::string> NodeTexts::columns(const NodeOptions& o, const Config& 
 }
 
 NodeTexts::NodeTexts(const EventLog& log, const NodeOptions& o, const Config& at) {
-  const auto text = parsed(o, at);
+  const auto text = parse_template(at["template"], o.text);
   auto tastes = tastes_of(o, text);
   const Words words = words_of(o, text);
   const auto word = [&](std::string_view name, std::string value) {

@@ -58,7 +58,7 @@ Config entry_of(const Config& data, const std::string& name, const Config& exper
   return *found;
 }
 
-/// The column of when, of a field of kind history.
+/// The columns of whose and when, of a field of kind history.
 std::pair<std::string, std::string> user_and_time(const Config& data, const std::string& history) {
   for (const Config& entry : data["fields"].items()) {
     if (entry.get<std::string>("name", "") == history)
@@ -87,8 +87,11 @@ double number_of(std::string_view cell) {
 
 /// A partition, as the files have it.
 struct Row {
-  std::string user;
-  int64_t number, first, count;  // places in the user's timeline
+  std::span<const uint32_t> timeline;  // of its user
+  int64_t number, first;               // where in it the partition begins
+  int64_t count;
+
+  std::span<const uint32_t> events() const { return timeline.subspan(size_t(first), size_t(count)); }
 };
 
 class Summarizing {
@@ -104,23 +107,24 @@ class Summarizing {
     if (!o_.tastes.columns.empty()) tastes_.emplace(o_.tastes, tastes_at);
     summarizer_ = summarizers().make({out_ / "cache" / "texts", o_.tastes, at, tastes_at}, at);
     const auto history = entry["history"].as<std::string>();
-    std::tie(user_, time_) = user_and_time(data, history);
-    columns_ = summarizer_->columns();
-    std::vector<std::string> wanted = columns_, further = {user_, time_};
+    std::string time;
+    std::tie(user_, time) = user_and_time(data, history);
+    const auto columns = summarizer_->columns();
+    std::vector<std::string> wanted = columns, further = {user_, time};
     if (tastes_) further.insert(further.end(), tastes_->columns().begin(), tastes_->columns().end());
     for (const auto& name : further) {
       if (std::find(wanted.begin(), wanted.end(), name) == wanted.end()) wanted.push_back(name);
     }
     events_ = EventLog::read(with_whole_history(data, history), wanted, history, threads, o_.bad_rows);
     check_prepared(prepared, entry);
-    for (const auto& name : columns_) places_.push_back(events_->column(name));
+    for (const auto& name : columns) places_.push_back(events_->column(name));
     if (tastes_)
       for (const auto& name : tastes_->columns()) taste_places_.push_back(events_->column(name));
-    user_at_ = events_->column(user_), time_at_ = events_->column(time_);
+    user_at_ = events_->column(user_), time_at_ = events_->column(time);
     choose_users();
     log_ =
         std::make_unique<PartitionLog>(out_ / "log", PartitionLog::Options{rule_,
-                                                                           columns_,
+                                                                           columns,
                                                                            {{"summarizer", summarizer_->identity()},
                                                                             {"cascade", o_.cascade ? "true" : "false"},
                                                                             {"shift", o_.shift ? "true" : "false"}}});
@@ -187,7 +191,7 @@ class Summarizing {
     PartitionCuts cuts;
     int64_t first = 0;
     const auto close = [&](int64_t end) {
-      out.push_back({std::string(user_of(timeline)), int64_t(out.size()) + 1, first, end - first});
+      out.push_back({timeline, int64_t(out.size()) + 1, first, end - first});
       first = end;
     };
     for (int64_t i = 0; i < int64_t(timeline.size()); ++i) {
@@ -277,8 +281,9 @@ class Summarizing {
     }
     std::vector<std::string> keys, summaries, shifts;
     for (const Row& row : all) {
-      const auto texts = log_->texts(row.user, row.number);
-      keys.push_back(partition_key(row.user, row.number));
+      const auto user = user_of(row.timeline);
+      const auto texts = log_->texts(user, row.number);
+      keys.push_back(partition_key(user, row.number));
       summaries.push_back(texts->summary);
       shifts.push_back(texts->shift);
       if (!texts->shift.empty()) ++report_.shifts;
@@ -305,14 +310,11 @@ class Summarizing {
     std::vector<std::string> users;
     std::vector<int64_t> numbers, counts;
     std::vector<double> first, last;
-    std::map<std::string_view, std::span<const uint32_t>> of;
-    for (const auto& timeline : timelines_) of[user_of(timeline)] = timeline;
     for (const Row& row : all) {
-      const auto& timeline = of.at(row.user);
-      users.push_back(row.user);
+      users.emplace_back(user_of(row.timeline));
       numbers.push_back(row.number), counts.push_back(row.count);
-      first.push_back(time_of(timeline[size_t(row.first)]));
-      last.push_back(time_of(timeline[size_t(row.first + row.count - 1)]));
+      first.push_back(time_of(row.events().front()));
+      last.push_back(time_of(row.events().back()));
     }
     const auto text = [](const char* name, const std::vector<std::string>& cells) {
       return make_raw_column(name, cells);
@@ -340,12 +342,10 @@ class Summarizing {
   }
 
   void write_statistics(const std::vector<Row>& all, const std::vector<std::string>& keys) const {
-    std::map<std::string_view, std::span<const uint32_t>> of;
-    for (const auto& timeline : timelines_) of[user_of(timeline)] = timeline;
     std::vector<Tastes> of_rows;
     for (const Row& row : all) {
       std::vector<PartitionLog::Event> events;
-      for (int64_t i = 0; i < row.count; ++i) events.push_back(taste_event(of.at(row.user)[size_t(row.first + i)]));
+      for (const uint32_t event : row.events()) events.push_back(taste_event(event));
       tastes_->count(events, of_rows.emplace_back());
     }
     const auto values = common_values(of_rows);
@@ -409,10 +409,9 @@ class Summarizing {
   PartitionRule rule_;
   std::optional<TasteCounter> tastes_;
   std::shared_ptr<Summarizer> summarizer_;
-  std::string user_, time_;
-  std::vector<std::string> columns_;
+  std::string user_;  // column of whose an event is
   std::optional<EventLog> events_;
-  std::vector<size_t> places_, taste_places_;  // in events_: of columns_ and of what tastes_ counts
+  std::vector<size_t> places_, taste_places_;  // in events_: of what summarizer_ reads and tastes_ counts
   size_t user_at_ = 0, time_at_ = 0;
   std::vector<std::span<const uint32_t>> timelines_;
   std::unique_ptr<PartitionLog> log_;

@@ -7,8 +7,9 @@
 #include <interplay/lm/chat.h>
 #include <interplay/lm/generator.h>
 #include <interplay/lm/model_files.h>
-#include <interplay/lm/prompt_template.h>
 #include <interplay/systems/liber.h>
+
+#include "systems/lab/parse_template.h"
 
 namespace interplay {
 namespace {
@@ -94,16 +95,12 @@ class LmSummarizer final : public Summarizer {
   /// A template that names nothing but these; an empty list: anything.
   static lm::PromptTemplate with_names(const Config& at, const std::string& text,
                                        const std::vector<std::string>& known) {
-    try {
-      lm::PromptTemplate out(text);
-      for (const auto& name : out.names()) {
-        INTERPLAY_CHECK(known.empty() || std::find(known.begin(), known.end(), name) != known.end(),
-                        "{{{}}} stands for nothing here (names: {})", name, fmt::join(known, ", "));
-      }
-      return out;
-    } catch (const Error& problem) {
-      at.fail(problem.what());
+    lm::PromptTemplate out = parse_template(at, text);
+    for (const auto& name : out.names()) {
+      if (!known.empty() && std::find(known.begin(), known.end(), name) == known.end())
+        at.fail(fmt::format("{{{}}} stands for nothing here (names: {})", name, fmt::join(known, ", ")));
     }
+    return out;
   }
 
   std::string line(const PartitionLog::Event& event) const {

@@ -71,7 +71,7 @@ Rella::Rella(const Config& experiment, int threads) {
   const Config data = load_experiment_data(experiment, o.data, o.root), prompt = experiment["prompt"];
   const std::string& item = s.item = EventLog::item_column(data, o.history);
 
-  s.item_text = parse_template(experiment["item_text"], o.item_text);
+  s.item_text = needed_template(experiment["item_text"], o.item_text);
   const RellaText& text = s.text.emplace(o.prompt, prompt);
   std::vector<std::string> columns = {item};
   if (o.topic.empty()) experiment["topic"].fail("missing; which column is counted in histories?");

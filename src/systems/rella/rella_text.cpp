@@ -4,6 +4,8 @@
 
 #include <interplay/base/error.h>
 
+#include "systems/lab/parse_template.h"
+
 namespace interplay {
 namespace {
 
@@ -34,19 +36,15 @@ int64_t times(const lm::PromptTemplate& text, std::string_view name) {
 
 }  // namespace
 
-lm::PromptTemplate parse_template(const Config& at, const std::string& text) {
+lm::PromptTemplate needed_template(const Config& at, const std::string& text) {
   if (text.empty()) at.fail("missing; a text is needed here");
-  try {
-    return lm::PromptTemplate(text);
-  } catch (const Error& problem) {
-    at.fail(problem.what());
-  }
+  return parse_template(at, text);
 }
 
 RellaText::RellaText(const RellaOptions::Prompt& o, const Config& at)
-    : system_(parse_template(at["system"], o.system)),
-      user_(parse_template(at["user"], o.user)),
-      event_(parse_template(at["event"], o.event)) {
+    : system_(needed_template(at["system"], o.system)),
+      user_(needed_template(at["user"], o.user)),
+      event_(needed_template(at["event"], o.event)) {
   if (!user_.names("history")) at["user"].fail("has no {history}: where do the events go?");
   for (const auto& [key, text] : {std::pair{"system", &system_}, {"user", &user_}, {"event", &event_}}) {
     for (const auto& piece : text->pieces()) {

@@ -66,6 +66,6 @@ std::vector<int64_t> fit_prompt(std::vector<uint32_t>& told, bool nearest_first,
                                 const std::function<std::vector<int64_t>(std::span<const uint32_t> told)>& encode);
 
 /// A template of an experiment; Error at `at` where it is missing or cannot be one.
-lm::PromptTemplate parse_template(const Config& at, const std::string& text);
+lm::PromptTemplate needed_template(const Config& at, const std::string& text);
 
 }  // namespace interplay
