@@ -5,7 +5,7 @@ LoRA steps against transformers + PEFT at the same precision and batch. Medians,
     venv/bin/python tools/bench/bench_lm.py build/bin/interplay .deps/models/smollm2-135m/<file>.gguf
 
 llama.cpp multiplies by the quantised weights, rounding activations; Interplay by the same weights expanded to fp32 and to
-bf16, in decoding by the quantised ones, activations as they are. Decoding is of 1 and of 16 sequences that have --length
+bf16, in decoding by the quantised ones, activations in 16 bits. Decoding is of 1 and of 16 sequences that have --length
 tokens, 16 steps of a token each with all logits. Prefill is of one prompt of --prompt tokens, logits of the last; a step is
 of --sequences sequences of --length tokens, LoRA of rank 8 on q_proj and v_proj, loss on the last token. PEFT's step is
 measured as its users write it, with labels of which all but the last are masked ("labels"), and where it computes no more

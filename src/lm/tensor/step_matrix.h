@@ -11,8 +11,8 @@
 namespace interplay::lm {
 
 /// A frozen matrix W [out, in] as it is held, and its products with a few rows, which are what a step of decoding
-/// consists of. A step is bound by reading W: quantised blocks stay as the file has them, but for their scales, which
-/// are f32 here, and are multiplied as the numbers that they stand for.
+/// consists of. Dense rows are multiplied as they are. Quantised blocks keep the file's numbers exactly, and are
+/// multiplied by x rounded to 16 bits, with a scale for each 32 numbers (quantised_rows.h).
 ///
 /// Each number of a product is summed in one order, whatever the number of rows, so that no row depends on the others.
 class INTERPLAY_API StepMatrix {

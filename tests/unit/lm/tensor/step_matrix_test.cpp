@@ -1,10 +1,14 @@
 #include "lm/tensor/step_matrix.h"
 
+#include <cmath>
+#include <limits>
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include <interplay/base/random.h>
+#include <interplay/nn/plain_scope.h>
 
 #include "support/gguf_writer.h"
 #include "support/stored.h"
@@ -13,7 +17,6 @@
 namespace interplay::lm {
 namespace {
 
-using interplay::testing::expect_near;
 using interplay::testing::GgufWriter;
 using interplay::testing::TempDir;
 
@@ -39,24 +42,37 @@ at::Tensor expected_product(const at::Tensor& w, const at::Tensor& x) {
   return x.to(at::kDouble).matmul(w.to(at::kDouble).t());
 }
 
-/// 1 to 9 rows: those of all are each the bits of the row alone.
-void expect_rows_of_their_own(const StepMatrix& matrix, const at::Tensor& w) {
+/// 1 to 9 rows: those of all are each the bits of the row alone, and of the plain twin.
+void expect_rows_of_their_own(const StepMatrix& matrix, const at::Tensor& w, const at::Tensor& bound) {
   const auto x = noise({9, w.size(1)}, 5);
   const auto all = matrix.product(x);
-  const auto expected = expected_product(w, x);
-  EXPECT_LT((all - expected).abs().max().item<double>(), 1e-5 * expected.abs().max().item<double>());
+  EXPECT_TRUE(((all - expected_product(w, x)).abs() <= bound).all().item<bool>());
   for (int64_t rows = 1; rows <= 9; ++rows) {
     const auto some = matrix.product(x.narrow(0, 9 - rows, rows));
     EXPECT_TRUE(some.equal(all.narrow(0, 9 - rows, rows))) << rows;
   }
+  const nn::PlainScope plain;
+  EXPECT_TRUE(matrix.product(x).equal(all));
+}
+
+void expect_dense(const at::Tensor& w) {
+  const auto expected = expected_product(w, noise({9, w.size(1)}, 5));
+  expect_rows_of_their_own(StepMatrix(w), w, 1e-5 * expected.abs().max());
+}
+
+/// Each number of x is off by half of 1/32767 of the largest of its block at most; sums of f32, by 1e-5 of the largest.
+void expect_quantised(const StepMatrix& matrix, const at::Tensor& w) {
+  const auto x = noise({9, w.size(1)}, 5);
+  const auto steps = x.view({9, -1, 32}).abs().amax(2, true).expand({9, -1, 32}).reshape({9, -1}) / 32767;
+  const auto expected = expected_product(w, x);
+  expect_rows_of_their_own(matrix, w, expected_product(w.abs(), steps) / 2 + 1e-5 * expected.abs().max());
 }
 
 TEST(StepMatrix, DenseRowsOfAnyWidth) {
   for (const int64_t width : {7, 32, 75, 192}) {
     const auto w = noise({70, width}, 1);
-    expect_rows_of_their_own(StepMatrix(w), w);
-    const auto half = w.to(at::kBFloat16);
-    expect_rows_of_their_own(StepMatrix(half), half);
+    expect_dense(w);
+    expect_dense(w.to(at::kBFloat16));
   }
 }
 
@@ -80,7 +96,7 @@ TEST(StepMatrix, QuantisedRowsAreTheNumbersTheyStandFor) {
     StepMatrix matrix;
     matrix.append(file, file.tensor("w"));
     EXPECT_EQ(matrix.out(), kRows);
-    expect_rows_of_their_own(matrix, w);
+    expect_quantised(matrix, w);
 
     // Heads of 10 numbers, which the file has as 0 5 1 6 2 7 ..; then the same rows in their own order.
     std::vector<int64_t> order;
@@ -89,8 +105,32 @@ TEST(StepMatrix, QuantisedRowsAreTheNumbersTheyStandFor) {
     StepMatrix both;
     both.append(file, file.tensor("w"), 10);
     both.append(file, file.tensor("w"));
-    expect_rows_of_their_own(both, at::cat({w.index_select(0, at::tensor(order)), w}));
+    expect_quantised(both, at::cat({w.index_select(0, at::tensor(order)), w}));
   }
+}
+
+// 32 ones of 16 bits: 2 x_k come out as they went in where x has but few bits; a block has its own scale.
+TEST(StepMatrix, RoundsEachBlockOfARowToSixteenBits) {
+  const TempDir dir;
+  GgufWriter writer;
+  std::string ones = std::string("\x00\x40", 2) + std::string(32, '\x01');  // 2 in half precision, then codes
+  writer.tensor("w", {64, 1}, 8, ones + ones);
+  const Gguf file(dir.write("q8_0", writer.bytes()));
+  StepMatrix matrix;
+  matrix.append(file, file.tensor("w"));
+  const auto of = [&](float large, float small) {
+    auto x = at::zeros({1, 64});
+    x[0][3] = large, x[0][4] = small, x[0][40] = 1e-6f;
+    return matrix.product(x).item<double>();
+  };
+  const double other = 2e-6;
+  EXPECT_NEAR(of(32767, 2), 2 * 32769. + other, 1e-2);
+  EXPECT_NEAR(of(32767, .4f), 2 * 32767. + other, 1e-2);  // less than half a step
+  EXPECT_NEAR(of(0, 0), other, 1e-12);
+  EXPECT_NEAR(of(1e-36f, 0), other, 1e-12);
+  EXPECT_NEAR(of(-1e38f, 0) / -2e38, 1, 1e-6);
+  EXPECT_TRUE(std::isnan(of(std::numeric_limits<float>::quiet_NaN(), 0)));
+  EXPECT_TRUE(std::isnan(of(0, -std::numeric_limits<float>::infinity())));
 }
 
 }  // namespace
