@@ -40,7 +40,7 @@ INTERPLAY_API RunSummary train_run(const Config& experiment, const RunOptions& o
 /// The experiment with every default written out: what config.yaml in the bundle holds.
 INTERPLAY_API Config resolve_experiment(const Config& experiment);
 
-/// Largest resident memory this process has had, in bytes.
+/// Largest resident memory this process has had, in bytes; 0 where the system does not tell (/proc/self/status).
 INTERPLAY_API int64_t peak_memory_bytes();
 
 }  // namespace interplay

@@ -1,5 +1,8 @@
 #include <interplay/train/run.h>
 
+#include <cstdlib>
+#include <vector>
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
@@ -63,6 +66,25 @@ TEST_F(Run, DrawsTheSameWhateverWasDrawnBefore) {
   at::rand({3});
   train("two");
   EXPECT_EQ(read_file(dir_ / "one" / Bundle::kWeights), read_file(dir_ / "two" / Bundle::kWeights));
+}
+
+TEST(PeakMemory, IsNotThatOfWhoStartedTheProcess) {
+  const char* const most = std::getenv("INTERPLAY_TEST_MOST");
+  if (most != nullptr) {
+    EXPECT_GT(peak_memory_bytes(), 1 << 20);
+    EXPECT_LT(peak_memory_bytes(), std::strtoll(most, nullptr, 10));
+    return;
+  }
+  constexpr size_t kBytes = 512 << 20;
+  const int64_t before = peak_memory_bytes();
+  const std::vector<char> large(kBytes, 'x');
+  EXPECT_GE(peak_memory_bytes(), int64_t(kBytes));
+  ::setenv("INTERPLAY_TEST_MOST", std::to_string(before + int64_t(kBytes) / 2).c_str(), 1);
+  const int status = std::system(
+      fmt::format("exec {} --gtest_filter=PeakMemory.* > /dev/null", fs::read_symlink("/proc/self/exe").string())
+          .c_str());
+  ::unsetenv("INTERPLAY_TEST_MOST");
+  EXPECT_EQ(status, 0);
 }
 
 /// A logit that other rows of the batch move by `by`. For tests.
