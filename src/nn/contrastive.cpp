@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/dropout.h>
 
 namespace interplay::nn {
 namespace {
@@ -18,16 +19,15 @@ at::Tensor info_nce(const at::Tensor& a, const at::Tensor& b, double temperature
   return (at::logsumexp(score, 1) + at::logsumexp(score, 0)) / 2 - score.diagonal();
 }
 
-ProjectionHeadImpl::ProjectionHeadImpl(int64_t in, int64_t out, double dropout) {
+ProjectionHeadImpl::ProjectionHeadImpl(int64_t in, int64_t out, double dropout) : dropout_(dropout) {
   first = register_module("first", torch::nn::Linear(in, out));
   second = register_module("second", torch::nn::Linear(out, out));
   norm = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({out})));
-  dropout_ = register_module("dropout", torch::nn::Dropout(dropout));
 }
 
 at::Tensor ProjectionHeadImpl::forward(const at::Tensor& x) {
   const auto p = first(x);
-  return norm(p + dropout_(second(at::gelu(p))));
+  return norm(p + nn::dropout(second(at::gelu(p)), dropout_, is_training()));
 }
 
 }  // namespace interplay::nn

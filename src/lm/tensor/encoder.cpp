@@ -1,6 +1,7 @@
 #include <interplay/lm/encoder.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include <ATen/ATen.h>
@@ -9,6 +10,7 @@
 #include <interplay/base/progress.h>
 #include <interplay/lm/decoder_encoder.h>
 #include <interplay/lm/model_files.h>
+#include <interplay/nn/dropout.h>
 #include <interplay/nn/rounded_linear.h>
 
 #include "lm/json_file.h"
@@ -36,8 +38,11 @@ const at::Tensor& find(const StoredWeights& weights, const std::string& name, at
   return weights.at(weights.has("bert." + name) ? "bert." + name : name, shape);
 }
 
-at::Tensor dropped(const at::Tensor& x, double share, bool training) {
-  return training && share > 0 ? at::dropout(x, share, true) : x;
+/// softmax(q k^T / sqrt(D) + mask) v of [B, heads, L, D], of whose weights some are dropped.
+at::Tensor dropped_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask,
+                             double share) {
+  const auto score = at::matmul(q / std::sqrt(double(q.size(3))), k.transpose(2, 3));
+  return at::matmul(nn::dropout((mask.defined() ? score + mask : score).softmax(3), share, true), v);
 }
 
 }  // namespace
@@ -96,12 +101,13 @@ at::Tensor BertLayerImpl::forward(const at::Tensor& x, const at::Tensor& mask) {
   const auto parts =
       nn::rounded_linear(x, query_key_value).view({rows, length, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
   const std::optional<at::Tensor> bias = mask.defined() ? std::optional(mask) : std::nullopt;
-  const auto attended = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias,
-                                                         is_training() ? dropout_ : 0);  // [B, heads, L, D / heads]
+  const auto attended = is_training() && dropout_ > 0
+                            ? dropped_attention(parts[0], parts[1], parts[2], mask, dropout_)
+                            : at::scaled_dot_product_attention(parts[0], parts[1], parts[2], bias);
   const auto added = nn::rounded_linear(attended.transpose(1, 2).reshape({rows, length, width}), attention_output);
-  const auto y = attention_norm(x + dropped(added, dropout_, is_training()));
-  return output_norm(y + dropped(nn::rounded_linear(at::gelu(nn::rounded_linear(y, up)), down), dropout_,
-                                 is_training()));  // [B, L, D]
+  const auto y = attention_norm(x + nn::dropout(added, dropout_, is_training()));
+  return output_norm(y + nn::dropout(nn::rounded_linear(at::gelu(nn::rounded_linear(y, up)), down), dropout_,
+                                     is_training()));  // [B, L, D]
 }
 
 BertImpl::BertImpl(const BertOptions& o) : options_(o) {
@@ -153,7 +159,7 @@ at::Tensor BertImpl::forward(const at::Tensor& ids, const at::Tensor& lengths) {
   const auto places = at::arange(length, ids.options());    // [L]
   const auto type = types_->weight.select(0, 0);            // one text alone: all of it is of type 0
   auto x = norm_(words_(ids) + positions_(places) + type);  // [B, L, D]
-  x = dropped(x, options_.dropout, is_training());
+  x = nn::dropout(x, options_.dropout, is_training());
   at::Tensor mask;
   const auto behind = places.unsqueeze(0) >= lengths.unsqueeze(1);  // [B, L]
   if (behind.any().item<bool>()) {

@@ -6,6 +6,7 @@
 #include <torch/nn/init.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/dropout.h>
 #include <interplay/nn/mlp.h>
 #include <interplay/nn/row_linear.h>
 
@@ -74,7 +75,7 @@ at::Tensor MetapathImpl::attend(const Nodes& nodes, const at::Tensor& rows, cons
 }
 
 at::Tensor MetapathImpl::output(const at::Tensor& g) {
-  return at::dropout(nn::row_linear(g, map_).relu(), dropout_, is_training());
+  return nn::dropout(nn::row_linear(g, map_).relu(), dropout_, is_training());
 }
 
 }  // namespace interplay::autograph

@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 
+#include <interplay/nn/dropout.h>
 #include <interplay/nn/rounded_linear.h>
 
 namespace interplay::flip {
@@ -34,16 +35,15 @@ at::Tensor MaskedFeatureHeadImpl::forward(const at::Tensor& v, const at::Tensor&
 }
 
 MaskedTokenHeadImpl::MaskedTokenHeadImpl(int64_t text, int64_t hidden, int64_t vocabulary, double dropout)
-    : hidden_(hidden) {
+    : hidden_(hidden), dropout_(dropout) {
   inner = register_module("inner", torch::nn::Linear(text + hidden, text));
   output = register_module("output", torch::nn::Linear(text, vocabulary));
-  dropout_ = register_module("dropout", torch::nn::Dropout(dropout));
 }
 
 at::Tensor MaskedTokenHeadImpl::forward(const at::Tensor& h, const at::Tensor& v) {
   at::Tensor joined = h;
   if (hidden_ > 0) joined = at::cat({h, v.defined() ? v : at::zeros({h.size(0), hidden_}, h.options())}, 1);
-  return nn::rounded_linear(dropout_(at::tanh(inner(joined))), output);
+  return nn::rounded_linear(nn::dropout(at::tanh(inner(joined)), dropout_, is_training()), output);
 }
 
 }  // namespace interplay::flip

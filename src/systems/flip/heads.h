@@ -1,7 +1,6 @@
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
@@ -44,7 +43,7 @@ class INTERPLAY_API MaskedTokenHeadImpl final : public torch::nn::Module {
 
  private:
   int64_t hidden_;
-  torch::nn::Dropout dropout_{nullptr};
+  double dropout_;
 };
 TORCH_MODULE(MaskedTokenHead);
 

@@ -10,6 +10,7 @@
 #include <interplay/base/error.h>
 #include <interplay/lm/cached_encoder.h>
 #include <interplay/lm/decoder_encoder.h>
+#include <interplay/nn/dropout.h>
 
 #include "support/error_of.h"
 #include "support/stored.h"
@@ -97,18 +98,18 @@ at::Tensor plain_bert(const Reference& r, double dropout) {
   const auto heads = [](const at::Tensor& x) { return x.view({5, 9, 2, 8}).transpose(1, 2); };
   auto x = w("embeddings.word_embeddings.weight").index_select(0, r.ids.flatten()).view({5, 9, 16}) +
            w("embeddings.position_embeddings.weight").slice(0, 0, 9) + w("embeddings.token_type_embeddings.weight")[0];
-  x = at::dropout(norm("embeddings.LayerNorm", x), dropout, true);
+  x = nn::dropout(norm("embeddings.LayerNorm", x), dropout, true);
   const auto behind = (at::arange(9).unsqueeze(0) >= r.lengths.unsqueeze(1)).view({5, 1, 1, 9});
   for (const std::string layer : {"encoder.layer.0.", "encoder.layer.1."}) {
     const auto q = heads(linear(layer + "attention.self.query", x)), k = heads(linear(layer + "attention.self.key", x)),
                v = heads(linear(layer + "attention.self.value", x));
     const auto score = (at::matmul(q, k.transpose(2, 3)) / std::sqrt(8.0)).masked_fill(behind, -INFINITY);
-    const auto weight = at::dropout(score.softmax(3), dropout, true);
+    const auto weight = nn::dropout(score.softmax(3), dropout, true);
     const auto seen = at::matmul(weight, v).transpose(1, 2).reshape({5, 9, 16});
     x = norm(layer + "attention.output.LayerNorm",
-             x + at::dropout(linear(layer + "attention.output.dense", seen), dropout, true));
+             x + nn::dropout(linear(layer + "attention.output.dense", seen), dropout, true));
     const auto added = linear(layer + "output.dense", at::gelu(linear(layer + "intermediate.dense", x)));
-    x = norm(layer + "output.LayerNorm", x + at::dropout(added, dropout, true));
+    x = norm(layer + "output.LayerNorm", x + nn::dropout(added, dropout, true));
   }
   return x;
 }
