@@ -42,7 +42,12 @@ class INTERPLAY_API CausalTransformerImpl : public torch::nn::Module {
     torch::nn::Linear query_key_value{nullptr}, attention_output{nullptr}, up{nullptr}, down{nullptr};
     torch::nn::LayerNorm attention_norm{nullptr}, output_norm{nullptr};
   };
-  at::Tensor layer(const Layer& l, const at::Tensor& x, const at::Tensor& mask);
+  /// Entries x f32 [B, T, E] as `asking` f32 [B, Q, E], x itself or some of it, reads them; mask is added to [B, H, Q,
+  /// T].
+  at::Tensor layer(const Layer& l, const at::Tensor& x, const at::Tensor& asking, const at::Tensor& mask);
+  at::Tensor before_last_layer(const at::Tensor& vectors, const at::Tensor& mask);
+  at::Tensor causal_mask(const at::Tensor& vectors) const;
+  at::Tensor dropped(const at::Tensor& x) const;
   CausalTransformerOptions options_;
   at::Tensor positions_;  // f32 [positions, E]
   torch::nn::LayerNorm norm_{nullptr};

@@ -84,6 +84,26 @@ TEST(CausalTransformer, IsTorchsEncoderUnderACausalMask) {
   expect_near(ours(sequence), at::stack({expected[0][4], expected[1][2]}), 2e-5, "the last entries");
 }
 
+// The last entry alone is made of the last layer: its number and its gradients are those of all entries' states.
+TEST(CausalTransformer, LeavesOutWhatItsLastEntryDoesNotNeed) {
+  const int64_t E = 8;
+  at::manual_seed(4);
+  CausalTransformer layers(E, CausalTransformerOptions{.layers = 3, .heads = 2, .hidden = 12, .positions = 6});
+  const auto sequence = entries({5, 0, 1, 3}, E);
+  const auto gradients = [&](const at::Tensor& out) {
+    layers->zero_grad();
+    out.mul(at::arange(out.numel()).view_as(out)).sum().backward();
+    std::vector<at::Tensor> all;
+    for (const auto& p : layers->parameters()) all.push_back(p.grad().clone());
+    return all;
+  };
+  const auto padded = pad(sequence);
+  const auto whole = last_state(layers->states(padded), padded.lengths), found = layers(sequence);
+  expect_near(found, whole, 1e-5, "last entries");
+  const auto expected = gradients(whole), grads = gradients(found);
+  for (size_t i = 0; i < grads.size(); ++i) expect_near(grads[i], expected[i], 1e-4, std::to_string(i).c_str());
+}
+
 TEST(GruStates, AreTorchsOfSeveralLayers) {
   const torch::nn::GRU gru(torch::nn::GRUOptions(4, 6).num_layers(2).batch_first(true));
   const at::NoGradGuard no_grad;
