@@ -2,11 +2,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <limits>
 #include <system_error>
 
 #include <ATen/Parallel.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <interplay/base/abi.h>
@@ -279,7 +282,18 @@ int run(int count, char** words) {
 
 }  // namespace interplay::tool
 
+/// What a step frees is taken again by the next one: given back to the system, it would be cleared, page by page, each
+/// time. The thresholds are the largest that glibc takes; whoever sets its environment variables knows better.
+static void keep_freed_memory() {
+#ifdef __GLIBC__
+  if (std::getenv("MALLOC_MMAP_THRESHOLD_") || std::getenv("MALLOC_TRIM_THRESHOLD_")) return;
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+#endif
+}
+
 int main(int count, char** words) {
+  keep_freed_memory();
   interplay::tool::open_standard_streams();
   try {
     return interplay::tool::run(count, words);
