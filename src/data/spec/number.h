@@ -3,6 +3,8 @@
 #include <compare>
 #include <string_view>
 
+#include <interplay/data/number.h>
+
 namespace interplay {
 
 /// When a row happened, in two parts so that 64-bit integers stay apart: the nearest double, and what that leaves out.
@@ -11,9 +13,6 @@ struct ExactTime {
   float rest = 0;
   friend auto operator<=>(const ExactTime&, const ExactTime&) = default;
 };
-
-/// Parses a whole cell as a finite number, or says false. 1e-400 is 0, True is 1; a plus and blanks around are allowed.
-bool parse_number(std::string_view cell, double& value);
 
 /// `rest`: what is missing from `nearest`, the double that a number was parsed to, so that numbers which differ in any
 /// of 19 digits stay apart: 17 digits of a date and time, or nanoseconds. False: there are more digits than that.

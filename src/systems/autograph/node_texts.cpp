@@ -20,12 +20,7 @@ class Taste {
     if (o_.column.empty()) o_.column = name;
     if (!text.names(name))
       at.fail(fmt::format("the template has no {{{}}} (places: {})", name, fmt::join(text.names(), ", ")));
-    if (o_.shorten.empty()) return;
-    try {
-      pattern_.emplace(o_.shorten);
-    } catch (const Error& problem) {
-      at["shorten"].fail(problem.what());
-    }
+    if (!o_.shorten.empty()) pattern_.emplace(o_.shorten, at["shorten"]);
   }
   const std::string& column() const { return o_.column; }
 

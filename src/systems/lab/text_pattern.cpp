@@ -26,6 +26,14 @@ TextPattern::TextPattern(const std::string& pattern) {
   compiled_ = std::move(compiled);
 }
 
+TextPattern::TextPattern(const std::string& pattern, const Config& at) {
+  try {
+    *this = TextPattern(pattern);
+  } catch (const Error& problem) {
+    at.fail(problem.what());
+  }
+}
+
 std::string TextPattern::without_matches(std::string_view text) const {
   UErrorCode status = U_ZERO_ERROR;
   UText whole = UTEXT_INITIALIZER;

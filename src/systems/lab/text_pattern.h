@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <interplay/base/api.h>
+#include <interplay/base/config.h>
 
 namespace interplay {
 
@@ -12,7 +13,8 @@ namespace interplay {
 /// matches lies on the heap and is bounded, as is its time. Immutable: any thread may use it.
 class INTERPLAY_API TextPattern {
  public:
-  explicit TextPattern(const std::string& pattern);  ///< Error(config) where it is none
+  explicit TextPattern(const std::string& pattern);           ///< Error(config) where it is none
+  TextPattern(const std::string& pattern, const Config& at);  ///< `at`: where it is written, which the Error names
   /// Error(data) where a match takes more memory or time than it may.
   std::string without_matches(std::string_view text) const;
 

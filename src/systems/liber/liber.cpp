@@ -1,13 +1,13 @@
 #include <interplay/systems/liber.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <optional>
 #include <utility>
 
 #include <ATen/ATen.h>
 
+#include <interplay/data/number.h>
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
@@ -81,8 +81,7 @@ Config with_whole_history(const Config& data, const std::string& history) {
 
 double number_of(std::string_view cell) {
   double out = 0;
-  std::from_chars(cell.data(), cell.data() + cell.size(), out);
-  return out;
+  return parse_number(cell, out) ? out : 0;
 }
 
 /// A partition, as the files have it.

@@ -1,7 +1,7 @@
 // `kind: partitions` of a data.yaml: which closed partitions of its user's history a row may see.
 #include <algorithm>
-#include <charconv>
 
+#include <interplay/data/number.h>
 #include <interplay/base/error.h>
 #include <interplay/data/field_kind.h>
 #include <interplay/systems/partitions.h>
@@ -89,8 +89,8 @@ class PartitionsField final : public FieldSource {
     for (int64_t c = times.list_offsets[row]; c < times.list_offsets[row + 1]; ++c) {
       double time = 0;
       const std::string_view cell = times.cell(c);
-      if (o_.rule.pause > 0 && std::from_chars(cell.data(), cell.data() + cell.size(), time).ec != std::errc()) {
-        refuse(row, times.name, times.cell(c), "is not a number; pauses between events are told by it");
+      if (o_.rule.pause > 0 && !parse_number(cell, time)) {
+        refuse(row, times.name, cell, "is not a number; pauses between events are told by it");
         return std::nullopt;
       }
       cuts.next(o_.rule, time);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <interplay/base/error.h>
+#include <interplay/data/number.h>
 
 namespace interplay {
 namespace {
@@ -68,7 +69,7 @@ TasteCounter::TasteCounter(const TasteOptions& options, const Config& at) : like
     const auto known = std::find(columns_.begin(), columns_.end(), column.column);
     places_.push_back(size_t(known - columns_.begin()));
     if (known == columns_.end()) columns_.push_back(column.column);
-    without_.emplace_back(column.without.empty() ? "$^" : column.without);
+    without_.emplace_back(column.without.empty() ? "$^" : column.without, at["columns"]);
     counted_.push_back(std::move(column));
   }
 }
@@ -76,10 +77,8 @@ TasteCounter::TasteCounter(const TasteOptions& options, const Config& at) : like
 void TasteCounter::count(std::span<const PartitionLog::Event> events, Tastes& tastes) const {
   tastes.resize(counted_.size());
   for (const auto& event : events) {
-    const std::string& cell = event.cells[0];
     double number = 0;
-    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), number);
-    const bool liked = error == std::errc() && end == cell.data() + cell.size() && like_.passes(number);
+    const bool liked = parse_number(event.cells[0], number) && like_.passes(number);
     for (size_t c = 0; c < counted_.size(); ++c) {
       const TasteColumn& column = counted_[c];
       const std::string& whole = event.cells[places_[c]];

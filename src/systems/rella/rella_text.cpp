@@ -68,11 +68,7 @@ RellaText::RellaText(const RellaOptions::Prompt& o, const Config& at)
     if (!event_.names(name))
       cut.fail(fmt::format("prompt.event does not name the column '{}' (columns named: {})", name,
                            fmt::join(event_.names(), ", ")));
-    try {
-      shorten_.emplace(name, cut.as<std::string>());
-    } catch (const Error& problem) {
-      cut.fail(problem.what());
-    }
+    shorten_.try_emplace(name, cut.as<std::string>(), cut);
   }
 }
 

@@ -267,6 +267,11 @@ TEST_F(LiberData, WhatDoesNotFitIsRefused) {
   EXPECT_THAT(config_error([&] { summarize("out", "tastes: {columns: [{column: film}], like: {column: stars}}\n"); }),
               HasSubstr("at_least"));
   EXPECT_THAT(config_error([&] {
+                summarize("out",
+                          "tastes: {columns: [{column: film, without: '('}], like: {column: stars, at_least: 4}}\n");
+              }),
+              ::testing::AllOf(HasSubstr("tastes.columns"), HasSubstr("is no regular expression")));
+  EXPECT_THAT(config_error([&] {
                 summarize("out", "tastes: {columns: [{column: film}], like: {column: stars, at_least: 4}}\n");
               }),
               HasSubstr("choose another directory"));
@@ -297,7 +302,7 @@ TEST(Tastes, AreCountedAndReadBack) {
   EXPECT_THAT(counter.columns(), ElementsAre("stars", "genre", "title"));
   Tastes tastes;
   const std::vector<PartitionLog::Event> events = {{0, {"5", "Sci-Fi", "A (1995)"}},
-                                                   {1, {"4", "Sci-Fi", "B (1991)"}},
+                                                   {1, {"+4", "Sci-Fi", "B (1991)"}},
                                                    {2, {"1", "Drama; or not", "C (1988)"}},
                                                    {3, {"", "", "D (1985)"}}};
   counter.count(events, tastes);
