@@ -40,6 +40,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"systems/rella", {"base", "data", "nn", "optim", "lm", "core", "train", "serve", "search", "systems/lab"}},
     {"systems/rellax",
      {"base", "data", "nn", "optim", "lm", "core", "train", "serve", "search", "systems/lab", "systems/rella"}},
+    {"systems/rerank", {"base", "data", "core", "train"}},
     {"systems/flip", {"base", "data", "nn", "lm", "core"}},
     {"systems/liber", {"base", "data", "nn", "lm", "core", "bench", "systems/lab"}},
     {"systems/autograph", {"base", "data", "nn", "lm", "core", "train", "systems/lab"}},
