@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import pathlib
-import random
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tools' / 'experiments'))
-from lab import lines_of  # noqa: E402
+from lab import draw_users, lines_of  # noqa: E402
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument('program', type=pathlib.Path)
@@ -43,14 +42,7 @@ def interplay(*arguments):
 def raw():
     """Ratings of some users."""
     out = a.out / f'raw-{a.users}'
-    if not out.exists():
-        out.mkdir(parents=True)
-        lines = lines_of(a.root, 'ratings.dat')
-        users = set(random.Random(1).sample(sorted({line.split(b'::', 1)[0] for line in lines}), a.users))
-        kept = [line for line in lines if line.split(b'::', 1)[0] in users]
-        for other in ('users.dat', 'movies.dat'):
-            (out / other).write_bytes(b''.join(lines_of(a.root, other)))
-        (out / 'ratings.dat').write_bytes(b''.join(kept))
+    draw_users(a.root, out, lambda users: a.users)
     return out
 
 

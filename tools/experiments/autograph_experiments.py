@@ -18,12 +18,10 @@ finished is not run again, and what was cut short goes on. Tables go to standard
 """
 import argparse
 import pathlib
-import random
 import re
-import shutil
 
 import lab as laboratory
-from lab import ROOT, Lab, Report, interval, lines_of, say, spread
+from lab import ROOT, Lab, Report, draw_users, interval, lines_of, say, spread
 
 CONFIGS = ROOT / 'configs' / 'ml-1m'
 RETRIEVERS = {'sasrec': 'autograph', 'two_tower': 'autograph_two_tower'}
@@ -47,19 +45,8 @@ class GraphLab(Lab):
         self.raw = self.draw()
 
     def draw(self):
-        raw = self.out / 'raw'
-        if not raw.exists():
-            lines = lines_of(self.arguments.root, 'ratings.dat')
-            users = sorted({line.split(b'::', 1)[0] for line in lines})
-            if not self.arguments.full:
-                users = random.Random(1).sample(users, max(1, round(len(users) * self.arguments.users)))
-            kept, part = set(users), raw.with_name('raw.part')
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
-            (part / 'ratings.dat').write_bytes(b''.join(line for line in lines if line.split(b'::', 1)[0] in kept))
-            for other in ('users.dat', 'movies.dat'):
-                (part / other).write_bytes(b''.join(lines_of(self.arguments.root, other)))
-            part.rename(raw)
+        raw, some = self.out / 'raw', self.arguments.users
+        draw_users(self.arguments.root, raw, lambda users: users if self.arguments.full else max(1, round(users * some)))
         return raw
 
     def prepare(self, name, config, root, *options):

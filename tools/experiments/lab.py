@@ -4,6 +4,8 @@ import gzip
 import json
 import math
 import pathlib
+import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -101,6 +103,24 @@ def lines_of(folder, name):
             with opened(file, 'rb') as lines:
                 return lines.readlines()
     raise SystemExit(f'{folder / name}: is not there, nor packed as {name}.gz')
+
+
+def draw_users(root, out, how_many):
+    """MovieLens-1M's files with the ratings of some users, drawn: as many as how_many(all of them) says; whole or
+    absent."""
+    if out.exists():
+        return
+    lines = lines_of(root, 'ratings.dat')
+    users = sorted({line.split(b'::', 1)[0] for line in lines})
+    count = how_many(len(users))
+    kept = set(users if count == len(users) else random.Random(1).sample(users, count))
+    part = out.with_name(f'{out.name}.part')
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    (part / 'ratings.dat').write_bytes(b''.join(line for line in lines if line.split(b'::', 1)[0] in kept))
+    for other in ('users.dat', 'movies.dat'):
+        (part / other).write_bytes(b''.join(lines_of(root, other)))
+    part.rename(out)
 
 
 def say(text):
