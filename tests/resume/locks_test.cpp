@@ -1,4 +1,6 @@
 // Two processes at one directory: who writes it holds it, the second writer is refused by name, readers are let in.
+#include <sys/stat.h>
+
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -29,6 +31,13 @@ fields:
   - {column: age, kind: numeric, transform: standardise}
   - {name: history, kind: history, user: user_id, item: item_id, time: timestamp, max_length: 5}
 )";
+
+/// Whether any process holds the lock of `path`, as the system lists it: asking for the lock would be taking it.
+bool is_locked(const fs::path& path) {
+  struct stat own {};
+  if (::stat(path.c_str(), &own) != 0) return false;
+  return read("/proc/locks").find(fmt::format(":{} 0 EOF", own.st_ino)) != std::string::npos;
+}
 
 class Locks : public ::testing::Test {
  protected:
@@ -121,10 +130,9 @@ TEST_F(Locks, ASearchIsHeldToo) {
 }
 
 TEST_F(Locks, OfTwoPreparationsOneIsRefusedAndTheOtherIsWhole) {
-  expect_success({"synth", "criteo", "--rows", "100000", "--out", "criteo"});
+  expect_success({"synth", "criteo", "--rows", "300000", "--out", "criteo"});
   const auto first = start({"prepare", "criteo/data.yaml", "--out", "both"});
-  EXPECT_TRUE(wait_for([&] { return fs::exists(*work_ / ".both.partial"); }, [&] { return first->running(); }));
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // it is made a moment before it is locked
+  EXPECT_TRUE(wait_for([&] { return is_locked(*work_ / ".both.partial"); }, [&] { return first->running(); }));
   first->send(SIGSTOP);  // so that it is there for as long as the second one takes to begin
   ASSERT_FALSE(fs::exists(*work_ / "both"));
   expect_refused({"prepare", "criteo/data.yaml", "--out", "both"}, "both");
