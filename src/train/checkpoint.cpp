@@ -1,14 +1,16 @@
-#include "checkpoint.h"
+#include <interplay/train/checkpoint.h>
 
 #include <cstdlib>
 #include <cstring>
 
 #include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
 
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
 #include <interplay/core/bundle.h>
 #include <interplay/core/generators.h>
+#include <interplay/core/model.h>
 #include <interplay/nn/safetensors.h>
 
 namespace fs = std::filesystem;
@@ -49,8 +51,8 @@ std::string random_of(const std::string& device) {
 
 }  // namespace
 
-void save_checkpoint(const fs::path& run, const Model& model, const Optimizer& optimizer,
-                     const nlohmann::ordered_json& state) {
+void save_checkpoint(const fs::path& run, const torch::nn::Module& model, const Optimizer& optimizer,
+                     const std::string& state) {
   const std::string before = latest_checkpoint(run).filename().string();
   std::string name = fmt::format("checkpoint-{}", optimizer.steps());
   for (int again = 1; fs::exists(run / name); ++again) {  // the one LATEST names is never touched
@@ -62,7 +64,7 @@ void save_checkpoint(const fs::path& run, const Model& model, const Optimizer& o
   auto state_of_it = optimizer.state();
   for (const auto& [device, drawn] : generator_states()) state_of_it[random_of(device)] = drawn;
   nn::save_safetensors(temporary / "optimizer.safetensors", state_of_it);
-  write_file(temporary / "state.json", state.dump(1) + "\n");
+  write_file(temporary / "state.json", state + "\n");
   Manifest::describe(temporary).save(temporary);
   made.commit();
   write_file(run / kLatest, name + "\n");
@@ -75,9 +77,9 @@ void save_checkpoint(const fs::path& run, const Model& model, const Optimizer& o
   }
 }
 
-nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, Optimizer& optimizer) {
+std::string load_checkpoint(const fs::path& run, torch::nn::Module& model, Optimizer& optimizer) {
   const fs::path directory = latest_checkpoint(run);
-  if (directory.empty()) return nullptr;
+  if (directory.empty()) return "";
   Manifest::load(directory).check(directory, /*contents=*/true);
   const nn::Safetensors weights(directory / "model.safetensors"), saved_state(directory / "optimizer.safetensors");
   load_weights(model, weights.tensors(), (directory / "model.safetensors").string());
@@ -95,8 +97,8 @@ nlohmann::ordered_json load_checkpoint(const fs::path& run, Model& model, Optimi
   }
   const fs::path file = directory / "state.json";
   try {
-    auto state = nlohmann::ordered_json::parse(read_file(file));
-    optimizer.restore(state.at("step").get<int64_t>());
+    const std::string state = read_file(file);
+    optimizer.restore(nlohmann::json::parse(state).at("step").get<int64_t>());
     return state;
   } catch (const nlohmann::json::exception& problem) {
     throw Error(fmt::format("{}: not the state of a run ({})", file.string(), problem.what()), ErrorKind::data);

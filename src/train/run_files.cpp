@@ -5,8 +5,8 @@
 #include <interplay/base/files.h>
 #include <interplay/core/bundle.h>
 #include <interplay/nn/safetensors.h>
+#include <interplay/train/checkpoint.h>
 
-#include "train/checkpoint.h"
 #include "train/guard.h"
 #include "train/wanted_metrics.h"
 
@@ -49,11 +49,12 @@ void RunFiles::check_best() const { nn::Safetensors(directory_ / Bundle::kWeight
 void RunFiles::save(const Model& model, const Optimizer& optimizer, const nlohmann::ordered_json& state) const {
   if (directory_.empty()) return;
   check_weights(model, optimizer.steps());
-  save_checkpoint(directory_, model, optimizer, state);
+  save_checkpoint(directory_, model, optimizer, state.dump(1));
 }
 
 nlohmann::ordered_json RunFiles::load(Model& model, Optimizer& optimizer) const {
-  return load_checkpoint(directory_, model, optimizer);
+  const std::string state = load_checkpoint(directory_, model, optimizer);
+  return state.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json::parse(state);
 }
 
 }  // namespace interplay

@@ -5,11 +5,13 @@
 #include <span>
 #include <string>
 
+#include <interplay/base/api.h>
+
 namespace interplay {
 
 /// Bytes on disk that are gone with the object, or with the process however it ends: the file has no name.
 /// Thread safety: parts that do not overlap may be written and read at once. Failures are Error(data).
-class TemporaryFile {
+class INTERPLAY_API TemporaryFile {
  public:
   explicit TemporaryFile(const std::filesystem::path& directory);  ///< an existing folder with room
   ~TemporaryFile();

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include <interplay/base/api.h>
 #include <interplay/base/config.h>
 #include <interplay/base/files.h>
 #include <interplay/data/schema.h>
@@ -12,13 +13,13 @@ namespace interplay {
 /// What run directories of every kind (train, search) are opened with.
 
 /// The first key at which two trees differ, or "".
-std::string first_difference(const Config& a, const Config& b);
+INTERPLAY_API std::string first_difference(const Config& a, const Config& b);
 /// Refuses a directory that cannot be begun or, with `resume`, gone on with, or that another process writes, before
 /// anything in it is touched. `kind`: run or search, for messages. `holds`: what one with a config.yaml holds, and what
 /// to do about it.
-DirectoryLock lock_directory(const std::filesystem::path& out, bool resume, const std::string& kind,
-                             const std::string& holds);
+INTERPLAY_API DirectoryLock lock_directory(const std::filesystem::path& out, bool resume, const std::string& kind,
+                                           const std::string& holds);
 /// The schema of prepared data, as far as an experiment's `fields:` leave it.
-Schema read_schema(const std::filesystem::path& data, const Config& fields);
+INTERPLAY_API Schema read_schema(const std::filesystem::path& data, const Config& fields);
 
 }  // namespace interplay
