@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/optim/adam.h>
 
 #include "support/error_of.h"
 #include "support/stored.h"
@@ -40,9 +41,68 @@ TEST(InfoNce, IsTheSameFromEitherSide) {
   expect_near(info_nce(kRows(), kTexts(), 0.7), info_nce(kTexts(), kRows(), 0.7), 1e-6, "each row");
 }
 
+TEST(InfoNceOfPassages, HasTheValuesAndTheGradientOfTheDefinition) {
+  const auto j = interplay::testing::reference_json("systems/recfound.json").at("info_nce");
+  const auto passages = interplay::testing::json_tensor(j["p"]);
+  auto queries = interplay::testing::json_tensor(j["q"]).requires_grad_();
+  EXPECT_NEAR(info_nce_of_passages(queries, passages, 0.02).mean().item<double>(), j["loss_tau_0_02"].get<double>(),
+              1e-4);  // of 51
+  const auto loss = info_nce_of_passages(queries, passages, 0.5).mean();
+  EXPECT_NEAR(loss.item<double>(), j["loss_tau_0_5"].get<double>(), kTolerance);
+  loss.backward();
+  expect_near(queries.grad(), interplay::testing::json_tensor(j["grad_q_tau_0_5"]), kTolerance, "gradient");
+}
+
+// Own passages lie at places 0, g, 2 g: with the others as far away as can be, each query finds its own.
+TEST(InfoNceOfPassages, TheFirstOfEachGroupIsLookedFor) {
+  const auto queries = matrix({1, 0, 0, 1}, 2), passages = matrix({1, 0, -1, 0, 0, 1, 0, -1}, 2);
+  EXPECT_LT(info_nce_of_passages(queries, passages, 0.02).max().item<double>(), 1e-6);
+  EXPECT_GT(info_nce_of_passages(queries, passages.flip(0), 0.02).min().item<double>(), 40);
+}
+
+TEST(InfoNceOfPassages, OtherShapesAreRefused) {
+  EXPECT_THAT(config_error([] { info_nce_of_passages(kRows(), at::zeros({4, 2}), 1); }), HasSubstr("[3, 2]"));
+  EXPECT_THAT(config_error([] { info_nce_of_passages(kRows(), at::zeros({3, 3}), 1); }), HasSubstr("[B g, K]"));
+}
+
 TEST(InfoNce, OfOneRowIsNothing) {
   EXPECT_NEAR(info_nce(kRows().slice(0, 0, 1), kTexts().slice(0, 0, 1), 0.7).item<double>(), 0, 1e-6);
   EXPECT_THAT(config_error([] { info_nce(kRows(), kTexts().slice(0, 1), 0.7); }), HasSubstr("[3, 2] and [2, 2]"));
+}
+
+TEST(Standardised, HasMeanZeroAndDeviationOneOverTheRows) {
+  // 1, 2, 6: mean 3, squares 4, 1, 9, deviation sqrt(14 / 3); however small they are beside what all rows have
+  const auto x = matrix({1, 5, 1e-4, 2, 5, 2e-4, 6, 5, 6e-4}, 3);
+  const double d = std::sqrt(14.0 / 3);
+  const auto expected = matrix({-2 / d, 0, -2 / d, -1 / d, 0, -1 / d, 3 / d, 0, 3 / d}, 3);
+  expect_near(standardised(x), expected, 1e-4, "standardised");
+}
+
+/// Two views of rows that differ in a hundredth of what they have in common: 200 steps of Adam through the heads.
+double contrasted(bool standardise) {
+  at::manual_seed(1);
+  ProjectionHead a(16, 32), b(16, 32);
+  auto parameters = a->parameters();
+  for (const auto& p : b->parameters()) parameters.push_back(p);
+  torch::optim::Adam adam(parameters, torch::optim::AdamOptions(1e-3));
+  const auto common = at::randn({1, 16}), other = at::randn({1, 16}), mixed = at::randn({16, 16}) / 4;
+  double last = 0;
+  for (int step = 0; step < 200; ++step) {
+    const auto rows = at::randn({64, 16}) * 0.01;
+    const auto seen = [&](const at::Tensor& x) { return standardise ? standardised(x) : x; };
+    const auto loss = info_nce(a(seen(common + rows)), b(seen(other + rows.matmul(mixed))), 3.2).mean();
+    adam.zero_grad();
+    loss.backward();
+    adam.step();
+    last = loss.item<double>();
+  }
+  return last;
+}
+
+TEST(Standardised, WhatRowsHaveInCommonDoesNotHideWhatTheyDifferIn) {
+  const double chance = std::log(64.0);
+  EXPECT_LT(contrasted(true), 0.3 * chance);
+  EXPECT_GT(contrasted(false), 0.9 * chance) << "so that the test can fail";
 }
 
 TEST(ProjectionHead, HasTheValueOfTheDefinition) {
