@@ -35,7 +35,7 @@ class FlipPretrain final : public Model, public SeesRows {
     ModelOption backbone{"dcnv2"};
     double mask_ratio = 0.15, temperature = 0.7, head_dropout = 0.2;
     int64_t noise = 25, feature_dim = 32, width = 128;
-    bool mlm = true, mtm = true, icl = true, attention = true, fusion = true;
+    bool mlm = true, mtm = true, icl = true, attention = true, fusion = true, standardise = true;
     void visit(auto&& field) {
       text.visit(field);
       field("backbone", backbone,
@@ -50,6 +50,8 @@ class FlipPretrain final : public Model, public SeesRows {
       field("noise", noise, "features that a masked one is told from", Range{1, 1e6});
       field("feature_dim", feature_dim, "numbers by which features are told apart", Range{1, 4096});
       field("temperature", temperature, "of icl: inner products are divided by it", Range{1e-6, 1e6});
+      field("standardise", standardise,
+            "of icl: what its heads read has mean 0 and deviation 1 over the batch, number by number");
       field("width", width, "of icl: numbers of the vectors that are compared", Range{1, 65536});
       field("head_dropout", head_dropout, "of what stands on the towers for mlm and icl", Range{0, 0.99});
     }
@@ -102,7 +104,8 @@ class FlipPretrain final : public Model, public SeesRows {
     }
     if (o_.mtm) recover_features(row, chosen, states, out);
     if (o_.icl) {
-      const auto each = nn::info_nce(id_head_(v), text_head_(states.select(1, 0)), o_.temperature);
+      const auto seen = [&](const at::Tensor& x) { return o_.standardise ? nn::standardised(x) : x; };
+      const auto each = nn::info_nce(id_head_(seen(v)), text_head_(seen(states.select(1, 0))), o_.temperature);
       out.terms.push_back({.name = "icl", .value = each});
     }
     return out;

@@ -223,6 +223,31 @@ TEST_F(FlipPretrain, RecoversACodeFromTheOtherSideAndFromNothingElse) {
   EXPECT_LT(share(out, "mlm_accuracy_alone"), 0.01);
 }
 
+/// Ids begin as vectors that are all but equal.
+TEST_F(FlipPretrain, RowsFindTheirTextsBesideTheOtherTerms) {
+  const CodedRows rows{.fields = 3, .codes = 20};
+  write_bert(rows, {.width = 32, .layers = 2, .heads = 2, .hidden = 64, .positions = 16});
+  at::manual_seed(1);
+  const auto codes = at::randint(20, {4000, 3}, at::kLong);
+  const auto model = make_model(
+      Config::parse(fmt::format("{{name: flip_pretrain, lm: {}, dropout: 0, head_dropout: 0, backbone: {{name: dnn, "
+                                "embedding_dim: 16, hidden: [64]}}, feature_dim: 16, width: 32, temperature: 3.2}}",
+                                (dir_ / "bert").string())),
+      rows.schema(), 3);
+  see(*model, rows.rows(codes));
+  Trainer trainer(*model, Config::parse("{optimizer: {dense: {lr: 3e-3}, embedding: {lr: 1e-2}, text: {lr: 1e-3}}}"),
+                  {"label"});
+  for (int step = 0; step < 100; ++step) {
+    Batch batch;
+    batch.features = rows.rows(codes.index_select(0, at::randint(4000, {128}, at::kLong)));
+    trainer.step(batch);
+  }
+  model->eval();
+  const at::NoGradGuard no_grad;
+  const Output out = model->forward(rows.rows(at::randint(20, {256, 3}, at::kLong)));
+  EXPECT_LT(value_of(out, "icl").mean().item<double>(), 0.3 * std::log(256.0));
+}
+
 TEST_F(FlipPretrain, TheBackboneIsAnyModelWithALastHiddenVector) {
   const CodedRows rows{.fields = 2, .codes = 5};
   write_bert(rows);
