@@ -3,6 +3,7 @@
 #include <interplay/base/error.h>
 #include <interplay/lm/gguf.h>
 #include <interplay/lm/tokenizer.h>
+#include <interplay/lm/tuned_folder.h>
 
 #include "lm/json_file.h"
 
@@ -27,6 +28,7 @@ std::string unescape(std::string_view text) {
 }  // namespace
 
 ChatFrame ChatFrame::load(const fs::path& model) {
+  if (const auto tuned = TunedFolder::find(model)) return load(tuned->model());
   if (!fs::is_directory(model))
     return from_template(Gguf(model).text("tokenizer.chat_template"), model.string() + ": tokenizer.chat_template");
   const fs::path own = model / "chat_template.jinja", settings = model / "tokenizer_config.json";

@@ -14,6 +14,7 @@
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
 #include <interplay/base/config.h>
+#include <interplay/lm/tuned_folder.h>
 
 #include "lm/json_file.h"
 
@@ -180,6 +181,7 @@ fs::path find_model(const std::string& name_or_path) {
   const fs::path fetched = models_folder() / name_or_path;
   if (model && is_fetched(*model)) return in_folder(fetched);
   const fs::path path = name_or_path;
+  if (TunedFolder::find(path)) return path;
   if (fs::is_directory(path)) return in_folder(path);
   if (fs::is_regular_file(path))
     return path.filename() == kWeights || path.filename() == kIndex ? fs::absolute(path).parent_path() : path;
@@ -224,6 +226,11 @@ fs::path fetch_model(const std::string& name) {
 }
 
 std::vector<fs::path> weight_files(const fs::path& model) {
+  if (const auto tuned = TunedFolder::find(model)) {
+    auto files = tuned->files();
+    for (auto& file : weight_files(tuned->model())) files.push_back(std::move(file));
+    return files;
+  }
   const fs::path found = fs::is_directory(model) ? in_folder(model) : model;
   if (!fs::is_directory(found)) return {found};
   if (fs::exists(found / kWeights)) return {found / kWeights};
@@ -246,7 +253,9 @@ std::vector<fs::path> weight_files(const fs::path& model) {
 
 uint64_t model_checksum(const fs::path& model) {
   const auto files = weight_files(model);
+  const auto tuned = TunedFolder::find(model);
   uint64_t sum = hash64_file(files[0]);
+  if (tuned) sum = hash64(tuned->selection() + read_file(tuned->folder / TunedFolder::kFile), sum);
   for (size_t i = 1; i < files.size(); ++i) sum = hash64(fmt::format("{:016x}", hash64_file(files[i])), sum);
   return sum;
 }

@@ -8,6 +8,7 @@
 #include <interplay/base/error.h>
 #include <interplay/lm/gguf.h>
 #include <interplay/lm/model_files.h>
+#include <interplay/lm/tuned_folder.h>
 
 #include "lm/json_file.h"
 #include "lm/tokenizers.h"
@@ -127,6 +128,7 @@ Tokenizer::Tokenizer(std::string origin, std::vector<std::string> tokens, std::v
 Tokenizer::~Tokenizer() = default;
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const fs::path& model) {
+  if (const auto tuned = TunedFolder::find(model)) return load(tuned->model());
   if (fs::is_directory(model)) return load_json(model / "tokenizer.json");
   return model.extension() == ".json" ? load_json(model) : load_gguf(model);
 }

@@ -123,7 +123,8 @@ class INTERPLAY_API DecoderImpl : public torch::nn::Module {
 
   /// Gives every layer's target projections an adapter; those of layers below `first_layer` none.
   void adapt(const AdapterOptions& options, uint64_t seed, int64_t first_layer = 0);
-  void merge_adapters();  ///< into the weights, as AdapterLinear does
+  /// Into the weights, as AdapterLinear does. `checksum`: of what they are then, where checksum() is to say it.
+  void merge_adapters(const std::string& checksum = "");
   void remove_adapters();
   /// Whole or absent. Only the adapters are written.
   void save_adapters(const std::filesystem::path& file) const;
@@ -162,7 +163,8 @@ TORCH_MODULE(Decoder);
 
 /// A decoder from a GGUF file (architecture llama), or from a folder with Hugging Face's config.json (model_type llama)
 /// and model.safetensors. Other architectures, biases and scaled rotary positions are refused by name. Every tensor's
-/// shape is held against the metadata: Error(data) names file and tensor.
+/// shape is held against the metadata: Error(data) names file and tensor. Of a tuned model (TunedFolder) the adapters,
+/// as the task that is named weighs them, are merged into the weights.
 INTERPLAY_API Decoder load_decoder(const std::filesystem::path& model, nn::Precision precision);
 
 }  // namespace interplay::lm

@@ -85,7 +85,8 @@ struct EncoderOptions {
   bool chat = false;            ///< of chat models: each text is a user\'s message in the model\'s frame
 };
 
-/// The encoder that a model is, by what find_model() found: SentenceEncoder for a BERT, DecoderEncoder for a llama.
+/// The encoder that a model is, by what find_model() found: SentenceEncoder for a BERT, DecoderEncoder for a llama,
+/// TunedEncoder for a tuned one.
 INTERPLAY_API std::unique_ptr<TextEncoder> load_encoder(const std::filesystem::path& model,
                                                         EncoderOptions options = {});
 

@@ -27,8 +27,9 @@ INTERPLAY_API bool is_fetched(const KnownModel& model);
 INTERPLAY_API std::filesystem::path models_folder();
 
 /// What MODEL means: a GGUF file or a folder with safetensors files (weight_files()), given as such, as a folder that
-/// holds one GGUF file, or as the name of a fetched model. Throws Error(config) for a known model that is not there,
-/// naming the command that fetches it, and for anything else, naming the known models.
+/// holds one GGUF file, or as the name of a fetched model; or a tuned model, as TunedFolder says, by the name as it is.
+/// Throws Error(config) for a known model that is not there, naming the command that fetches it, and for anything else,
+/// naming the known models.
 INTERPLAY_API std::filesystem::path find_model(const std::string& name_or_path);
 
 /// What `tokenizer: NAME` means: a tokenizer.json, a folder that holds one, or else as find_model().
@@ -40,7 +41,8 @@ INTERPLAY_API std::filesystem::path find_tokenizer(const std::string& name_or_pa
 INTERPLAY_API std::filesystem::path fetch_model(const std::string& name);
 
 /// The files with the weights of a model that find_model() found: the GGUF file, `model.safetensors`, or the parts that
-/// `model.safetensors.index.json` names, in order of their names. Throws Error(data) where a part is missing.
+/// `model.safetensors.index.json` names, in order of their names; of a tuned model its own, then those of the model
+/// that was tuned. Throws Error(data) where a part is missing.
 INTERPLAY_API std::vector<std::filesystem::path> weight_files(const std::filesystem::path& model);
 
 /// xxh3 of the weights of a model that find_model() found: which model answers in a cache or an adapter came from.

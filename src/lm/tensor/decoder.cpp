@@ -286,11 +286,12 @@ void DecoderImpl::adapt(const AdapterOptions& options, uint64_t seed, int64_t fi
   adapters_ = options;
 }
 
-void DecoderImpl::merge_adapters() {
+void DecoderImpl::merge_adapters(const std::string& checksum) {
   for (int64_t l = 0; l < config_.layers; ++l)
     for (auto& linear : linears(l)) linear->merge();
   if (adapters_) packed_.reset();  // the file has the weights as they were before
   adapters_.reset();
+  if (!checksum.empty()) checksum_ = checksum;
 }
 
 void DecoderImpl::remove_adapters() {

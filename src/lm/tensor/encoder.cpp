@@ -10,6 +10,7 @@
 #include <interplay/base/progress.h>
 #include <interplay/lm/decoder_encoder.h>
 #include <interplay/lm/model_files.h>
+#include <interplay/lm/tuned_decoder.h>
 #include <interplay/nn/dropout.h>
 #include <interplay/nn/rounded_linear.h>
 
@@ -50,6 +51,10 @@ at::Tensor dropped_attention(const at::Tensor& q, const at::Tensor& k, const at:
 TextEncoder::~TextEncoder() = default;
 
 std::unique_ptr<TextEncoder> load_encoder(const fs::path& model, EncoderOptions options) {
+  if (const auto tuned = TunedFolder::find(model)) {
+    return std::make_unique<TunedEncoder>(TunedDecoder::load(*tuned, options.precision), Tokenizer::load(model), *tuned,
+                                          std::move(options));
+  }
   const bool bert = fs::is_directory(model) && entry(model / "config.json", "model_type", Json()) == Json("bert");
   if (bert) return std::make_unique<SentenceEncoder>(model, std::move(options));
   return std::make_unique<DecoderEncoder>(model, std::move(options));

@@ -6,6 +6,7 @@
 #include <interplay/lm/decoder.h>
 #include <interplay/lm/gguf.h>
 #include <interplay/lm/model_files.h>
+#include <interplay/lm/tuned_decoder.h>
 #include <interplay/lm/weights.h>
 
 #include "lm/json_file.h"
@@ -204,9 +205,21 @@ AdapterLinear together(const Source& source, const std::string& layer,
   return AdapterLinear(weight, outputs);
 }
 
+/// Which answers depends on the task: it is fixed, and so are the weights.
+Decoder merged_decoder(const TunedFolder& folder, const fs::path& name, nn::Precision precision) {
+  INTERPLAY_CHECK(!folder.task || folder.named()->family == TaskFamily::generation,
+                  "{}: '{}' is a task of embedding, which reads both ways and answers nothing; name one of generation",
+                  folder.folder.string(), folder.named()->name);
+  TunedDecoder tuned = TunedDecoder::load(folder, precision);
+  tuned.focus(folder.task ? int64_t(*folder.task) : TaskRouterImpl::kNone);
+  tuned.decoder()->merge_adapters(fmt::format("{:016x}", model_checksum(name)));
+  return tuned.decoder();
+}
+
 }  // namespace
 
 Decoder load_decoder(const fs::path& model, nn::Precision precision) {
+  if (const auto tuned = TunedFolder::find(model)) return merged_decoder(*tuned, model, precision);
   std::unique_ptr<Source> source;
   if (fs::is_directory(model)) {
     source = std::make_unique<HuggingFaceSource>(model);
@@ -239,7 +252,7 @@ Decoder load_decoder(const fs::path& model, nn::Precision precision) {
 }
 
 void DecoderImpl::read_packed(const fs::path& model) {
-  if (fs::is_directory(model)) return;
+  if (fs::is_directory(model) || TunedFolder::find(model)) return;
   const auto checksum = fmt::format("{:016x}", model_checksum(model));
   INTERPLAY_CHECK(checksum == checksum_, "{}: has checksum {}; the decoder was loaded from a file with {}; take that",
                   model.string(), checksum, checksum_);

@@ -7,6 +7,7 @@
 #include <interplay/base/error.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/lm/tokenizer.h>
+#include <interplay/lm/tuned_folder.h>
 #include <interplay/lm/weights.h>
 #include <interplay/nn/blank_tables.h>
 
@@ -19,6 +20,11 @@ fs::path folder_of(const std::string& lm) {
   fs::path folder = lm::find_model(lm);
   INTERPLAY_CHECK_DATA(fs::is_directory(folder), "model.lm: {} is a file; expected the folder of a BERT, as minilm-l6",
                        folder.string());
+  INTERPLAY_CHECK(
+      !lm::TunedFolder::find(folder),
+      "model.lm: {} is a tuned decoder, whose vectors come to a model by key (lm embed); expected the folder "
+      "of a BERT, as minilm-l6",
+      folder.string());
   return folder;
 }
 
