@@ -11,6 +11,9 @@ find_package(Threads REQUIRED)
 find_package(ICU REQUIRED COMPONENTS i18n uc data)
 find_path(XXHASH_INCLUDE xxhash.h REQUIRED)
 find_library(XXHASH_LIBRARY xxhash REQUIRED)
+# Stemmers of `interplay prf`; without them, terms are words as they stand.
+find_path(STEMMER_INCLUDE libstemmer.h)
+find_library(STEMMER_LIBRARY stemmer)
 
 set(INTERPLAY_DEPS ${PROJECT_SOURCE_DIR}/.deps/python CACHE PATH "Folder into which tools/setup.sh unpacked the wheels")
 

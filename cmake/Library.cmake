@@ -118,6 +118,11 @@ target_link_libraries(interplay_lm PUBLIC interplay PRIVATE $<BUILD_INTERFACE:in
                       nlohmann_json::nlohmann_json Eigen3::Eigen ICU::i18n ICU::uc)
 # ICU's libraries do not look beside themselves for one another: in the package, ours finds all three.
 target_link_libraries(interplay_lm PRIVATE -Wl,--push-state,--no-as-needed ICU::data -Wl,--pop-state)
+if(STEMMER_INCLUDE AND STEMMER_LIBRARY)
+  target_link_libraries(interplay_lm PRIVATE ${STEMMER_LIBRARY})
+  # of one file: a definition of the whole library would part it from the precompiled headers
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/systems/qa4prf/analyzer.cpp PROPERTIES COMPILE_DEFINITIONS INTERPLAY_SNOWBALL)
+endif()
 # The headers of interplay_tensor, precompiled with the same flags and definitions: one takes half a minute.
 target_precompile_headers(interplay_lm REUSE_FROM interplay_tensor)
 set_target_properties(interplay_lm PROPERTIES EXPORT_NAME lm INSTALL_RPATH "$ORIGIN")

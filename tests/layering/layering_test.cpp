@@ -45,6 +45,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"systems/liber", {"base", "data", "nn", "lm", "core", "bench", "systems/lab"}},
     {"systems/autograph", {"base", "data", "nn", "lm", "core", "train", "systems/lab"}},
     {"systems/recfound", {"base", "nn", "optim", "lm", "core", "train"}},
+    {"systems/qa4prf", {"base", "data", "nn", "lm", "core", "train"}},
     {"models", {"base", "data", "nn", "core", "lm", "model.h"}},
 };
 
