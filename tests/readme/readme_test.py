@@ -8,7 +8,7 @@ not link is an error, as is a link to a file that is not there.
 A fenced block whose info string has a second word, as in "```cpp main.cpp", is the file of that name. Blocks of
 language `sh` are run by bash, one shell a block; lines that begin with `bash tools/` or `python3 tools/` are left out:
 they want a clone. Before the first block SCRATCH gets configs/ and, under the names that the pages use, made-up data of
-MovieLens' and BookCrossing's shape and a log of clicks: figures differ from those printed in the pages, nothing else may.
+MovieLens', BookCrossing's and Cranfield's shape and a log of clicks: figures differ from those printed in the pages, nothing else may.
 To save time configs have two epochs at most, and programs are compiled at -O1. A block of language `text` shows what the
 block of `sh` before it prints: every word of its lines but numbers has to be there.
 """
@@ -87,6 +87,24 @@ def write_texts(scratch):
           [f'{i % 20 + 1}\t{i * 7 % 30 + 1:010}\t{rate(i // 3, 9, 5)}' for i in range(80)])
 
 
+def write_collection(folder):
+    """Documents, queries and judgements in the form of Cranfield's; of each query's documents, half say it in other words."""
+    draw = random.Random(5)
+    words = [f'{a}{b}' for a in ('wing', 'flow', 'heat', 'drag', 'plate', 'shock') for b in ('', 's', 'ing', 'less', 'ward')]
+    folder.mkdir()
+    documents, queries, judged = [], [], []
+    for q in range(15):
+        topic, other = f'topic{chr(97 + q)}', f'synonym{chr(97 + q)}'
+        queries.append(f'{q}\tproblems of {topic} {words[q]}')
+        for d in range(8):
+            said = [topic, topic, 'also', 'called', other] if d < 4 else [other, other]
+            text = said + draw.choices(words, k=20)
+            judged.append(f'{q}\t{len(documents)}\t{(-1, 1, 2, 3, 4)[d % 5]}')
+            documents.append(f'{{"id": "{len(documents)}", "title": "{words[d]}", "text": "{" ".join(text)}"}}')
+    for name, lines in (('docs.jsonl', documents), ('queries.tsv', queries), ('qrels.tsv', judged)):
+        (folder / name).write_text(''.join(line + '\n' for line in lines))
+
+
 def set_up(root, scratch, run):
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -100,6 +118,7 @@ def set_up(root, scratch, run):
     made = run('interplay synth movielens --rows 6000 --out data/ml-100k')
     assert made.returncode == 0, made.stdout
     write_texts(scratch)
+    write_collection(scratch / 'data' / 'cranfield')
 
 
 def follow(page, scratch, run):
