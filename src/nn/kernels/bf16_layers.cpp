@@ -27,8 +27,20 @@ const uint16_t* bits(const at::Tensor& t) {
 }
 uint16_t* mutable_bits(const at::Tensor& t) { return reinterpret_cast<uint16_t*>(t.mutable_data_ptr<at::BFloat16>()); }
 
-/// x W^T + b with bias and relu added as oneDNN writes the product.
+/// oneDNN's products of bf16 want AVX-512, though not its instructions for bf16.
+bool onednn_multiplies_bf16() {
+  static const bool does =
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  return does;
+}
+
+/// x W^T + b with bias and relu added as oneDNN writes the product; elsewhere the same factors in f32.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool relu) {
+  if (!onednn_multiplies_bf16()) {
+    const at::AutoDispatchBelowAutograd below;
+    const auto y = at::linear(x.to(at::kFloat), weight.to(at::kFloat), bias);
+    return (relu ? y.relu() : y).to(at::kBFloat16);
+  }
   using Call = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
                           c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
   static const auto call =
