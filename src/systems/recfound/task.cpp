@@ -192,6 +192,8 @@ Config resolve_tune(const Config& experiment) {
   }
   read_tasks(o, experiment);  // names, frames and metrics, where they are written
   if (fs::exists(o.lm)) o.lm = fs::absolute(o.lm).lexically_normal().string();
+  if (o.optimizer.is_map() && !o.optimizer["schedule"].is_null())
+    o.optimizer["schedule"].fail("is of the whole file here: `schedule:`, beside `optimizer:`");
   Config groups;
   groups.set_key("dense", o.optimizer);
   o.optimizer = Optimizer::resolve(groups)["dense"];

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/base/files.h>
+#include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/lm/encoder.h>
 #include <interplay/lm/generator.h>
@@ -34,7 +35,10 @@ const std::string kModel = (fs::path(INTERPLAY_TESTS_DIR) / "reference/data/tiny
 
 class RecfoundRun : public ::testing::Test {
  protected:
-  RecfoundRun() { Progress::enable(false); }
+  RecfoundRun() {
+    Progress::enable(false);
+    log::set_level(log::Level::error);
+  }
 
   /// Prompts of a letter again and again, of which `yes` says which are answered by Yes.
   void write_prompts(const std::string& name, const std::function<bool(bool m)>& yes) {
@@ -44,7 +48,7 @@ class RecfoundRun : public ::testing::Test {
       lines += fmt::format("{{\"prompt\": \"{}\", \"answer\": \"{}\"}}\n",
                            std::string(size_t(3 + i % 3), m ? 'M' : 'o'), yes(m) ? "Yes" : "No");
     }
-    files_->write(name + ".jsonl", lines);
+    dir_.write(name + ".jsonl", lines);
   }
   /// Queries of a letter that look for a passage of the same one.
   void write_queries(const std::string& name) {
@@ -54,7 +58,7 @@ class RecfoundRun : public ::testing::Test {
       lines += fmt::format(
           "{{\"query\": \"{0}{0}\", \"positive\": \"{0}{0}{0}\", \"negatives\": [\"{1}{1}\", \"{1}\"]}}\n", own, other);
     }
-    files_->write(name + ".jsonl", lines);
+    dir_.write(name + ".jsonl", lines);
   }
 
   static std::string task(const std::string& name, const std::string& family, const std::string& more = "") {
@@ -71,7 +75,7 @@ class RecfoundRun : public ::testing::Test {
     return out;
   }
   Config file(const std::vector<std::string>& tasks, const std::string& steps = "steps: 120\ncheckpoint_every: 60") {
-    return Config::load(files_->write(
+    return Config::load(dir_.write(
         "tasks.yaml",
         fmt::format(
             "lm: {}\nprecision: fp32\ntasks: [{}]\nadapters: {{rank: 4, alpha: 8, dropout: 0, router_width: 32}}\n"
@@ -86,7 +90,6 @@ class RecfoundRun : public ::testing::Test {
   std::string path(const std::string& name) { return (dir_ / name).string(); }
 
   testing::TempDir dir_;
-  const testing::TempDir* files_ = &dir_;  ///< where tasks' rows are, which a run goes on reading
 };
 
 // Two tasks answer the same prompts by the opposite: nothing but the task says which.
@@ -131,26 +134,28 @@ class RecfoundServed : public RecfoundRun {
   // One run serves all: each test has a copy.
   static void TearDownTestSuite() { whole_.reset(); }
   void SetUp() override {
-    const bool first = !whole_;
-    if (first) whole_.emplace();
-    files_ = &*whole_;
-    if (first) {
-      write_queries("find");
-      write_queries("look");
-      write_prompts("ask", [](bool m) { return m; });
-      tune_model(config(), {*whole_ / "run", false, {}});
+    write_queries("find");
+    write_queries("look");
+    write_prompts("ask", [](bool m) { return m; });
+    if (!whole_) {
+      config();  // writes tasks.yaml
+      whole_.emplace();
+      fs::copy(dir_.path(), whole_->path());  // which stays, with what the run names
+      tune_model(scheduled(Config::load(*whole_ / "tasks.yaml")), {*whole_ / "run", false, {}});
     }
     fs::copy(*whole_ / "run", dir_ / "run", fs::copy_options::recursive);
   }
   static inline std::optional<testing::TempDir> whole_;
 
   static constexpr const char* kSteps = "steps: 60\ncheckpoint_every: 20";
-  Config config(const std::string& steps = kSteps) {
-    Config out = file({task("find", "embedding", ", instruction: Find., passage_instruction: Passage."),
-                       task("look", "embedding"), task("ask", "generation", ", answers: [\"Yes\", \"No\"]")},
-                      steps);
+  static Config scheduled(Config out) {
     out.set("sampling", Config::parse("{by: s2sched, warmup: 8, window: 16, valid_batches: 2, valid_rows: 4}"));
     return out;
+  }
+  Config config(const std::string& steps = kSteps) {
+    return scheduled(file({task("find", "embedding", ", instruction: Find., passage_instruction: Passage."),
+                           task("look", "embedding"), task("ask", "generation", ", answers: [\"Yes\", \"No\"]")},
+                          steps));
   }
 };
 

@@ -145,6 +145,9 @@ TEST_F(Declared, MistakesAreNamedWhereTheyStand) {
   EXPECT_THAT(error("name: a, family: embedding}\n  - {name: a, family: generation"),
               HasSubstr("'a' is the name of two tasks"));
   EXPECT_THAT(config_error([] { resolve_tune(Config::parse("steps: 3")); }), HasSubstr("names no task"));
+  Config config = file("name: a, family: generation, train: a.jsonl");
+  config.set("optimizer", Config::parse("{name: adam, schedule: cosine}"));
+  EXPECT_THAT(config_error([&] { resolve_tune(config); }), HasSubstr("schedule: is of the whole file here"));
 }
 
 TEST_F(Declared, AnswersOfRowsHaveToBeDeclared) {
