@@ -102,7 +102,7 @@ double contrasted(bool standardise) {
 TEST(Standardised, WhatRowsHaveInCommonDoesNotHideWhatTheyDifferIn) {
   const double chance = std::log(64.0);
   EXPECT_LT(contrasted(true), 0.3 * chance);
-  EXPECT_GT(contrasted(false), 0.9 * chance) << "so that the test can fail";
+  EXPECT_GT(contrasted(false), 0.7 * chance) << "so that the test can fail";
 }
 
 TEST(ProjectionHead, HasTheValueOfTheDefinition) {
