@@ -210,6 +210,9 @@ TEST_F(RecfoundServed, IsAScorerAndAGeneratorByItsPath) {
     EXPECT_EQ(lm::load_generator(lm::find_model(name))->generate(asked, {.max_tokens = 3})[0].ids,
               generator.generate(asked, {.max_tokens = 3})[0].ids);
   }
+  auto ask = lm::load_decoder(path("run") + ":ask", nn::Precision::fp32);
+  ask->adapt({}, 1);  // adapters of one's own on top, as rella has them
+  EXPECT_EQ(ask->adapter_weights().size(), 4u);
   EXPECT_NE(lm::load_decoder(path("run") + ":ask", nn::Precision::fp32)->checksum(),
             lm::load_decoder(path("run"), nn::Precision::fp32)->checksum());
 }
