@@ -57,6 +57,9 @@ struct Hit {
   uint32_t document;
   double score;
 };
+/// log(1 + (N - n + 1/2) / (n + 1/2)) of a term in n of N documents, as BM25 has it.
+INTERPLAY_API double inverse_document_frequency(const TextIndex& index, uint32_t term);
+
 /// The `depth` documents of the highest scores, all for 0: by falling score, of equal ones by place in the index.
 INTERPLAY_API std::vector<Hit> best_documents(std::span<const double> scores, int64_t depth);
 

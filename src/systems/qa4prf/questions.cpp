@@ -49,9 +49,9 @@ std::vector<Candidate> candidates_of(const TextIndex& index, const Question& q, 
   std::vector<Candidate> out;
   Places places;
   for (const auto& t : best_terms(std::move(fit), o.candidates)) {
-    const auto n = double(index.document_frequency(t.term));
     places[t.term] = out.size();
-    out.push_back({.term = t.term, .rm1 = t.weight, .bo1 = bo1[t.term], .idf = std::log(1 + (N - n + .5) / (n + .5))});
+    out.push_back(
+        {.term = t.term, .rm1 = t.weight, .bo1 = bo1[t.term], .idf = inverse_document_frequency(index, t.term)});
   }
   for (const auto& hit : q.feedback) count_occurrences(index, hit.document, q.terms, o.window, places, out);
   for (auto& c : out) c.place /= std::max(c.count, 1.);

@@ -61,8 +61,12 @@ double query_length(const TextIndex& index, std::string_view text) {
   return double(index.analyzer().terms(text).size());
 }
 
+double inverse_document_frequency(const TextIndex& index, uint32_t term) {
+  const auto N = double(index.documents()), n = double(index.document_frequency(term));
+  return std::log(1 + (N - n + .5) / (n + .5));
+}
+
 std::vector<double> bm25_scores(const TextIndex& index, std::span<const TermWeight> query, const Bm25Options& o) {
-  const auto N = double(index.documents());
   const double average = std::max(index.info().average_length(), 1e-300);
   std::vector<double> scores(size_t(index.documents()));
   std::vector<double> smooth(size_t(index.longest() + 1));  // by length
@@ -70,8 +74,7 @@ std::vector<double> bm25_scores(const TextIndex& index, std::span<const TermWeig
   std::vector<Posting> postings;
   for (const auto& [term, weight] : query) {
     if (weight == 0) continue;
-    const auto n = double(index.document_frequency(term));
-    const double factor = weight * std::log(1 + (N - n + .5) / (n + .5)) * (o.k1 + 1);
+    const double factor = weight * inverse_document_frequency(index, term) * (o.k1 + 1);
     index.postings(term, postings);
     for (const auto& [document, count] : postings)
       scores[document] += factor * count / (count + smooth[size_t(index.length(document))]);

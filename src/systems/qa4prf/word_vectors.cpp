@@ -8,6 +8,7 @@
 #include <interplay/lm/cached_encoder.h>
 #include <interplay/lm/encoder.h>
 #include <interplay/lm/model_files.h>
+#include <interplay/systems/text_search.h>
 
 namespace interplay::qa4prf {
 namespace {
@@ -32,8 +33,7 @@ void WordVectors::add(std::span<const uint32_t> terms) {
   const auto N = double(index_.documents());
   for (const uint32_t term : terms) {
     if (!row_.try_emplace(term, int64_t(weights_.size())).second) continue;
-    const auto n = double(index_.document_frequency(term));
-    weights_.push_back(float(std::log(1 + (N - n + .5) / (n + .5)) / std::log(1 + 2 * N + 1)));
+    weights_.push_back(float(inverse_document_frequency(index_, term) / std::log(1 + 2 * N + 1)));
     texts.emplace_back(index_.term(term));
   }
   if (texts.empty()) return;
