@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+
+#include <interplay/base/log.h>
 #include <interplay/core/bundle.h>
 
 namespace fs = std::filesystem;
@@ -47,6 +51,18 @@ DirectoryLock lock_directory(const fs::path& out, bool resume, const std::string
   INTERPLAY_CHECK(resume || !begun, "{}: already holds {}", out.string(), holds);
   INTERPLAY_CHECK(resume || holds_nothing(out), "{}: already holds other files; give another --out", out.string());
   return lock;
+}
+
+Computing Computing::now(const std::string& precision) {
+  return {at::get_num_threads(), at::get_cpu_capability(), precision};
+}
+
+void warn_of_other(const Computing& begun, const Computing& now) {
+  if (begun == now) return;
+  log::warning(
+      "the run was begun with {} thread(s), {} kernels and {}, now it is {}, {} and {}: it goes on, but the last "
+      "digits may differ",
+      begun.threads, begun.kernels, begun.precision, now.threads, now.kernels, now.precision);
 }
 
 Schema read_schema(const fs::path& data, const Config& fields) {

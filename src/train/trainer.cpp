@@ -12,6 +12,7 @@
 #include <interplay/core/sees_rows.h>
 #include <interplay/data/loader.h>
 #include <interplay/optim/schedule.h>
+#include <interplay/train/run_directory.h>
 
 #include "train/batches.h"
 #include "train/judge.h"
@@ -127,15 +128,9 @@ struct Trainer::State {
     for (const auto& [name, memory] : memories) {
       if (s.at("remembered").contains(name)) memory.load(Config::parse(s.at("remembered").at(name).get<std::string>()));
     }
-    const auto precision = s.at("precision").get<std::string>();
-    if (s.at("threads") != at::get_num_threads() || s.at("kernels") != at::get_cpu_capability() ||
-        precision != nn::to_string(stepper.precision())) {
-      log::warning(
-          "the run was begun with {} thread(s), {} kernels and {}, now it is {}, {} and {}: it goes on, but the last "
-          "digits may differ",
-          s.at("threads").get<int>(), s.at("kernels").get<std::string>(), precision, at::get_num_threads(),
-          at::get_cpu_capability(), nn::to_string(stepper.precision()));
-    }
+    warn_of_other(
+        {s.at("threads").get<int>(), s.at("kernels").get<std::string>(), s.at("precision").get<std::string>()},
+        Computing::now(nn::to_string(stepper.precision())));
   }
 
   void begin(const Rows& rows) {

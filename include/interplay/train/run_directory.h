@@ -19,6 +19,15 @@ INTERPLAY_API std::string first_difference(const Config& a, const Config& b);
 /// to do about it.
 INTERPLAY_API DirectoryLock lock_directory(const std::filesystem::path& out, bool resume, const std::string& kind,
                                            const std::string& holds);
+/// Where sums are taken, and so the last digits of what is learnt.
+struct Computing {
+  int threads;
+  std::string kernels, precision;
+  static INTERPLAY_API Computing now(const std::string& precision);
+  bool operator==(const Computing&) const = default;
+};
+/// Warns where a run that goes on was begun in another way than it goes on.
+INTERPLAY_API void warn_of_other(const Computing& begun, const Computing& now);
 /// The schema of prepared data, as far as an experiment's `fields:` leave it.
 INTERPLAY_API Schema read_schema(const std::filesystem::path& data, const Config& fields);
 

@@ -16,6 +16,7 @@
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
 #include <interplay/core/generators.h>
+#include <interplay/core/model.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/optim/schedule.h>
 #include <interplay/train/checkpoint.h>
@@ -136,11 +137,9 @@ class Tuning {
   }
 
   void tell_beginning() const {
-    int64_t parameters = 0;
-    for (const auto& p : learnt_.parameters()) parameters += p.numel();
     log::info("{} tasks, {} of embedding; {} learns {} weights in adapters of rank {}{}; {} threads, {}", tasks_.size(),
               std::count_if(tasks_.begin(), tasks_.end(), [](const Task& t) { return t.embeds(); }), o_.lm,
-              human_count(double(parameters)), model_.decoder()->adapter_options()->rank,
+              human_count(double(parameter_count(learnt_))), model_.decoder()->adapter_options()->rank,
               model_.has_experts() ? fmt::format(", {} experts", model_.decoder()->adapter_options()->experts)
                                    : std::string(),
               at::get_num_threads(), nn::to_string(nn::parse_precision(o_.precision)));
@@ -342,15 +341,9 @@ class Tuning {
       scheduler_->add(now);
       ratios_ = now;
     }
-    const auto precision = nn::to_string(nn::parse_precision(o_.precision));
-    if (s.at("threads") != at::get_num_threads() || s.at("kernels") != at::get_cpu_capability() ||
-        s.at("precision") != precision) {
-      log::warning(
-          "the run was begun with {} thread(s), {} kernels and {}, now it is {}, {} and {}: it goes on, but the last "
-          "digits may differ",
-          s.at("threads").get<int>(), s.at("kernels").get<std::string>(), s.at("precision").get<std::string>(),
-          at::get_num_threads(), at::get_cpu_capability(), precision);
-    }
+    warn_of_other(
+        {s.at("threads").get<int>(), s.at("kernels").get<std::string>(), s.at("precision").get<std::string>()},
+        Computing::now(nn::to_string(nn::parse_precision(o_.precision))));
   }
 
   /// Of metrics.jsonl what was before the checkpoint: the rest will be measured again.
@@ -371,7 +364,7 @@ class Tuning {
   TuneSummary summary() const {
     TuneSummary out;
     out.steps = done();
-    for (const auto& p : learnt_.parameters()) out.parameters += p.numel();
+    out.parameters = parameter_count(learnt_);
     out.tokens = all_tokens();
     out.tokens_per_s = double(tokens_) / std::max(seconds_, 1e-9);
     for (size_t t = 0; t < tasks_.size(); ++t) {
