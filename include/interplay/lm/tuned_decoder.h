@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -53,6 +54,11 @@ class INTERPLAY_API TunedDecoder {
 /// arXiv:2402.09906). With gradients where they are on.
 INTERPLAY_API at::Tensor text_vectors(Decoder decoder, std::span<const FramedText> texts,
                                       const AdapterCall* adapters = nullptr);
+
+/// text_vectors() of many texts of one task (or TaskRouterImpl::kNone), without gradients: the longest first, about
+/// `batch_tokens` at a time. `read` is told the tokens of each batch. f32 [N, D], in the order of the texts.
+INTERPLAY_API at::Tensor vectors_of_task(TunedDecoder model, std::span<const FramedText> texts, int64_t task,
+                                         int64_t batch_tokens, const std::function<void(int64_t)>& read = {});
 
 /// A tuned model as a text encoder, by one of its tasks of embedding; without a task, with all experts alike and each
 /// text by itself.

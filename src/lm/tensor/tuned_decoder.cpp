@@ -6,6 +6,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/progress.h>
+#include <interplay/base/with_place.h>
 #include <interplay/lm/model_files.h>
 #include <interplay/nn/safetensors.h>
 
@@ -127,6 +128,32 @@ at::Tensor text_vectors(Decoder decoder, std::span<const FramedText> texts, cons
   return mean / at::linalg_vector_norm(mean, 2, {1}, true).clamp_min(1e-12);
 }
 
+at::Tensor vectors_of_task(TunedDecoder model, std::span<const FramedText> texts, int64_t task, int64_t batch_tokens,
+                           const std::function<void(int64_t)>& read) {
+  const at::NoGradGuard off;
+  std::vector<TokenIds> ids;
+  for (const auto& text : texts) ids.push_back(text.ids);
+  const auto order = longest_first(ids);
+  auto out = at::empty({int64_t(texts.size()), model.decoder()->config().width}, at::kFloat);
+  for (size_t next = 0; next < order.size();) {
+    std::vector<FramedText> batch;
+    std::vector<int64_t> places;
+    int64_t tokens = 0;
+    for (; next < order.size(); ++next) {
+      const auto& text = texts[size_t(order[next])];
+      const auto length = int64_t(text.ids.size());
+      if (!batch.empty() && tokens + length > batch_tokens) break;
+      batch.push_back(text);
+      places.push_back(order[next]), tokens += length;
+    }
+    const std::vector<int64_t> tasks(batch.size(), task);
+    const auto call = model.call(tasks);
+    out.index_copy_(0, at::tensor(places, at::kLong), text_vectors(model.decoder(), batch, &call));
+    if (read) read(tokens);
+  }
+  return out;
+}
+
 TunedEncoder::TunedEncoder(TunedDecoder decoder, std::shared_ptr<const Tokenizer> tokenizer, TunedFolder folder,
                            EncoderOptions options)
     : decoder_(std::move(decoder)),
@@ -159,31 +186,17 @@ FramedText TunedEncoder::framed(std::string_view text) const {
 }
 
 at::Tensor TunedEncoder::encode(std::span<const std::string> texts) {
-  const at::NoGradGuard off;
-  const std::vector<TokenIds> ids = ids_of_all(*this, texts);
-  auto out = at::empty({int64_t(texts.size()), width()}, at::kFloat);
+  std::vector<FramedText> all;
   int64_t tokens = 0;
-  for (const auto& one : ids) tokens += int64_t(one.size());
+  for (const auto& text : texts) {
+    all.push_back(with_place(fmt::format("text {}", all.size() + 1), [&] { return framed(text); }));
+    tokens += int64_t(all.back().ids.size());
+  }
   std::optional<Progress> progress;
   if (!options_.progress.empty()) progress.emplace(options_.progress, tokens, "tokens");
-  const auto order = longest_first(ids);
-  for (size_t first = 0; first < order.size();) {
-    std::vector<FramedText> batch;
-    std::vector<int64_t> places;
-    int64_t read = 0;
-    for (; first < order.size(); ++first) {
-      const auto place = order[first];
-      const auto length = int64_t(ids[size_t(place)].size());
-      if (!batch.empty() && read + length > options_.batch_tokens) break;
-      batch.push_back(framed(texts[size_t(place)]));
-      places.push_back(place), read += length;
-    }
-    const std::vector<int64_t> tasks(batch.size(), task_);
-    const auto call = decoder_.call(tasks);
-    out.index_copy_(0, at::tensor(places, at::kLong), text_vectors(decoder_.decoder(), batch, &call));
+  return vectors_of_task(decoder_, all, task_, options_.batch_tokens, [&](int64_t read) {
     if (progress) progress->add(read);
-  }
-  return out;
+  });
 }
 
 }  // namespace interplay::lm

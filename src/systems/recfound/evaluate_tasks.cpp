@@ -66,28 +66,11 @@ class Vectors {
     if (place_.emplace(text, int64_t(texts_.size())).second) texts_.push_back(text);
   }
   void read() {
-    const auto order = [&] {
-      std::vector<size_t> all(texts_.size());
-      for (size_t i = 0; i < all.size(); ++i) all[i] = i;
-      std::stable_sort(all.begin(), all.end(), [&](size_t a, size_t b) { return texts_[a].size() > texts_[b].size(); });
-      return all;
-    }();
     const Task& task = judged_.tasks[task_];
-    vectors_ = at::empty({int64_t(texts_.size()), judged_.model.decoder()->config().width}, at::kFloat);
-    for (size_t next = 0; next < order.size();) {
-      std::vector<lm::FramedText> batch;
-      std::vector<int64_t> places;
-      int64_t tokens = 0;
-      for (; next < order.size() && (batch.empty() || tokens < kBatchTokens); ++next) {
-        const auto& text = texts_[order[next]];
-        batch.push_back(passages_ ? task.passage(*judged_.tokenizer, text) : task.query(*judged_.tokenizer, text));
-        places.push_back(int64_t(order[next]));
-        tokens += int64_t(batch.back().ids.size());
-      }
-      const std::vector<int64_t> tasks(batch.size(), judged_.numbers[task_]);
-      const auto call = judged_.model.call(tasks);
-      vectors_.index_copy_(0, at::tensor(places, at::kLong), lm::text_vectors(judged_.model.decoder(), batch, &call));
-    }
+    std::vector<lm::FramedText> framed;
+    for (const auto& text : texts_)
+      framed.push_back(passages_ ? task.passage(*judged_.tokenizer, text) : task.query(*judged_.tokenizer, text));
+    vectors_ = lm::vectors_of_task(judged_.model, framed, judged_.numbers[task_], kBatchTokens);
   }
   at::Tensor of(const std::string& text) const { return vectors_[place_.at(text)]; }
 
