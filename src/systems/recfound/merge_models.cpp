@@ -108,15 +108,15 @@ class Merge {
     Weights merged;
     double agreed = 0, numbers = 0;
     for (const auto& [name, base] : base_) {
+      const auto begun = pieces(name, base, experts);
       std::vector<std::vector<at::Tensor>> parts;
       for (const auto& model : models_) parts.push_back(pieces(name, model.at(name), experts));
       std::vector<at::Tensor> made;
-      for (size_t p = 0; p < parts[0].size(); ++p) {
+      for (size_t p = 0; p < begun.size(); ++p) {
         std::vector<at::Tensor> some;
         for (const auto& of_model : parts) some.push_back(of_model[p]);
-        const auto begun = pieces(name, base, experts)[p];
-        agreed += agreement(begun, some) * double(begun.numel()), numbers += double(begun.numel());
-        made.push_back(merge(begun, some));
+        agreed += agreement(begun[p], some) * double(begun[p].numel()), numbers += double(begun[p].numel());
+        made.push_back(merge(begun[p], some));
       }
       merged[name] = together(name, made);
     }
