@@ -11,7 +11,7 @@
 
 #include "command.h"
 
-namespace interplay::tool {
+namespace interplay::tool::bench_command {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -123,4 +123,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("bench", "measure this machine with the library's own workloads", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::bench_command

@@ -21,7 +21,7 @@
 #include "command.h"
 #include "scores.h"
 
-namespace interplay::tool {
+namespace interplay::tool::eval_command {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -433,4 +433,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("eval", "metrics of a run on prepared data", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::eval_command

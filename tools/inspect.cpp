@@ -13,7 +13,7 @@
 
 #include "command.h"
 
-namespace interplay::tool {
+namespace interplay::tool::inspect_command {
 namespace {
 
 namespace fs = std::filesystem;
@@ -125,4 +125,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("inspect", "what a run, a search or prepared data hold", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::inspect_command

@@ -40,9 +40,12 @@ int threads_of(const CLI::App& app) {
   return threads->count() > 0 ? threads->as<int>() : 0;
 }
 
+}  // namespace interplay::tool
+
+namespace interplay::tool::lm_command {
 namespace {
 
 const AddCommand command("lm", "language models: text to vectors, scores and prompts", nullptr);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_command

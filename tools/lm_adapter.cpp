@@ -5,7 +5,7 @@
 
 #include "lm.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_adapter_command {
 namespace {
 
 std::function<void()> add(CLI::App& app) {
@@ -32,4 +32,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("lm adapter", "the adapters that a run has learnt, as a file", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_adapter_command

@@ -10,7 +10,7 @@
 #include "lm.h"
 #include "lm_embed_table.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_embed_command {
 namespace {
 
 /// The beginning of a text, on one line.
@@ -130,4 +130,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("lm embed", "texts to vectors: by a text encoder, or the mean of a decoder's states", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_embed_command

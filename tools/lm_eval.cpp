@@ -7,7 +7,7 @@
 
 #include "lm.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_eval_command {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -103,4 +103,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("lm eval", "what tuned models make of their tasks, with average ranks", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_eval_command

@@ -14,7 +14,7 @@
 #include "lm.h"
 #include "lm_prompt_arguments.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_generate_command {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -130,4 +130,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("lm generate", "what a language model goes on with from prompts", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_generate_command

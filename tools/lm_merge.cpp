@@ -3,7 +3,7 @@
 
 #include "lm.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_merge_command {
 namespace {
 
 std::function<void()> add(CLI::App& app) {
@@ -38,4 +38,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("lm merge", "checkpoints of tuned models to one: ties, linear, slerp", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_merge_command

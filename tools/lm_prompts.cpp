@@ -5,7 +5,7 @@
 
 #include "lm.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_prompts_command {
 namespace {
 
 struct Arguments {
@@ -68,4 +68,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("lm prompts", "prepared rows with the prompts that model rella reads", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_prompts_command

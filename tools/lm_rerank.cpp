@@ -9,7 +9,7 @@
 
 #include "command.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_rerank_command {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -136,4 +136,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("lm rerank", "a CTR run scores all rows, a language model those it is unsure of", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_rerank_command

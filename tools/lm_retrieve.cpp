@@ -15,7 +15,7 @@
 
 #include "lm.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_retrieve_command {
 namespace {
 
 struct Arguments {
@@ -116,4 +116,4 @@ const AddCommand command("lm retrieve", "the events of each history that are nea
                          add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_retrieve_command

@@ -12,7 +12,7 @@
 #include "lm.h"
 #include "lm_prompt_arguments.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_score_command {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -99,4 +99,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("lm score", "logits and probabilities of a few answers after a prompt", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_score_command

@@ -6,7 +6,7 @@
 
 #include "lm.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_summarize_command {
 namespace {
 
 struct Arguments {
@@ -60,4 +60,4 @@ const AddCommand command("lm summarize", "partitions of users' histories to text
                          add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_summarize_command

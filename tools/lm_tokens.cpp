@@ -7,7 +7,7 @@
 
 #include "lm.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_tokens_command {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -51,4 +51,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("lm tokens", "how a model's tokenizer splits texts", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_tokens_command

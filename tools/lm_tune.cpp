@@ -7,7 +7,7 @@
 #include "lm.h"
 #include "on_interrupt.h"
 
-namespace interplay::tool {
+namespace interplay::tool::lm_tune_command {
 namespace {
 
 struct Arguments {
@@ -50,4 +50,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("lm tune", "one decoder for tasks of vectors and of answers (RecFound)", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::lm_tune_command

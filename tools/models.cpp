@@ -6,7 +6,7 @@
 #include "command.h"
 #include "options.h"
 
-namespace interplay::tool {
+namespace interplay::tool::models_command {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -54,4 +54,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("models", "list models, or print the options of one", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::models_command

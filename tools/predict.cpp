@@ -16,7 +16,7 @@
 
 #include "command.h"
 
-namespace interplay::tool {
+namespace interplay::tool::predict_command {
 namespace {
 
 namespace fs = std::filesystem;
@@ -255,4 +255,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("predict", "P(click) of raw rows", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::predict_command

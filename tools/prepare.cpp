@@ -24,6 +24,9 @@ int64_t parse_bad_rows(const std::string& text) {
   return limit;
 }
 
+}  // namespace interplay::tool
+
+namespace interplay::tool::prepare_command {
 namespace {
 
 int64_t parse_bytes(const std::string& text) {
@@ -120,4 +123,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("prepare", "raw files to prepared data", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::prepare_command

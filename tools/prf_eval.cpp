@@ -6,7 +6,7 @@
 
 #include "command.h"
 
-namespace interplay::tool {
+namespace interplay::tool::prf_eval_command {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -138,4 +138,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("prf eval", "MAP, P@10, NDCG@20, recall of runs, and whether they differ", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::prf_eval_command

@@ -7,7 +7,7 @@
 
 #include "lm.h"
 
-namespace interplay::tool {
+namespace interplay::tool::prf_index_command {
 namespace {
 
 struct Arguments {
@@ -57,4 +57,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("prf index", "documents to an index", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::prf_index_command

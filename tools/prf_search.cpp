@@ -13,7 +13,7 @@
 
 #include "command.h"
 
-namespace interplay::tool {
+namespace interplay::tool::prf_search_command {
 namespace {
 
 struct Arguments {
@@ -153,4 +153,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("prf search", "ranked documents of queries, as TREC's run files", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::prf_search_command

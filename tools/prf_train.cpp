@@ -5,7 +5,7 @@
 #include "command.h"
 #include "on_interrupt.h"
 
-namespace interplay::tool {
+namespace interplay::tool::prf_train_command {
 namespace {
 
 struct Arguments {
@@ -51,4 +51,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("prf train", "learn which terms of what a query finds belong into it (QA4PRF)", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::prf_train_command

@@ -66,6 +66,9 @@ std::string search_table(const std::filesystem::path& search) {
   return table(rows) + (json.at("interactions").empty() ? "" : kept_line(json.at("interactions"))) + result;
 }
 
+}  // namespace interplay::tool
+
+namespace interplay::tool::search_command {
 namespace {
 
 std::function<void()> add(CLI::App& app) {
@@ -99,4 +102,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("search", "find the interactions and widths a model needs, and re-train it", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::search_command

@@ -5,7 +5,7 @@
 
 #include "command.h"
 
-namespace interplay::tool {
+namespace interplay::tool::synth_command {
 namespace {
 
 /// `random_pairs` as the flag `--random-pairs`, at the head of a message too.
@@ -57,4 +57,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("synth", "make data with a known signal: movielens, criteo, planted, tasks or texts", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::synth_command

@@ -18,7 +18,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay::tool {
+namespace interplay::tool::train_command {
 namespace {
 
 /// The run that --force replaces: set aside until the new one begins, and put back where that is refused.
@@ -104,4 +104,4 @@ std::function<void()> add(CLI::App& app) {
 const AddCommand command("train", "train a model on prepared data", add);
 
 }  // namespace
-}  // namespace interplay::tool
+}  // namespace interplay::tool::train_command

@@ -22,7 +22,7 @@
 #include "support/temp_dir.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::model_contract_test {
 namespace {
 
 constexpr int64_t kRows = 64;
@@ -424,4 +424,4 @@ INSTANTIATE_TEST_SUITE_P(Every, ModelContract, ::testing::ValuesIn(cases()),
                          [](const auto& info) { return info.param.model + "_" + info.param.device; });
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::model_contract_test

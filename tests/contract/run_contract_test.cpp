@@ -19,7 +19,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::run_contract_test {
 namespace {
 
 constexpr int kRows = 240;
@@ -140,4 +140,4 @@ INSTANTIATE_TEST_SUITE_P(Every, RunContract, ::testing::ValuesIn(models().names(
                          [](const auto& info) { return info.param; });
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::run_contract_test

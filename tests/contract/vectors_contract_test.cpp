@@ -25,7 +25,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::vectors_contract_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -151,4 +151,4 @@ INSTANTIATE_TEST_SUITE_P(Every, VectorsContract, ::testing::ValuesIn(models().na
                          [](const auto& info) { return info.param; });
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::vectors_contract_test

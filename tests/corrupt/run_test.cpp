@@ -20,7 +20,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay::testing {
+namespace interplay::testing::run_test {
 namespace {
 
 using ::testing::AnyOf;
@@ -167,4 +167,4 @@ TEST_F(CorruptRun, AStateThatIsNoneIsRefused) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::run_test

@@ -14,7 +14,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay::testing {
+namespace interplay::testing::safetensors_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -142,4 +142,4 @@ TEST(CorruptSafetensors, FilesOfOtherProgramsNeedNoChecksum) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::safetensors_test

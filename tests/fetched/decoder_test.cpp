@@ -9,7 +9,7 @@
 
 #include "support/stored.h"
 
-namespace interplay::lm {
+namespace interplay::lm::decoder_test {
 namespace {
 
 constexpr int kPrompts = 4;
@@ -64,4 +64,4 @@ TEST(SmolLm2, VectorsAreThoseOfTheReference) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::decoder_test

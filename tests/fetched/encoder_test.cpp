@@ -8,7 +8,7 @@
 
 #include "support/stored.h"
 
-namespace interplay::lm {
+namespace interplay::lm::encoder_test {
 namespace {
 
 /// The least cosine over the stored texts, all encoded in one call.
@@ -31,4 +31,4 @@ TEST(MiniLm, VectorsInBf16AreNearThoseOfTheReference) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::encoder_test

@@ -11,7 +11,7 @@
 #include "lm/tensor/sampling.h"
 #include "support/stored.h"
 
-namespace interplay::lm {
+namespace interplay::lm::generator_test {
 namespace {
 
 std::vector<LmPrompt> stored_prompts(const nlohmann::ordered_json& stored) {
@@ -93,4 +93,4 @@ TEST(SmolLm2, MergedAdaptersAreNotLostToTheFile) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::generator_test

@@ -12,7 +12,7 @@
 
 #include "support/stored.h"
 
-namespace interplay::lm {
+namespace interplay::lm::tokens_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -79,4 +79,4 @@ TEST(Tokens, OfTheChatFrameAreThoseOfItsText) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::tokens_test

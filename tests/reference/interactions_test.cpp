@@ -10,7 +10,7 @@
 
 #include "support/stored.h"
 
-namespace interplay {
+namespace interplay::interactions_test {
 namespace {
 
 using testing::expect_near;
@@ -75,4 +75,4 @@ INSTANTIATE_TEST_SUITE_P(Orders, StoredInteractions, ::testing::Values(2, 3, 4),
                          [](const auto& info) { return fmt::format("order{}", info.param); });
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::interactions_test

@@ -20,7 +20,7 @@
 
 #include "support/stored.h"
 
-namespace interplay {
+namespace interplay::layers_test {
 namespace {
 
 using testing::expect_near;
@@ -342,4 +342,4 @@ TEST_P(StoredLoss, EqualsOursAsAWholeAndRowByRow) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::layers_test

@@ -12,7 +12,7 @@
 
 #include "support/stored.h"
 
-namespace interplay {
+namespace interplay::optimizers_test {
 namespace {
 
 using testing::expect_near;
@@ -230,4 +230,4 @@ TEST_P(TwinRule, AsTensorOperationsEqualsRowByRow) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::optimizers_test

@@ -14,7 +14,7 @@
 #include <interplay/nn/table_storage.h>
 #include <interplay/train/trainer.h>
 
-namespace interplay {
+namespace interplay::trajectory_test {
 namespace {
 
 constexpr int64_t kBatch = 64, kRows = 3200, kSteps = 200;
@@ -122,7 +122,7 @@ struct Stored {
   }
 };
 
-class Trajectory : public testing::TestWithParam<Run> {
+class Trajectory : public ::testing::TestWithParam<Run> {
  protected:
   Trajectory() : stored_(GetParam()), model_(make_model(Config::parse(GetParam().model), schema_of(GetParam()))) {
     const at::NoGradGuard no_grad;
@@ -200,7 +200,7 @@ constexpr const char* kDcnV2 = "{name: dcnv2, embedding_dim: 8, hidden: [16, 16]
 
 INSTANTIATE_TEST_SUITE_P(
     Every, Trajectory,
-    testing::Values(
+    ::testing::Values(
         Run{"lr", "{name: lr}", kAdam.c_str(), 10}, Run{"fm", "{name: fm, embedding_dim: 8}", kAdam.c_str(), 10},
         Run{"ffm", kFfm, kAdam.c_str(), 10}, Run{"ffm_lazy", kFfm, kLazy.c_str(), 0, false, true},
         Run{"deepfm", kDeepFm, kAdam.c_str(), 10}, Run{"deepfm_no_l2", kDeepFm, kNoL2.c_str(), 10},
@@ -218,4 +218,4 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return std::string(info.param.file); });
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::trajectory_test

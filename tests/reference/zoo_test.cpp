@@ -18,7 +18,7 @@
 #include "support/stored.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::zoo_test {
 namespace {
 
 using testing::expect_near;
@@ -337,4 +337,4 @@ TEST(Interests, EqualTheirDefinition) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::zoo_test

@@ -20,7 +20,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay::testing {
+namespace interplay::testing::prepared_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -264,4 +264,4 @@ TEST_F(SignedData, SchemasThatCannotBe) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::prepared_test

@@ -10,7 +10,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay::testing {
+namespace interplay::testing::vectors_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -110,4 +110,4 @@ TEST(CorruptVectors, NpyHeadersThatCannotBeAreRefused) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::vectors_test

@@ -11,7 +11,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay {
+namespace interplay::alias_table_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -65,4 +65,4 @@ TEST(AliasTable, WeightsThatAreNoneAreRefused) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::alias_table_test

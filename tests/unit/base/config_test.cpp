@@ -12,7 +12,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay::testing {
+namespace interplay::testing::config_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -393,4 +393,4 @@ TEST(Config, LoadNamesTheFileThatIsNotThere) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::config_test

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace interplay {
+namespace interplay::describe_options_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -120,4 +120,4 @@ TEST(Registries, TellWhatIsKnownOfTheirEntries) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::describe_options_test

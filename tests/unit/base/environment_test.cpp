@@ -8,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace interplay {
+namespace interplay::environment_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -27,4 +27,4 @@ TEST(Environment, EverySettingHasAReason) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::environment_test

@@ -15,7 +15,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay::testing {
+namespace interplay::testing::files_test {
 namespace {
 
 using ::testing::AllOf;
@@ -398,4 +398,4 @@ TEST(Manifest, KnownFilesKeepTheirBlocks) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::files_test

@@ -9,7 +9,7 @@
 
 #include <interplay/base/random.h>
 
-namespace interplay {
+namespace interplay::in_order_test {
 namespace {
 
 struct Item {
@@ -79,4 +79,4 @@ TEST(InOrder, EachIsCalledOnce) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::in_order_test

@@ -12,7 +12,7 @@
 #include "support/failing_calls.h"
 #include "support/temp_dir.h"
 
-namespace interplay::testing {
+namespace interplay::testing::log_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -115,4 +115,4 @@ TEST_F(Log, LinesOfManyThreadsStayWhole) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::log_test

@@ -3,7 +3,7 @@
 
 #include <interplay/base/config.h>
 
-namespace interplay {
+namespace interplay::nearest_test {
 namespace {
 
 TEST(Nearest, OneSlipOfThePen) {
@@ -22,4 +22,4 @@ TEST(Nearest, DashesCountLessThanLetters) {
 TEST(Nearest, TheFirstOfEqualOnes) { EXPECT_EQ(nearest("fx", {"fa", "fb"}), "fa"); }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::nearest_test

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace interplay {
+namespace interplay::once_test {
 namespace {
 
 TEST(Once, IsDoneByOneOfManyThreadsAndSeenByAll) {
@@ -37,4 +37,4 @@ TEST(Once, IsTriedAgainBehindAnException) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::once_test

@@ -8,7 +8,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay::testing {
+namespace interplay::testing::options_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -144,4 +144,4 @@ TEST(Options, AreDescribedWithTypeDefaultAndLimits) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::options_test

@@ -4,7 +4,7 @@
 
 #include <interplay/base/error.h>
 
-namespace interplay {
+namespace interplay::printable_test {
 namespace {
 
 using namespace std::string_literals;
@@ -35,4 +35,4 @@ TEST(Printable, ErrorsAre) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::printable_test

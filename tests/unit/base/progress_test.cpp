@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace interplay {
+namespace interplay::progress_test {
 namespace {
 
 TEST(HumanCount, HasThreeDigitsOrAllOfAWholeNumber) {
@@ -41,4 +41,4 @@ TEST(Progress, WhatWasDoneBeforeHasNoSpeed) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::progress_test

@@ -5,7 +5,7 @@
 
 #include <interplay/base/random.h>
 
-namespace interplay::testing {
+namespace interplay::testing::random_test {
 namespace {
 
 TEST(Random, BitsAreThoseOfTheFormula) {
@@ -102,4 +102,4 @@ TEST(Permutation, OfVeryManyStaysWithin) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::random_test

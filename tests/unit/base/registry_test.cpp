@@ -5,7 +5,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay::testing {
+namespace interplay::testing::registry_test {
 namespace {
 
 using ::testing::AllOf;
@@ -137,4 +137,4 @@ TEST(Registry, AllAreListedWhileTheyLive) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::registry_test

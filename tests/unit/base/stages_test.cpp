@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-namespace interplay {
+namespace interplay::stages_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -86,4 +86,4 @@ TEST(Stages, AreToldAsShareAndRate) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::stages_test

@@ -10,7 +10,7 @@
 
 #include "bench/ids.h"
 
-namespace interplay::bench {
+namespace interplay::bench::bench_test {
 namespace {
 
 using ::testing::Contains;
@@ -139,4 +139,4 @@ TEST(Machine, TellsCpuThreadsAndVersions) {
 }
 
 }  // namespace
-}  // namespace interplay::bench
+}  // namespace interplay::bench::bench_test

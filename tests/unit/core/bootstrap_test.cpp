@@ -9,7 +9,7 @@
 
 #include <interplay/base/error.h>
 
-namespace interplay {
+namespace interplay::bootstrap_test {
 namespace {
 
 // Two noisy models on the 2000 rows of tests/reference/metrics_and_losses.py.
@@ -81,4 +81,4 @@ TEST(Bootstrap, RefusesLabelsOfOneClass) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::bootstrap_test

@@ -23,7 +23,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::bundle_test {
 namespace {
 
 using testing::config_error;
@@ -327,4 +327,4 @@ TEST_F(BundleOfItems, APartOfARunStandsBehindItsLastColon) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::bundle_test

@@ -15,7 +15,7 @@
 #include "support/error_of.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::field_embedding_test {
 namespace {
 
 using testing::config_error;
@@ -284,4 +284,4 @@ TEST(FieldLinear, ItsBiasIsDenseAndItsWeightsAreLinear) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::field_embedding_test

@@ -7,7 +7,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::frozen_run_test {
 namespace {
 
 using testing::config_error;
@@ -95,4 +95,4 @@ TEST(RunOptionTest, IsWrittenInFull) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::frozen_run_test

@@ -13,7 +13,7 @@
 #include "support/error_of.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::interactions_test {
 namespace {
 
 using testing::config_error;
@@ -240,4 +240,4 @@ INSTANTIATE_TEST_SUITE_P(Models, Searchable, ::testing::Values("fm", "deepfm", "
                          [](const auto& info) { return info.param; });
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::interactions_test

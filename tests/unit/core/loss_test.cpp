@@ -11,7 +11,7 @@
 
 #include <interplay/data/no_group.h>
 
-namespace interplay {
+namespace interplay::loss_test {
 namespace {
 
 at::Tensor rows(const std::vector<float>& values) { return at::tensor(values).view({-1, 2}); }
@@ -71,9 +71,9 @@ TEST(Loss, RefusesLabelsOfAnotherShape) {
   EXPECT_THROW(run("bce", rows(kLogit), rows(kLabel), at::ones({2})), Error);
 }
 
-class EveryLoss : public testing::TestWithParam<std::string> {};
-std::string loss_name(const testing::TestParamInfo<std::string>& info) { return info.param; }
-INSTANTIATE_TEST_SUITE_P(Every, EveryLoss, testing::ValuesIn(losses().names()), loss_name);
+class EveryLoss : public ::testing::TestWithParam<std::string> {};
+std::string loss_name(const ::testing::TestParamInfo<std::string>& info) { return info.param; }
+INSTANTIATE_TEST_SUITE_P(Every, EveryLoss, ::testing::ValuesIn(losses().names()), loss_name);
 
 TEST_P(EveryLoss, IsFiniteWithItsGradientAtExtremeLogits) {
   const auto logit = at::tensor({-1e4f, -100.0f, -20.0f, 20.0f, 100.0f, 1e4f});
@@ -163,4 +163,4 @@ TEST(GroupedLosses, AskForGroups) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::loss_test

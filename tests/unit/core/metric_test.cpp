@@ -11,7 +11,7 @@
 #include <interplay/core/reliability.h>
 #include <interplay/data/no_group.h>
 
-namespace interplay {
+namespace interplay::metric_test {
 namespace {
 
 // The rows of tests/reference/metrics_and_losses.py; three rows tie at 0.5, two at -1, and group 5 is untied.
@@ -28,9 +28,9 @@ double value(const Predictions& p, const std::string& metric) {
   return metrics().make(Config::parse(metric))->compute(p);
 }
 
-class MetricTable : public testing::TestWithParam<std::string> {};
-std::string metric_name(const testing::TestParamInfo<std::string>& info) { return info.param; }
-INSTANTIATE_TEST_SUITE_P(Every, MetricTable, testing::ValuesIn(metrics().names()), metric_name);
+class MetricTable : public ::testing::TestWithParam<std::string> {};
+std::string metric_name(const ::testing::TestParamInfo<std::string>& info) { return info.param; }
+INSTANTIATE_TEST_SUITE_P(Every, MetricTable, ::testing::ValuesIn(metrics().names()), metric_name);
 
 // Double arithmetic on both sides over twelve rows: 1e-12 leaves room for the order of additions.
 TEST(Metric, EqualsScikitLearnOnUnweightedRows) {
@@ -280,4 +280,4 @@ TEST(PredictionHistogram, CountsEveryRowOnce) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::metric_test

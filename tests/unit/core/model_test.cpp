@@ -15,7 +15,7 @@
 #include "support/error_of.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::model_test {
 namespace {
 
 using testing::config_error;
@@ -143,4 +143,4 @@ TEST(LoadWeights, LeavesTheStateBehindTheRowsAlone) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::model_test

@@ -8,7 +8,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay {
+namespace interplay::objective_test {
 namespace {
 
 using testing::config_error;
@@ -197,4 +197,4 @@ TEST(Output, TakesOverTheTermsOfAModelWithin) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::objective_test

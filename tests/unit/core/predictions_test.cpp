@@ -10,7 +10,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay {
+namespace interplay::predictions_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -68,4 +68,4 @@ TEST(Predictions, RowsWithoutLabelsAreNotJudged) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::predictions_test

@@ -10,7 +10,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay {
+namespace interplay::ranking_metric_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -104,4 +104,4 @@ TEST(RankingMetrics, AreAskedForByNameAndPlaces) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::ranking_metric_test

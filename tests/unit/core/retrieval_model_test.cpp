@@ -8,7 +8,7 @@
 #include "support/stored.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::retrieval_model_test {
 namespace {
 
 using testing::config_error;
@@ -96,4 +96,4 @@ TEST(RetrievalModel, SaysWhatItCannotDo) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::retrieval_model_test

@@ -8,7 +8,7 @@
 
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::sim_test {
 namespace {
 
 std::shared_ptr<Model> model(const std::string& text) {
@@ -52,4 +52,4 @@ TEST(Sim, SearchesByItemsWhateverTheirRatings) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::sim_test

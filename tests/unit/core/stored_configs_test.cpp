@@ -11,7 +11,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay::testing {
+namespace interplay::testing::stored_configs_test {
 namespace {
 
 /// Whether this program has all that an experiment names; what systems have is of a library of their own.
@@ -53,4 +53,4 @@ TEST(StoredConfigs, ParseBackEqualAsWrittenAndResolved) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::stored_configs_test

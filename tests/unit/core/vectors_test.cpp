@@ -24,7 +24,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::vectors_test {
 namespace {
 
 using ::testing::AllOf;
@@ -321,4 +321,4 @@ TEST_F(Vectors, ARunGoesOnWithThoseItWasBegunWith) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::vectors_test

@@ -6,7 +6,7 @@
 
 #include "reader_support.h"
 
-namespace interplay::testing {
+namespace interplay::testing::bad_rows_test {
 namespace {
 
 using ::testing::AllOf;
@@ -84,4 +84,4 @@ TEST(BadRows, ThreadsMayReportAtOnce) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::bad_rows_test

@@ -8,7 +8,7 @@
 
 #include "support/temp_dir.h"
 
-namespace interplay::testing {
+namespace interplay::testing::coded_rows_test {
 namespace {
 
 CodedRows some_rows(int64_t epoch, uint32_t largest) {
@@ -74,4 +74,4 @@ TEST(CodedRowsFile, AFolderThatIsNotThereIsNamed) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::coded_rows_test

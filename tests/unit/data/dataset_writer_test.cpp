@@ -9,7 +9,7 @@
 #include "support/temp_dir.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::dataset_writer_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -230,4 +230,4 @@ TEST(DatasetWriter, DirectoryThatCannotBeWrittenIsNamed) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::dataset_writer_test

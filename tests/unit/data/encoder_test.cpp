@@ -17,7 +17,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::encoder_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -451,4 +451,4 @@ TEST(DataYaml, WhatIsResolvedParsesToTheSame) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::encoder_test

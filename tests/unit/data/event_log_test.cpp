@@ -5,7 +5,7 @@
 
 #include "reader_support.h"
 
-namespace interplay::testing {
+namespace interplay::testing::event_log_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -83,4 +83,4 @@ TEST_F(EventLogTest, TheChecksumIsThatOfTheEvents) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::event_log_test

@@ -13,7 +13,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay::testing {
+namespace interplay::testing::failing_disk_test {
 namespace {
 
 constexpr const char* kData = R"(
@@ -155,4 +155,4 @@ TEST(TwoWriters, OfOneDirectoryOrTableAreRefusedByName) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::failing_disk_test

@@ -16,7 +16,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::keyed_vectors_test {
 namespace {
 
 using ::testing::AllOf;
@@ -216,4 +216,4 @@ TEST_F(Book, WhatCannotBeMatchedIsRefused) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::keyed_vectors_test

@@ -11,7 +11,7 @@
 #include "data/spec/row_parser.h"
 #include "support/error_of.h"
 
-namespace interplay {
+namespace interplay::labels_test {
 namespace {
 
 using testing::config_error;
@@ -94,4 +94,4 @@ TEST(Labels, ContradictionsAreNamed) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::labels_test

@@ -10,10 +10,10 @@
 
 #include <interplay/base/random.h>
 
-namespace interplay {
+namespace interplay::line_splitter_test {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 using Rows = std::vector<std::vector<std::string>>;
 
 Rows cells_of(const SplitLines& lines, const std::string& text, int64_t columns) {
@@ -90,4 +90,4 @@ TEST(LineSplitter, ItsCellsAreThoseOfArrow) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::line_splitter_test

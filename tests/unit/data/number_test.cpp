@@ -4,7 +4,7 @@
 
 #include "data/spec/number.h"
 
-namespace interplay {
+namespace interplay::number_test {
 namespace {
 
 TEST(ParseNumber, TakesWhatProgramsWrite) {
@@ -76,4 +76,4 @@ TEST(ParseRest, IsWhatTheDoubleLeavesOut) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::number_test

@@ -18,13 +18,13 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::prepare_test {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
-class Prepare : public testing::Test {
+class Prepare : public ::testing::Test {
  protected:
   Prepare() : directory_(fs::temp_directory_path() / fmt::format("interplay_prepare_{}", ::getpid())) {
     fs::remove_all(directory_);
@@ -174,7 +174,7 @@ TEST_F(Prepare, UnseenIdsAreCountedAndToldOf) {
   EXPECT_DOUBLE_EQ(report.valid_unseen, 1.0 / 3);
   EXPECT_DOUBLE_EQ(report.test_unseen, 3.0 / 6);
   EXPECT_THAT(said, HasSubstr("2 of 2 ids of field 'a' in the test rows are unseen"));
-  EXPECT_THAT(said, testing::Not(HasSubstr("field 'b'")));
+  EXPECT_THAT(said, ::testing::Not(HasSubstr("field 'b'")));
 }
 
 TEST_F(Prepare, FilesReadTwiceAndLabelsAmongTheFieldsAreToldOf) {
@@ -195,7 +195,7 @@ TEST_F(Prepare, FilesReadTwiceAndLabelsAmongTheFieldsAreToldOf) {
   EXPECT_THAT(said("files: {train: day-1.csv, test: day-2.csv}\nlabel: y\nfields: [{columns: [a, y]}]\n"),
               HasSubstr("field 'y' reads column 'y', which is the label"));
   EXPECT_THAT(said("files: {train: day-1.csv, test: day-2.csv}\nlabel: y\nfields: [{column: a}]\n"),
-              testing::Not(testing::AnyOf(HasSubstr("is read"), HasSubstr("the label"))));
+              ::testing::Not(::testing::AnyOf(HasSubstr("is read"), HasSubstr("the label"))));
 }
 
 TEST_F(Prepare, DirectoriesAndPipesAreNamed) {
@@ -494,9 +494,9 @@ TEST_F(Prepare, WhatCannotBeJoinedIsNamed) {
     return text.replace(text.find(from), from.size(), to);
   };
   EXPECT_THAT(complaint(changed("key: i, header: [i,", "key: item, header: [item,")),
-              testing::AllOf(HasSubstr("ratings.dat: there is no column 'item'"), HasSubstr("u, i, r, t")));
+              ::testing::AllOf(HasSubstr("ratings.dat: there is no column 'item'"), HasSubstr("u, i, r, t")));
   EXPECT_THAT(complaint(changed("[i, title, genres]", "[i, title, age]")),
-              testing::AllOf(HasSubstr("movies.dat: column 'age' is also"), HasSubstr("rename")));
+              ::testing::AllOf(HasSubstr("movies.dat: column 'age' is also"), HasSubstr("rename")));
   EXPECT_THAT(complaint(changed("{file: users.dat, key: u,", "{file: users.dat,")), HasSubstr("join.0.key: missing"));
 }
 
@@ -657,4 +657,4 @@ TEST_F(Prepare, SchemasNameNoMachinesPaths) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::prepare_test

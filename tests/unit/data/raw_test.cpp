@@ -2,7 +2,7 @@
 
 #include "reader_support.h"
 
-namespace interplay::testing {
+namespace interplay::testing::raw_test {
 namespace {
 
 using ::testing::AllOf;
@@ -88,4 +88,4 @@ TEST(RawBatch, ConcatenatedBatchesAreOneAfterAnother) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::raw_test

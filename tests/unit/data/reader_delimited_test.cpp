@@ -9,7 +9,7 @@
 
 #include "reader_support.h"
 
-namespace interplay::testing {
+namespace interplay::testing::reader_delimited_test {
 namespace {
 
 using ::testing::AllOf;
@@ -352,4 +352,4 @@ TEST(DelimitedReader, OptionsThatCannotWorkAreRefused) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::reader_delimited_test

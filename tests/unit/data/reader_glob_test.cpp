@@ -2,7 +2,7 @@
 
 #include "reader_support.h"
 
-namespace interplay::testing {
+namespace interplay::testing::reader_glob_test {
 namespace {
 
 using ::testing::AllOf;
@@ -57,4 +57,4 @@ TEST(ExpandGlob, NothingFoundIsAnErrorNamingThePattern) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::reader_glob_test

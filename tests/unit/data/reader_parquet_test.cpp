@@ -15,7 +15,7 @@
 
 #include "reader_support.h"
 
-namespace interplay::testing {
+namespace interplay::testing::reader_parquet_test {
 namespace {
 
 using ::testing::AllOf;
@@ -228,4 +228,4 @@ TEST(ParquetReader, ACutFileIsRefusedByNameWhereverItIsCut) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::reader_parquet_test

@@ -2,7 +2,7 @@
 
 #include "reader_support.h"
 
-namespace interplay::testing {
+namespace interplay::testing::reader_recbole_test {
 namespace {
 
 using ::testing::AllOf;
@@ -92,4 +92,4 @@ TEST(RecboleReader, KeysWithBadTextJoinNothing) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::reader_recbole_test

@@ -7,7 +7,7 @@
 #include <interplay/base/files.h>
 #include <unistd.h>
 
-namespace interplay {
+namespace interplay::schema_test {
 namespace {
 
 Field make(const std::string& name, FieldKind kind, int64_t rows = 0, const std::string& table = "") {
@@ -98,7 +98,7 @@ TEST(Schema, FingerprintFollowsWhatDecidesAnId) {
   EXPECT_EQ(schema.fingerprint(), Schema(fields, {"label"}).fingerprint());
 }
 
-class SchemaFile : public testing::Test {
+class SchemaFile : public ::testing::Test {
  protected:
   SchemaFile() : directory_(std::filesystem::temp_directory_path() / fmt::format("interplay_schema_{}", ::getpid())) {
     std::filesystem::create_directories(directory_);
@@ -153,4 +153,4 @@ TEST_F(SchemaFile, AChangedRowCountIsFoundByItsFingerprint) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::schema_test

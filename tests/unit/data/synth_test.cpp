@@ -13,7 +13,7 @@
 
 #include "reader_support.h"
 
-namespace interplay::testing {
+namespace interplay::testing::synth_test {
 namespace {
 
 using ::testing::AllOf;
@@ -350,4 +350,4 @@ TEST_F(Synth, WhatCannotBeMadeIsRefused) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::synth_test

@@ -7,7 +7,7 @@
 
 #include "reader_support.h"
 
-namespace interplay::testing {
+namespace interplay::testing::table_writer_test {
 namespace {
 
 using ::testing::AllOf;
@@ -97,4 +97,4 @@ TEST(TableWriter, TargetsThatCannotBeWrittenAreRefused) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::table_writer_test

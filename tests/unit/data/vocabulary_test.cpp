@@ -19,7 +19,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::vocabulary_test {
 namespace {
 
 using namespace std::string_literals;
@@ -48,7 +48,7 @@ TEST(TokenIndex, TokensOfOneHashStayApart) {
 
 TEST(TokenIndex, HashesAsTheFilesDo) { EXPECT_EQ(token_hash("68fd1e64"), hash64("68fd1e64")); }
 
-class Spill : public testing::Test {
+class Spill : public ::testing::Test {
  protected:
   Spill() : directory_(fs::temp_directory_path() / fmt::format("interplay_spill_{}", ::getpid())) {
     fs::create_directories(directory_);
@@ -123,4 +123,4 @@ TEST(VocabularyFile, NamesStayInsideTheirDirectory) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::vocabulary_test

@@ -10,7 +10,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay::lm {
+namespace interplay::lm::cache_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -100,4 +100,4 @@ TEST(LmCache, NamesAPlaceThatIsNoDirectory) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::cache_test

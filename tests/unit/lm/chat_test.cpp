@@ -10,7 +10,7 @@
 #include "support/gguf_writer.h"
 #include "support/temp_dir.h"
 
-namespace interplay::lm {
+namespace interplay::lm::chat_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -110,4 +110,4 @@ TEST(ChatFrame, WhatAMessageSaysStaysText) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::chat_test

@@ -15,7 +15,7 @@
 #include "support/gguf_writer.h"
 #include "support/temp_dir.h"
 
-namespace interplay::lm {
+namespace interplay::lm::gguf_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -373,4 +373,4 @@ TEST(Gguf, NamesAFileThatIsNotThere) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::gguf_test

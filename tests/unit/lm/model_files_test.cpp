@@ -14,7 +14,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay::lm {
+namespace interplay::lm::model_files_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -177,4 +177,4 @@ TEST(FetchModel, RefusesAPackageWithOtherWeights) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::model_files_test

@@ -7,7 +7,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay::lm {
+namespace interplay::lm::prompt_frame_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -53,4 +53,4 @@ TEST(PromptFrame, WrongFramesAndEmptyTextsAreRefused) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::prompt_frame_test

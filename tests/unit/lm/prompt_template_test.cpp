@@ -5,7 +5,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay::lm {
+namespace interplay::lm::prompt_template_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -38,4 +38,4 @@ TEST(PromptTemplate, AStrayBraceIsQuoted) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::prompt_template_test

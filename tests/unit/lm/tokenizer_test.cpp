@@ -15,7 +15,7 @@
 #include "support/temp_dir.h"
 #include "support/word_piece.h"
 
-namespace interplay::lm {
+namespace interplay::lm::tokenizer_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -333,4 +333,4 @@ TEST(Tokenizer, AnAlteredFileIsReadOrRefused) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::tokenizer_test

@@ -13,7 +13,7 @@
 #include "nn/kernels/amx.h"
 #include "support/error_of.h"
 
-namespace interplay::nn {
+namespace interplay::nn::bf16_test {
 namespace {
 
 at::Tensor rounded(const at::Tensor& t) { return t.to(at::kBFloat16).to(at::kFloat); }
@@ -200,4 +200,4 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AmxProduct,
                                            std::tuple(511, 48, 33), std::tuple(1300, 80, 112)));
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::bf16_test

@@ -11,7 +11,7 @@
 #include "support/error_of.h"
 #include "support/stored.h"
 
-namespace interplay::nn {
+namespace interplay::nn::contrastive_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -123,4 +123,4 @@ TEST(ProjectionHead, HasTheValueOfTheDefinition) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::contrastive_test

@@ -8,7 +8,7 @@
 
 #include <interplay/nn/plain_scope.h>
 
-namespace interplay::nn {
+namespace interplay::nn::dropout_test {
 namespace {
 
 at::Tensor ones(at::IntArrayRef shape) { return at::ones(shape); }
@@ -73,4 +73,4 @@ TEST(Dropout, LeavesAllAsItIsWhereNothingIsDropped) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::dropout_test

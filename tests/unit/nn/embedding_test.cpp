@@ -13,7 +13,7 @@
 #include <interplay/nn/blank_tables.h>
 #include <interplay/nn/table_storage.h>
 
-namespace interplay::nn {
+namespace interplay::nn::embedding_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -360,4 +360,4 @@ TEST(TablesOf, ListsEachTableOnceUnderItsFirstName) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::embedding_test

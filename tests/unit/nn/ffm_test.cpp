@@ -9,7 +9,7 @@
 #include <interplay/base/error.h>
 #include <interplay/nn/table_storage.h>
 
-namespace interplay::nn {
+namespace interplay::nn::ffm_test {
 namespace {
 
 TEST(Ffm, EachPairMultipliesTheVectorsKeptForEachOther) {
@@ -121,4 +121,4 @@ INSTANTIATE_TEST_SUITE_P(Shapes, FusedFfm,
                          });
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::ffm_test

@@ -9,7 +9,7 @@
 #include <interplay/base/error.h>
 #include <interplay/nn/table_storage.h>
 
-namespace interplay::nn {
+namespace interplay::nn::fm_test {
 namespace {
 
 struct Shape {
@@ -154,4 +154,4 @@ TEST(InnerProducts, PairsOfAnotherKindAreRefused) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::fm_test

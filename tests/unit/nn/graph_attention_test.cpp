@@ -11,7 +11,7 @@
 #include "support/error_of.h"
 #include "support/stored.h"
 
-namespace interplay::nn {
+namespace interplay::nn::graph_attention_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -146,4 +146,4 @@ TEST(GraphAttention, RefusesEdgesOfNowhere) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::graph_attention_test

@@ -5,7 +5,7 @@
 
 #include <interplay/nn/attention.h>
 
-namespace interplay::nn {
+namespace interplay::nn::history_attention_test {
 namespace {
 
 const std::vector<int64_t> kLengths{3, 0, 4, 1};
@@ -131,4 +131,4 @@ TEST(Entries, PaddedABatchWithoutAnyIsEmpty) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::history_attention_test

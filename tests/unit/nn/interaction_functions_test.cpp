@@ -9,7 +9,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay::nn {
+namespace interplay::nn::interaction_functions_test {
 namespace {
 
 using testing::config_error;
@@ -158,4 +158,4 @@ TEST(Gates, SumInnerProductsAsTheyWouldSumGivenOnes) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::interaction_functions_test

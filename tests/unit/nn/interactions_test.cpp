@@ -9,7 +9,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay::nn {
+namespace interplay::nn::interactions_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -220,4 +220,4 @@ TEST(GatedProducts, GatesStartWithinTheirIntervalAndDiffer) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::interactions_test

@@ -12,7 +12,7 @@
 #include "support/error_of.h"
 #include "support/stored.h"
 
-namespace interplay::nn {
+namespace interplay::nn::noise_contrastive_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -120,4 +120,4 @@ TEST_F(Nce, SaysWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::noise_contrastive_test

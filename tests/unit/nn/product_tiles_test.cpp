@@ -7,7 +7,7 @@
 
 #include <interplay/nn/interactions.h>
 
-namespace interplay::nn {
+namespace interplay::nn::product_tiles_test {
 namespace {
 
 TEST(ProductTiles, KeptProductsChangeNothing) {
@@ -64,4 +64,4 @@ TEST(ProductTiles, ListsWithGapsHaveTheGradientsOfTheirSets) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::product_tiles_test

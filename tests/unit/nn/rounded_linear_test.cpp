@@ -8,7 +8,7 @@
 
 #include "support/stored.h"
 
-namespace interplay::nn {
+namespace interplay::nn::rounded_linear_test {
 namespace {
 
 TEST(RoundedLinear, IsTheProductInFp32AndNearItInBf16) {
@@ -31,4 +31,4 @@ TEST(RoundedLinear, IsTheProductInFp32AndNearItInBf16) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::rounded_linear_test

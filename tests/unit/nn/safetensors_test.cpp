@@ -16,7 +16,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay::nn {
+namespace interplay::nn::safetensors_test {
 namespace {
 
 using interplay::testing::data_error;
@@ -136,4 +136,4 @@ TEST(Safetensors, RefusesANumberTypeThatTheFormatLacks) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::safetensors_test

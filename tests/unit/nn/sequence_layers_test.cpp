@@ -12,7 +12,7 @@
 
 #include "support/stored.h"
 
-namespace interplay::nn {
+namespace interplay::nn::sequence_layers_test {
 namespace {
 
 using interplay::testing::expect_near;
@@ -143,4 +143,4 @@ TEST(DrawNegatives, AreDistinctAlikeAndNeverARowsOwn) {
 }
 
 }  // namespace
-}  // namespace interplay::nn
+}  // namespace interplay::nn::sequence_layers_test

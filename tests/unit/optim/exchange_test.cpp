@@ -21,7 +21,7 @@
 #include "support/error_of.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::exchange_test {
 namespace {
 
 using testing::config_error;
@@ -269,4 +269,4 @@ TEST(SumRows, AddsEqualRowsAndKeepsTheOthers) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::exchange_test

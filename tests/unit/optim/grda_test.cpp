@@ -7,7 +7,7 @@
 
 #include <interplay/optim/optimizer.h>
 
-namespace interplay {
+namespace interplay::grda_test {
 namespace {
 
 struct Gates : torch::nn::Module {
@@ -115,4 +115,4 @@ TEST(Grda, EqualsItsTwin) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::grda_test

@@ -13,7 +13,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay {
+namespace interplay::optimizer_test {
 namespace {
 
 using testing::config_error;
@@ -698,4 +698,4 @@ TEST(UpdateRule, OneThatMovesRowsMovesTensors) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::optimizer_test

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace interplay {
+namespace interplay::schedule_test {
 namespace {
 
 std::vector<double> factors(const Schedule& schedule, int64_t steps, int64_t total) {
@@ -81,4 +81,4 @@ TEST(Schedule, RefusesOptionsOutOfRange) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::schedule_test

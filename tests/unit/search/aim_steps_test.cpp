@@ -8,7 +8,7 @@
 
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::aim_steps_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -100,4 +100,4 @@ TEST(ContinueFrom, TakesTheRowsOfTheInteractionsThatAreLeft) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::aim_steps_test

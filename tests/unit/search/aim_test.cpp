@@ -24,7 +24,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::aim_test {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -191,4 +191,4 @@ TEST_F(AimSearch, SaysHowToKeepMoreWhereEveryGateCloses) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::aim_test

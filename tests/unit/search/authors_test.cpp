@@ -15,7 +15,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::authors_test {
 namespace {
 
 const fs::path kConfigs = fs::path(INTERPLAY_TESTS_DIR).parent_path() / "configs";
@@ -132,4 +132,4 @@ INSTANTIATE_TEST_SUITE_P(Authors, AuthorsSettings, ::testing::Values(avazu(), cr
                          [](const auto& info) { return info.param.fields == 24 ? "avazu" : "criteo_x2"; });
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::authors_test

@@ -26,7 +26,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::choice_test {
 namespace {
 
 using testing::config_error;
@@ -343,4 +343,4 @@ TEST_F(SearchByValid, AsksForValidationRows) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::choice_test

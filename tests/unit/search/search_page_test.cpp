@@ -3,7 +3,7 @@
 
 #include "search/search_files.h"
 
-namespace interplay {
+namespace interplay::search_page_test {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -118,4 +118,4 @@ TEST(SearchPage, LetsNoTextBecomeMarkupAndLoadsNothing) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::search_page_test

@@ -16,7 +16,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::search_test {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -224,4 +224,4 @@ TEST_F(SearchTest, ACourseWhoseLastLineWasCutShortGoesOn) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::search_test

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-namespace interplay {
+namespace interplay::packed_matrix_test {
 namespace {
 
 struct Product {
@@ -97,4 +97,4 @@ TEST(PackedMatrix, GivesARowTheSameAloneAndAmongOthers) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::packed_matrix_test

@@ -49,7 +49,7 @@ void* operator new[](std::size_t size, std::align_val_t alignment) { return coun
 [[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
-namespace interplay {
+namespace interplay::ranker_test {
 namespace {
 
 using ::testing::Each;
@@ -289,4 +289,4 @@ TEST_F(RankerTest, RequestsThatDoNotFitAreRefused) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::ranker_test

@@ -18,7 +18,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::scorer_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -208,4 +208,4 @@ TEST_F(ScorerTest, OtherPreparedDataAreRefused) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::scorer_test

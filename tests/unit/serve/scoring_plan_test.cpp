@@ -10,7 +10,7 @@
 
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::scoring_plan_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -186,4 +186,4 @@ TEST(ForwardGraph, CannotSeeWhatIsNoCall) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::scoring_plan_test

@@ -13,7 +13,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay::testing {
+namespace interplay::testing::stored_run_test {
 namespace {
 
 const fs::path kFolder = fs::path(INTERPLAY_TESTS_DIR) / "fixtures" / "format-1";
@@ -96,4 +96,4 @@ TEST(StoredRun, RawAndPreparedRowsAreScoredAsTheyWere) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::stored_run_test

@@ -10,7 +10,7 @@
 #include "systems/autograph/metapath.h"
 #include "systems/autograph/row_edges.h"
 
-namespace interplay::autograph {
+namespace interplay::autograph::autograph_metapath_test {
 namespace {
 
 using interplay::testing::expect_near;
@@ -225,4 +225,4 @@ TEST(RowItems, AreTheLastDistinctOnesOrADraw) {
 }
 
 }  // namespace
-}  // namespace interplay::autograph
+}  // namespace interplay::autograph::autograph_metapath_test

@@ -5,7 +5,7 @@
 
 #include "autograph_data.h"
 
-namespace interplay::autograph {
+namespace interplay::autograph::autograph_planted_test {
 namespace {
 
 using testing::GroupedClicks;
@@ -54,4 +54,4 @@ TEST(AutoGraphPlanted, NewItemsAreFoundByTheirCodesWithoutTraining) {
 }
 
 }  // namespace
-}  // namespace interplay::autograph
+}  // namespace interplay::autograph::autograph_planted_test

@@ -7,7 +7,7 @@
 #include "support/stored.h"
 #include "systems/autograph/residual_quantizer.h"
 
-namespace interplay::autograph {
+namespace interplay::autograph::autograph_quantizer_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -134,4 +134,4 @@ TEST(ResidualQuantizer, GivesBunchesCodesOfTheirOwnAndNewVectorsThose) {
 }
 
 }  // namespace
-}  // namespace interplay::autograph
+}  // namespace interplay::autograph::autograph_quantizer_test

@@ -18,7 +18,7 @@
 #include "systems/autograph/graph_files.h"
 #include "autograph_data.h"
 
-namespace interplay::autograph {
+namespace interplay::autograph::autograph_run_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -250,4 +250,4 @@ TEST_F(AutoGraphRun, SaysWhatItLacks) {
 }
 
 }  // namespace
-}  // namespace interplay::autograph
+}  // namespace interplay::autograph::autograph_run_test

@@ -6,7 +6,7 @@
 #include "support/temp_dir.h"
 #include "systems/autograph/node_texts.h"
 
-namespace interplay::autograph {
+namespace interplay::autograph::autograph_texts_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -84,4 +84,4 @@ TEST_F(AutoGraphTexts, SayWhatDoesNotFitTheTemplate) {
 }
 
 }  // namespace
-}  // namespace interplay::autograph
+}  // namespace interplay::autograph::autograph_texts_test

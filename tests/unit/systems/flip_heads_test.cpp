@@ -6,7 +6,7 @@
 
 #include "support/stored.h"
 
-namespace interplay::flip {
+namespace interplay::flip::flip_heads_test {
 namespace {
 
 using interplay::testing::expect_near;
@@ -83,4 +83,4 @@ TEST(FlipMaskedTokens, HaveTheLossOfTheDefinition) {
 }
 
 }  // namespace
-}  // namespace interplay::flip
+}  // namespace interplay::flip::flip_heads_test

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace interplay::flip {
+namespace interplay::flip::flip_masking_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -119,4 +119,4 @@ TEST(FlipMasking, FixedNumbersAreOfARowAndAPlace) {
 }
 
 }  // namespace
-}  // namespace interplay::flip
+}  // namespace interplay::flip::flip_masking_test

@@ -9,7 +9,7 @@
 #include "flip_rows.h"
 #include "support/temp_dir.h"
 
-namespace interplay::flip {
+namespace interplay::flip::flip_model_test {
 namespace {
 
 using interplay::testing::TempDir;
@@ -131,4 +131,4 @@ TEST_F(FlipModel, ScoresManyRowsAsFew) {
 }
 
 }  // namespace
-}  // namespace interplay::flip
+}  // namespace interplay::flip::flip_model_test

@@ -17,7 +17,7 @@
 #include "support/stored.h"
 #include "support/temp_dir.h"
 
-namespace interplay::flip {
+namespace interplay::flip::flip_pretrain_test {
 namespace {
 
 using interplay::testing::expect_near;
@@ -306,4 +306,4 @@ TEST_F(FlipPretrain, SaysWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace interplay::flip
+}  // namespace interplay::flip::flip_pretrain_test

@@ -16,7 +16,7 @@
 #include "support/temp_dir.h"
 #include "support/tiny_bert.h"
 
-namespace interplay::flip {
+namespace interplay::flip::flip_run_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -129,4 +129,4 @@ TEST_F(FlipRun, WhatIsLeftOfTheIdsScoresRawRowsWithoutALanguageModel) {
 }
 
 }  // namespace
-}  // namespace interplay::flip
+}  // namespace interplay::flip::flip_run_test

@@ -8,7 +8,7 @@
 #include "support/stored.h"
 #include "systems/liber/fusion.h"
 
-namespace interplay {
+namespace interplay::liber_fusion_test {
 namespace {
 
 using testing::expect_near;
@@ -144,4 +144,4 @@ TEST(LiberGradients, AreThoseOfCentralDifferences) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::liber_fusion_test

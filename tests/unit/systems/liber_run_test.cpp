@@ -21,7 +21,7 @@
 #include "support/temp_dir.h"
 #include "unit/systems/liber_rows.h"
 
-namespace interplay {
+namespace interplay::liber_run_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -150,4 +150,4 @@ TEST_F(LiberRun, MistakesAreTold) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::liber_run_test

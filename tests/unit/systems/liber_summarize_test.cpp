@@ -23,7 +23,7 @@
 #include "systems/liber/tastes.h"
 #include "unit/systems/liber_rows.h"
 
-namespace interplay {
+namespace interplay::liber_summarize_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -322,4 +322,4 @@ TEST(Tastes, AreCountedAndReadBack) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::liber_summarize_test

@@ -14,7 +14,7 @@
 #include "support/stored.h"
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::partition_log_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -243,4 +243,4 @@ TEST_F(PartitionLogTest, OneWriterAtATime) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::partition_log_test

@@ -9,7 +9,7 @@
 #include "prf_files.h"
 #include "support/error_of.h"
 
-namespace interplay {
+namespace interplay::prf_index_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -190,4 +190,4 @@ TEST_F(PrfIndex, NamesWhatIsNoIndex) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::prf_index_test

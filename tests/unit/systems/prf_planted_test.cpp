@@ -11,7 +11,7 @@
 #include "prf_planted.h"
 #include "systems/qa4prf/fold.h"
 
-namespace interplay::qa4prf {
+namespace interplay::qa4prf::prf_planted_test {
 namespace {
 
 class PrfPlanted : public testing::IndexedTexts {
@@ -96,4 +96,4 @@ TEST_F(PrfPlanted, TheTeacherGradesTheSynonymHighest) {
 }
 
 }  // namespace
-}  // namespace interplay::qa4prf
+}  // namespace interplay::qa4prf::prf_planted_test

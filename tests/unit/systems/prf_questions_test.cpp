@@ -5,7 +5,7 @@
 
 #include "prf_files.h"
 
-namespace interplay::qa4prf {
+namespace interplay::qa4prf::prf_questions_test {
 namespace {
 
 using ::testing::DoubleNear;
@@ -71,4 +71,4 @@ TEST_F(PrfQuestions, GainsAreRelativeAndGraded) {
 }
 
 }  // namespace
-}  // namespace interplay::qa4prf
+}  // namespace interplay::qa4prf::prf_questions_test

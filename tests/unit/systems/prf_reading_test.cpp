@@ -10,7 +10,7 @@
 #include "systems/qa4prf/lambdarank.h"
 #include "systems/qa4prf/pointing.h"
 
-namespace interplay::qa4prf {
+namespace interplay::qa4prf::prf_reading_test {
 namespace {
 
 using Rows = std::vector<std::vector<double>>;
@@ -210,4 +210,4 @@ TEST(PrfLambdaRank, PairsBelowTheDepthDoNotCount) {
 }
 
 }  // namespace
-}  // namespace interplay::qa4prf
+}  // namespace interplay::qa4prf::prf_reading_test

@@ -6,7 +6,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::prf_relevance_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -108,4 +108,4 @@ TEST(PrfRelevance, TheRandomisationTestIsTheShareOfAssignments) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::prf_relevance_test

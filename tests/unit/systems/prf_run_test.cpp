@@ -16,7 +16,7 @@
 #include "prf_planted.h"
 #include "support/error_of.h"
 
-namespace interplay {
+namespace interplay::prf_run_test {
 namespace {
 
 using testing::bytes_of;
@@ -149,4 +149,4 @@ TEST_F(PrfRuns, WhatDoesNotFitIsNamed) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::prf_run_test

@@ -9,7 +9,7 @@
 #include "prf_files.h"
 #include "support/error_of.h"
 
-namespace interplay {
+namespace interplay::prf_search_test {
 namespace {
 
 using ::testing::DoubleNear;
@@ -145,4 +145,4 @@ TEST_F(PrfSearch, QueriesAreRefusedByPlace) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::prf_search_test

@@ -9,7 +9,7 @@
 
 #include "support/error_of.h"
 
-namespace interplay {
+namespace interplay::principal_components_test {
 namespace {
 
 TEST(PrincipalComponents, OfPointsOnALineAreTheirPlacesOnIt) {
@@ -43,4 +43,4 @@ TEST(PrincipalComponents, NumbersThatAreNotFiniteAreRefused) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::principal_components_test

@@ -11,7 +11,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::probe_model_test {
 namespace {
 
 using testing::config_error;
@@ -84,4 +84,4 @@ TEST_F(ProbeModel, OnlyTheRegressionLearns) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::probe_model_test

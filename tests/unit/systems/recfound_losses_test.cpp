@@ -11,7 +11,7 @@
 
 #include "support/stored.h"
 
-namespace interplay::recfound {
+namespace interplay::recfound::recfound_losses_test {
 namespace {
 
 using interplay::testing::expect_near;
@@ -206,4 +206,4 @@ TEST(RecfoundLosses, AFixedTaskReadsAsTheCallDoes) {
 }
 
 }  // namespace
-}  // namespace interplay::recfound
+}  // namespace interplay::recfound::recfound_losses_test

@@ -6,7 +6,7 @@
 
 #include "support/stored.h"
 
-namespace interplay::recfound {
+namespace interplay::recfound::recfound_merge_test {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -64,4 +64,4 @@ TEST(Merging, AgreementCountsNumbersThatAllMovedTheSameWay) {
 }
 
 }  // namespace
-}  // namespace interplay::recfound
+}  // namespace interplay::recfound::recfound_merge_test

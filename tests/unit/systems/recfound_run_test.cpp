@@ -21,7 +21,7 @@
 #include "support/temp_dir.h"
 #include "support/tiny_llama.h"
 
-namespace interplay {
+namespace interplay::recfound_run_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -328,4 +328,4 @@ TEST_F(RecfoundServed, AStopLeavesACheckpointAndGoesOn) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::recfound_run_test

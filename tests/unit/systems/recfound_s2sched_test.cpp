@@ -12,7 +12,7 @@
 #include "support/stored.h"
 #include "systems/recfound/row_sampler.h"
 
-namespace interplay::recfound {
+namespace interplay::recfound::recfound_s2sched_test {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -214,4 +214,4 @@ TEST(RowSampler, GoesOnWhereItWas) {
 }
 
 }  // namespace
-}  // namespace interplay::recfound
+}  // namespace interplay::recfound::recfound_s2sched_test

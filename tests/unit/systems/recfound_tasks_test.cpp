@@ -9,7 +9,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay::recfound {
+namespace interplay::recfound::recfound_tasks_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -167,4 +167,4 @@ TEST(StoredTasks, AreReadAsTheyStand) {
 }
 
 }  // namespace
-}  // namespace interplay::recfound
+}  // namespace interplay::recfound::recfound_tasks_test

@@ -17,7 +17,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::rella_field_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -246,4 +246,4 @@ TEST_F(RellaField, WhatItsEntrySaysWronglyIsNamed) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::rella_field_test

@@ -10,11 +10,11 @@
 #include <interplay/lm/decoder.h>
 #include <interplay/optim/optimizer.h>
 
-namespace interplay {
+namespace interplay::rella_model_test {
 namespace {
 
-using testing::HasSubstr;
-using testing::UnorderedElementsAre;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 const std::filesystem::path kModel = std::filesystem::path(INTERPLAY_TESTS_DIR) / "reference/data/tiny_chat.gguf";
 constexpr int64_t kVocabulary = 266, kYes = 260, kNo = 261;  // as tests/reference/tiny_chat.py makes them
@@ -181,4 +181,4 @@ TEST(Rella, RefusesWhatIsNoPromptForIt) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::rella_model_test

@@ -11,7 +11,7 @@
 #include "support/temp_dir.h"
 #include "systems/lab/text_pattern.h"
 
-namespace interplay {
+namespace interplay::rella_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -206,4 +206,4 @@ TEST_F(RellaTest, RetrievedHistoriesAreReadAgainForTheSameDataAlone) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::rella_test

@@ -14,7 +14,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::rellax_model_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -353,4 +353,4 @@ TEST_F(Rellax, RefusesWhatItCannotRead) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::rellax_model_test

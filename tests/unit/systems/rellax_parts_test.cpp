@@ -15,7 +15,7 @@
 #include "systems/rellax/core_gates.h"
 #include "systems/rellax/item_projection.h"
 
-namespace interplay {
+namespace interplay::rellax_parts_test {
 namespace {
 
 using testing::config_error;
@@ -276,4 +276,4 @@ TEST(Din, WithMappedEntriesIsTheCtrModelOfRellax) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::rellax_parts_test

@@ -14,7 +14,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::rerank_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -99,4 +99,4 @@ TEST_F(Rerank, AsksNobodyOfAnEmptyBand) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::rerank_test

@@ -19,7 +19,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay::testing {
+namespace interplay::testing::failing_disk_test {
 namespace {
 
 class FailingDisk : public ::testing::Test {
@@ -73,4 +73,4 @@ TEST_F(FailingDisk, ARunThatIsBeingWrittenIsRefusedByName) {
 }
 
 }  // namespace
-}  // namespace interplay::testing
+}  // namespace interplay::testing::failing_disk_test

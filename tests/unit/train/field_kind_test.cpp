@@ -18,7 +18,7 @@
 #include "support/error_of.h"
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::field_kind_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -139,4 +139,4 @@ TEST_F(KindFromElsewhere, ItsMistakesAreNamedAsAnyOthers) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::field_kind_test

@@ -15,7 +15,7 @@
 #include "support/error_of.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::guard_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -140,4 +140,4 @@ TEST_F(NotFinite, IsNoticedOneStepAfterARateThatIsTooHigh) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::guard_test

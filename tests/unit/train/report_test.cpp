@@ -9,7 +9,7 @@
 
 #include <interplay/base/files.h>
 
-namespace interplay {
+namespace interplay::report_test {
 namespace {
 
 using Json = nlohmann::json;
@@ -98,4 +98,4 @@ TEST(Report, IsWrittenAsOneFile) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::report_test

@@ -13,7 +13,7 @@
 #include "support/stored.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::retrieval_test {
 namespace {
 
 using testing::config_error;
@@ -143,4 +143,4 @@ TEST(Retrieval, SaysWhatItLacks) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::retrieval_test

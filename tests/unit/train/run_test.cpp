@@ -21,7 +21,7 @@
 
 namespace fs = std::filesystem;
 
-namespace interplay {
+namespace interplay::run_test {
 namespace {
 
 class Run : public ::testing::Test {
@@ -120,4 +120,4 @@ TEST_F(Run, RefusesRowsThatScoreByTheOthersBeyondWhatTheirPrecisionRounds) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::run_test

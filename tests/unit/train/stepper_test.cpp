@@ -13,7 +13,7 @@
 #include "support/error_of.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::stepper_test {
 namespace {
 
 using testing::config_error;
@@ -159,4 +159,4 @@ TEST(Stepper, ItsStateIsThatOfItsSchedules) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::stepper_test

@@ -13,7 +13,7 @@
 
 #include "support/temp_dir.h"
 
-namespace interplay {
+namespace interplay::text_vectors_test {
 namespace {
 
 double test_auc(const std::filesystem::path& data, const std::filesystem::path& out, const std::string& fields) {
@@ -52,4 +52,4 @@ TEST(TextVectors, TellWhatItemsAreAboutThatNoTrainingRowHas) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::text_vectors_test

@@ -24,7 +24,7 @@
 #include "support/temp_dir.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::trainer_test {
 namespace {
 
 using testing::config_error;
@@ -841,4 +841,4 @@ TEST_F(TrainerTest, MonitorsAreCheckedBeforeTraining) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::trainer_test

@@ -15,7 +15,7 @@
 #include "support/temp_dir.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::widths_test {
 namespace {
 
 using testing::config_error;
@@ -100,4 +100,4 @@ TEST(NarrowTables, CannotBeWiderThanTheModel) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::widths_test

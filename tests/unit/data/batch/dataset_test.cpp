@@ -16,7 +16,7 @@
 #include "support/temp_dir.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::dataset_test {
 namespace {
 
 using testing::config_error;
@@ -270,4 +270,4 @@ TEST(Dataset, DamageIsFoundWhenItsBatchIsTouchedAndNotBefore) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::dataset_test

@@ -19,7 +19,7 @@
 #include "support/temp_dir.h"
 #include "support/toy_rows.h"
 
-namespace interplay {
+namespace interplay::loader_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -425,4 +425,4 @@ TEST(Loader, OffsetsAreOfTheSampledLabelAlone) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::loader_test

@@ -8,7 +8,7 @@
 #include "support/stored.h"
 #include "support/temp_dir.h"
 
-namespace interplay::lm {
+namespace interplay::lm::adapter_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -190,4 +190,4 @@ TEST(AdapterFile, AlteredBytesAndForeignFilesAreRefused) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::adapter_test

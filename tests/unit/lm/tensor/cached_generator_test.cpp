@@ -9,7 +9,7 @@
 #include "support/temp_dir.h"
 #include "support/tiny_generator.h"
 
-namespace interplay::lm {
+namespace interplay::lm::cached_generator_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -104,4 +104,4 @@ TEST(CachedGenerator, GoesOnWhereItWasInterrupted) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::cached_generator_test

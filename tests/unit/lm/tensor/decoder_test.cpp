@@ -14,7 +14,7 @@
 #include "support/stored.h"
 #include "support/temp_dir.h"
 
-namespace interplay::lm {
+namespace interplay::lm::decoder_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -458,4 +458,4 @@ TEST(LoadDecoder, FoldersOfOtherModelsAreRefusedByName) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::decoder_test

@@ -16,7 +16,7 @@
 #include "support/stored.h"
 #include "support/temp_dir.h"
 
-namespace interplay::lm {
+namespace interplay::lm::encoder_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -294,4 +294,4 @@ TEST(CachedEncoder, OtherSettingsAreAnotherModel) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::encoder_test

@@ -12,7 +12,7 @@
 #include "support/stored.h"
 #include "support/tiny_generator.h"
 
-namespace interplay::lm {
+namespace interplay::lm::generator_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -297,4 +297,4 @@ TEST(Generator, NamesThePromptWhoseLogitsAreNoNumbers) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::generator_test

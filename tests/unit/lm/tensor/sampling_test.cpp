@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace interplay::lm {
+namespace interplay::lm::sampling_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -98,4 +98,4 @@ TEST(Sampling, LowTemperaturesAreGreedy) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::sampling_test

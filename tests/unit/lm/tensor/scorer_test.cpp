@@ -7,7 +7,7 @@
 #include "support/error_of.h"
 #include "support/stored.h"
 
-namespace interplay::lm {
+namespace interplay::lm::scorer_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -157,4 +157,4 @@ TEST(LmScorer, NamesWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::scorer_test

@@ -14,7 +14,7 @@
 #include "support/stored.h"
 #include "support/temp_dir.h"
 
-namespace interplay::lm {
+namespace interplay::lm::step_matrix_test {
 namespace {
 
 using interplay::testing::GgufWriter;
@@ -134,4 +134,4 @@ TEST(StepMatrix, RoundsEachBlockOfARowToSixteenBits) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::step_matrix_test

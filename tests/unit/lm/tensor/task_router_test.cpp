@@ -9,7 +9,7 @@
 #include "support/error_of.h"
 #include "support/stored.h"
 
-namespace interplay::lm {
+namespace interplay::lm::task_router_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -115,4 +115,4 @@ TEST(TaskRouter, AFamilyWithoutExpertsIsRefused) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::task_router_test

@@ -19,7 +19,7 @@
 #include "support/temp_dir.h"
 #include "support/word_piece.h"
 
-namespace interplay {
+namespace interplay::text_field_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -235,4 +235,4 @@ TEST_F(TextField, RowsThatAreNoTextAreBadRows) {
 }
 
 }  // namespace
-}  // namespace interplay
+}  // namespace interplay::text_field_test

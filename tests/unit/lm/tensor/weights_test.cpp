@@ -13,7 +13,7 @@
 #include "support/gguf_writer.h"
 #include "support/temp_dir.h"
 
-namespace interplay::lm {
+namespace interplay::lm::weights_test {
 namespace {
 
 using interplay::testing::config_error;
@@ -80,4 +80,4 @@ TEST(Weights, OutliveTheFile) {
 }
 
 }  // namespace
-}  // namespace interplay::lm
+}  // namespace interplay::lm::weights_test
