@@ -18,7 +18,7 @@
 namespace interplay::nn {
 namespace {
 
-constexpr int64_t kRowsPerTask = 2048;
+constexpr int64_t kMovedRowsPerTask = 2048;
 
 void collect(const torch::nn::Module& module, const std::string& prefix, std::vector<NamedTable>& found) {
   for (const auto& child : module.named_children()) {
@@ -39,7 +39,7 @@ EmbeddingImpl::EmbeddingImpl(int64_t rows, int64_t width, double init_std)
   const auto seed = uint64_t(at::randint(std::numeric_limits<int64_t>::max(), {1}, at::kLong).item<int64_t>());
   if (BlankTables::active()) return;
   float* const w = table_->data();
-  at::parallel_for(1, rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
+  at::parallel_for(1, rows, kMovedRowsPerTask, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       for (int64_t k = 0; k < width; ++k)
         w[r * width + k] = float(init_std * random_normal(seed, uint64_t(r), uint64_t(k)));

@@ -28,7 +28,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kRowsPerTask = 32;
+constexpr int64_t kFfmRowsPerTask = 32;
 
 // As many floats at a time as divide a vector's K.
 using Four = float __attribute__((vector_size(16)));
@@ -273,7 +273,7 @@ at::Tensor run_ffm(const FieldVectors::Parts& parts, const at::Tensor& others) {
   const int64_t fields = int64_t(tables.fields()) + (more ? others.size(1) : 0);
   auto z = at::empty({parts.ids.size(0)}, at::TensorOptions().dtype(at::kFloat));
   float* const to = z.mutable_data_ptr<float>();
-  at::parallel_for(0, z.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, z.size(0), kFfmRowsPerTask, [&](int64_t begin, int64_t end) {
     TableReader own = tables;
     read_rows(own, more, fields, parts.vector_width() / fields, begin, end, to);
   });
@@ -288,10 +288,6 @@ struct Kept : torch::CustomClassHolder {
 };
 
 /// A node's inputs have to be defined.
-at::Tensor others_or_empty(const FieldVectors::Parts& parts) {
-  return parts.others.defined() ? parts.others : at::empty({0});
-}
-
 struct FfmNode : torch::autograd::Function<FfmNode> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor&, const at::Tensor& others,
                             const FieldVectors::Parts& parts) {
@@ -299,7 +295,7 @@ struct FfmNode : torch::autograd::Function<FfmNode> {
     const auto copies = std::make_shared<RowCopies>(parts, others);
     auto z = at::empty({parts.ids.size(0)}, at::TensorOptions().dtype(at::kFloat));
     float* const to = z.mutable_data_ptr<float>();
-    at::parallel_for(0, z.size(0), kRowsPerTask,
+    at::parallel_for(0, z.size(0), kFfmRowsPerTask,
                      [&](int64_t begin, int64_t end) { copies->sum_pairs(begin, end, to); });
     auto without_others = parts;
     without_others.others = at::Tensor();  // an input of the node
@@ -332,7 +328,7 @@ at::Tensor plain_ffm(const at::Tensor& e) {
 }
 
 /// The tables are here, and none of them narrower than the others.
-bool is_fused(const FieldVectors& fields) {
+bool is_fused_ffm(const FieldVectors& fields) {
   const auto& parts = fields.parts();
   if (!parts.ids.defined() || !parts.ids.device().is_cpu() || PlainScope::active()) return false;
   const auto is_whole = [&](const Embedding& t) { return t->width() == parts.vector_width(); };
@@ -345,10 +341,10 @@ at::Tensor ffm(const FieldVectors& fields) {
   INTERPLAY_CHECK(fields.width() % fields.fields() == 0,
                   "ffm: rows of {} numbers for {} fields; a row holds a vector for each field", fields.width(),
                   fields.fields());
-  if (!is_fused(fields)) return plain_ffm(fields);
+  if (!is_fused_ffm(fields)) return plain_ffm(fields);
   const auto& parts = fields.parts();
-  if (!at::GradMode::is_enabled()) return run_ffm(parts, others_or_empty(parts));
-  return FfmNode::apply(gradient_anchor(), others_or_empty(parts), parts);
+  if (!at::GradMode::is_enabled()) return run_ffm(parts, parts.others_or_empty());
+  return FfmNode::apply(gradient_anchor(), parts.others_or_empty(), parts);
 }
 
 }  // namespace interplay::nn

@@ -6,6 +6,8 @@
 
 namespace interplay::nn {
 
+at::Tensor FieldVectors::Parts::others_or_empty() const { return others.defined() ? others : at::empty({0}); }
+
 FieldVectors::FieldVectors(at::Tensor vectors) : state_(std::make_shared<State>(State{{}, std::move(vectors)})) {}
 
 FieldVectors::FieldVectors(Parts parts) : state_(std::make_shared<State>(State{std::move(parts), {}})) {

@@ -20,7 +20,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kRowsPerTask = 64;
+constexpr int64_t kFmRowsPerTask = 64;
 
 /// Sums over the fields are kept in rows of whole vectors, zero past K.
 constexpr int64_t sum_stride(int64_t width) { return (width + simd::kLanes - 1) / simd::kLanes * simd::kLanes; }
@@ -214,10 +214,6 @@ const FieldVectors::Parts& kept_parts(AutogradContext* context) {
 }
 
 /// A node's inputs have to be defined.
-at::Tensor others_or_empty(const FieldVectors::Parts& parts) {
-  return parts.others.defined() ? parts.others : at::empty({0});
-}
-
 /// z [B] of fields whose others are given apart: [B, F2, K], or empty.
 at::Tensor run_fm(const FieldVectors& fields, const at::Tensor& others, at::Tensor* sum) {
   const StageScope stage(Stage::gather);
@@ -230,7 +226,7 @@ at::Tensor run_fm(const FieldVectors& fields, const at::Tensor& others, at::Tens
   if (sum) *sum = at::empty({batch, sum_stride(x.width)}, options);
   float* const to = z.mutable_data_ptr<float>();
   float* const sum_to = sum ? sum->mutable_data_ptr<float>() : nullptr;
-  at::parallel_for(0, batch, kRowsPerTask, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, batch, kFmRowsPerTask, [&](int64_t begin, int64_t end) {
     Lookup own = x;
     fm_rows(own, begin, end, to, sum_to);
   });
@@ -243,7 +239,7 @@ at::Tensor run_sum(const FieldVectors::Parts& parts, const at::Tensor& others) {
   const Lookup x(parts, contiguous);
   auto out = at::empty({parts.ids.size(0), x.width}, at::TensorOptions().dtype(at::kFloat));
   float* const to = out.mutable_data_ptr<float>();
-  at::parallel_for(0, out.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, out.size(0), kFmRowsPerTask, [&](int64_t begin, int64_t end) {
     Lookup own = x;
     sum_rows(own, begin, end, to);
   });
@@ -293,24 +289,24 @@ struct SumNode : torch::autograd::Function<SumNode> {
 };
 
 /// Where the tables lie elsewhere, or there are none, the plain twin works on the gathered tensor.
-bool is_fused(const FieldVectors& fields) {
+bool is_fused_fm(const FieldVectors& fields) {
   return fields.parts().ids.defined() && fields.parts().ids.device().is_cpu() && !PlainScope::active();
 }
 
 }  // namespace
 
 at::Tensor fm(const FieldVectors& fields) {
-  if (!is_fused(fields)) return bi_interaction(fields).sum(1);
+  if (!is_fused_fm(fields)) return bi_interaction(fields).sum(1);
   const auto& parts = fields.parts();
-  if (!at::GradMode::is_enabled()) return run_fm(fields, others_or_empty(parts), nullptr);
-  return FmNode::apply(gradient_anchor(), others_or_empty(parts), fields);
+  if (!at::GradMode::is_enabled()) return run_fm(fields, parts.others_or_empty(), nullptr);
+  return FmNode::apply(gradient_anchor(), parts.others_or_empty(), fields);
 }
 
 at::Tensor sum_fields(const FieldVectors& fields) {
-  if (!is_fused(fields)) return fields.tensor().sum(1);
+  if (!is_fused_fm(fields)) return fields.tensor().sum(1);
   const auto& parts = fields.parts();
-  if (!at::GradMode::is_enabled()) return run_sum(parts, others_or_empty(parts));
-  return SumNode::apply(gradient_anchor(), others_or_empty(parts), parts);
+  if (!at::GradMode::is_enabled()) return run_sum(parts, parts.others_or_empty());
+  return SumNode::apply(gradient_anchor(), parts.others_or_empty(), parts);
 }
 
 at::Tensor bi_interaction(const FieldVectors& fields) {

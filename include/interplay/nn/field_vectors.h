@@ -21,6 +21,7 @@ class INTERPLAY_API FieldVectors {
     at::Tensor others;              ///< f32 [B, F2, K], or undefined
     int64_t width = 0;              ///< K; 0 = that of the first table. Narrower tables are followed by zeros
     int64_t vector_width() const { return width > 0 ? width : tables.front()->width(); }
+    at::Tensor others_or_empty() const;  ///< [0] where there are none: autograd wants a tensor
   };
 
   explicit FieldVectors(at::Tensor vectors);                           ///< f32 [B, F, K]

@@ -10,7 +10,7 @@
 namespace interplay {
 namespace {
 
-constexpr size_t kBlock = 1024;  // rows whose ids fit the L2 cache while columns are filled in
+constexpr size_t kRowsABlock = 1024;  // rows whose ids fit the L2 cache while columns are filled in
 constexpr int64_t kFirstBucket = -64, kLastBucket = 1024;  // buckets looked up once; ln(1e13)^2 is 896
 
 std::string bucket_token(int64_t bucket) { return std::to_string(bucket); }
@@ -56,8 +56,8 @@ EncodedBatch Encoder::State::encode(const RowValues& values, std::span<const int
 void Encoder::State::encode_categorical(const RowValues& values, std::span<const int32_t> rows,
                                         EncodedBatch& out) const {
   out.ids.resize(rows.size() * ids_width_);
-  for (size_t first = 0; first < rows.size(); first += kBlock) {
-    const auto block = rows.subspan(first, std::min(kBlock, rows.size() - first));
+  for (size_t first = 0; first < rows.size(); first += kRowsABlock) {
+    const auto block = rows.subspan(first, std::min(kRowsABlock, rows.size() - first));
     size_t place = 0;
     for (size_t f = 0; f < schema.fields().size(); ++f) {
       if (schema.fields()[f].kind != FieldKind::categorical) continue;

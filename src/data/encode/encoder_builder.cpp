@@ -8,8 +8,8 @@
 namespace interplay {
 namespace {
 
-constexpr size_t kBlock = 256;     // cells hashed ahead of their lookup
-constexpr size_t kBuckets = 1024;  // nearly every bucket lies below this: ln(1e13)^2 is 896
+constexpr size_t kCellsABlock = 256;  // cells hashed ahead of their lookup
+constexpr size_t kBuckets = 1024;     // nearly every bucket lies below this: ln(1e13)^2 is 896
 
 }  // namespace
 
@@ -145,10 +145,10 @@ void EncoderBuilder::code_cells(TokenCounts::Lease& tokens, size_t field, const 
                                 std::span<const int32_t> rows, std::span<const uint8_t> splits,
                                 std::vector<uint32_t>& codes) const {
   codes.resize(rows.size());
-  uint64_t hashes[kBlock];
-  std::string_view cells[kBlock];
-  for (size_t first = 0; first < rows.size(); first += kBlock) {
-    const size_t n = std::min(kBlock, rows.size() - first);
+  uint64_t hashes[kCellsABlock];
+  std::string_view cells[kCellsABlock];
+  for (size_t first = 0; first < rows.size(); first += kCellsABlock) {
+    const size_t n = std::min(kCellsABlock, rows.size() - first);
     for (size_t i = 0; i < n; ++i) {
       cells[i] = parser_.token(field, column, rows[first + i]);
       hashes[i] = token_hash(cells[i]);

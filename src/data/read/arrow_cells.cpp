@@ -13,7 +13,7 @@
 namespace interplay {
 namespace {
 
-struct Cells {
+struct PrintedCells {
   fmt::memory_buffer bytes;
   std::vector<int32_t> offsets = {0};
   std::vector<int32_t> list_offsets;
@@ -62,8 +62,8 @@ int64_t per_second(arrow::TimeUnit::type unit) {
   return 1;
 }
 
-RawColumn to_column(const std::string& name, int64_t rows, Cells&& cells) {
-  const auto owner = std::make_shared<const Cells>(std::move(cells));
+RawColumn to_column(const std::string& name, int64_t rows, PrintedCells&& cells) {
+  const auto owner = std::make_shared<const PrintedCells>(std::move(cells));
   RawColumn column;
   column.name = name;
   column.rows = rows;
@@ -76,7 +76,7 @@ RawColumn to_column(const std::string& name, int64_t rows, Cells&& cells) {
 /// One cell per value of `array`, each written by print_value(buffer, i).
 template <class Print>
 RawColumn print_all(const std::string& name, const arrow::Array& array, Print&& print_value) {
-  Cells cells;
+  PrintedCells cells;
   cells.offsets.reserve(size_t(array.length()) + 1);
   for (int64_t i = 0; i < array.length(); ++i) {
     if (array.IsValid(i)) print_value(cells.bytes, i);
@@ -109,7 +109,7 @@ RawColumn list_column(const std::string& name, const arrow::Array& array) {
   INTERPLAY_CHECK_DATA(flat.ok(), "column '{}': {}", name, flat.status().message());
   RawColumn column = to_raw_column(name, *flat);
   INTERPLAY_CHECK_DATA(!column.is_list(), "column '{}': lists of lists cannot be read", name);
-  Cells cells;
+  PrintedCells cells;
   cells.items = column.owner;
   cells.list_offsets = {0};
   INTERPLAY_CHECK_DATA((*flat)->length() <= std::numeric_limits<int32_t>::max(),
@@ -119,7 +119,7 @@ RawColumn list_column(const std::string& name, const arrow::Array& array) {
     const int64_t size = list.IsValid(i) ? int64_t(list.value_length(i)) : 0;
     cells.list_offsets.push_back(int32_t(cells.list_offsets.back() + size));
   }
-  const auto owner = std::make_shared<const Cells>(std::move(cells));
+  const auto owner = std::make_shared<const PrintedCells>(std::move(cells));
   column.rows = list.length();
   column.list_offsets = owner->list_offsets.data();
   column.owner = owner;

@@ -31,7 +31,7 @@ void copy_cell(char* to, const uint8_t* from, uint32_t bytes) {
 }
 
 /// The cells of a block, one column after another.
-struct Cells {
+struct ParsedCells {
   std::unique_ptr<char[]> bytes;
   std::unique_ptr<int32_t[]> offsets;  // [columns, rows + 1]
 };
@@ -39,7 +39,7 @@ struct Cells {
 std::vector<RawColumn> copy_columns(const arrow::csv::BlockParser& parser, const std::vector<std::string>& names,
                                     const std::vector<int>& wanted) {
   const auto rows = size_t(parser.num_rows());
-  const auto cells = std::make_shared<Cells>();
+  const auto cells = std::make_shared<ParsedCells>();
   cells->bytes.reset(new char[parser.num_bytes() + 1]);
   cells->offsets.reset(new int32_t[(rows + 1) * wanted.size()]);
   int32_t end = 0;

@@ -19,7 +19,7 @@
 namespace interplay::nn {
 namespace {
 
-constexpr int64_t kRowsPerTask = 2048;
+constexpr int64_t kGatheredRowsPerTask = 2048;
 
 struct TablesHolder : torch::CustomClassHolder {
   explicit TablesHolder(Tables t) : tables(std::move(t)) {}
@@ -73,7 +73,7 @@ at::Tensor gather(const at::Tensor& ids, const Tables& tables, int64_t width, at
   const TableReader reader(ids, tables);
   auto* const to = out.mutable_data_ptr<float>();
   auto* const half_to = half ? static_cast<uint16_t*>(half->mutable_data_ptr()) : nullptr;
-  at::parallel_for(0, n, std::max<int64_t>(1, kRowsPerTask / fields), [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, n, std::max<int64_t>(1, kGatheredRowsPerTask / fields), [&](int64_t begin, int64_t end) {
     TableReader own = reader;
     copy_rows(own, width, begin, end, to, half_to);
   });

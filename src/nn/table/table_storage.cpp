@@ -20,7 +20,7 @@
 namespace interplay::nn {
 namespace {
 
-constexpr int64_t kPadding = 0;  // id of an absent value: its vector is zero and never trained
+constexpr int64_t kPaddingRow = 0;  // id of an absent value: its vector is zero and never trained
 constexpr int64_t kRowsPerTask = 2048;
 
 /// Rows of `floats` of a RowMemory that lives as long as the tensor does.
@@ -293,7 +293,7 @@ RowGradients TableStorage::take_anywhere() {
   clear();
   const auto [rows, inverse, counts] = at::_unique2(at::cat(ids), true, true);
   auto sum = at::zeros({rows.size(0), width_}, options).index_add_(0, inverse, at::cat(grads));
-  const int64_t skip = rows.numel() > 0 && rows[0].item<int64_t>() == kPadding ? 1 : 0;
+  const int64_t skip = rows.numel() > 0 && rows[0].item<int64_t>() == kPaddingRow ? 1 : 0;
   return {rows.narrow(0, skip, rows.size(0) - skip), sum.narrow(0, skip, sum.size(0) - skip)};
 }
 
