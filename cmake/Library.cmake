@@ -26,11 +26,33 @@ target_compile_definitions(interplay_flags INTERFACE INTERPLAY_IN_TREE)
 target_include_directories(interplay_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                            $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>)
 
+# interplay_units(TARGET FILE...): up to ten files of a folder are one unit, but for one whose files have names in common.
+# Where LibTorch's headers are read, a file takes longer to begin with (what they instantiate, in each anew: 8 s) than to
+# compile.
+option(INTERPLAY_UNITY "Compile files of a folder as one unit" ON)
+function(interplay_units target)
+  # GCC thinks that what a unit includes is a header, which another could include
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${INTERPLAY_UNITY} UNITY_BUILD_MODE GROUP
+                        UNITY_BUILD_CODE_BEFORE_INCLUDE "#pragma GCC diagnostic ignored \"-Wsubobject-linkage\"")
+  foreach(file IN LISTS ARGN)
+    cmake_path(GET file PARENT_PATH folder)
+    cmake_path(RELATIVE_PATH folder BASE_DIRECTORY ${PROJECT_SOURCE_DIR})
+    if(folder STREQUAL src/data/synth)
+      continue()
+    endif()
+    string(MAKE_C_IDENTIFIER ${folder} folder)
+    math(EXPR count_${folder} "${count_${folder}} + 1")
+    math(EXPR part "(${count_${folder}} - 1) / 10")
+    set_source_files_properties(${file} PROPERTIES UNITY_GROUP ${folder}_${part})
+  endforeach()
+endfunction()
+
 # base and data without tensors
 add_library(interplay_data OBJECT ${base_sources} ${prepare_sources})
 target_include_directories(interplay_data PRIVATE ${PROJECT_SOURCE_DIR}/src ${XXHASH_INCLUDE})
 target_link_libraries(interplay_data PUBLIC interplay_flags interplay_arrow fmt::fmt spdlog::spdlog yaml-cpp
                       nlohmann_json::nlohmann_json Threads::Threads)
+interplay_units(interplay_data ${base_sources} ${prepare_sources})
 
 # language models without tensors: files and text
 add_library(interplay_lm_text OBJECT ${lm_sources})
@@ -48,20 +70,11 @@ if(INTERPLAY_SANITIZE)
                         yaml-cpp nlohmann_json::nlohmann_json Eigen3::Eigen Threads::Threads)
   target_compile_options(interplay_tensor PRIVATE -O0)
   target_precompile_headers(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
-  set_target_properties(interplay_data interplay_tensor PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
-  foreach(file IN LISTS all base_sources prepare_sources)
-    cmake_path(GET file PARENT_PATH folder)
-    cmake_path(GET folder FILENAME folder)
-    if(NOT folder MATCHES "^(read|encode|synth|nn|table|models)$")  # whose files have names in common
-      set_source_files_properties(${file} PROPERTIES UNITY_GROUP ${folder})
-    endif()
-  endforeach()
-  # The tests of data are long enough to be worth the time. Those of threads have none of them.
-  if(INTERPLAY_SANITIZE STREQUAL address)
-    target_compile_options(interplay_data PRIVATE -O1)
-    target_compile_options(interplay_lm_text PRIVATE -O1)
-  else()
-    target_compile_options(interplay_data PRIVATE -O0)
+  interplay_units(interplay_tensor ${all})
+  # No optimisation: what tests take longer is less than what compilers do.
+  target_compile_options(interplay_data PRIVATE -O0)
+  target_compile_options(interplay_lm_text PRIVATE -O0)
+  if(NOT INTERPLAY_SANITIZE STREQUAL address)  # those of threads have none of language models
     set_target_properties(interplay_lm_text PROPERTIES EXCLUDE_FROM_ALL ON)
   endif()
   return()
@@ -73,22 +86,19 @@ target_include_directories(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(interplay_tensor PUBLIC interplay_flags interplay_torch interplay_arrow fmt::fmt spdlog::spdlog
                       yaml-cpp nlohmann_json::nlohmann_json Eigen3::Eigen Threads::Threads)
 target_precompile_headers(interplay_tensor PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
-# Of the folders above, compiled quickly rather than for speed; where files take longer to begin with (what LibTorch's
-# headers instantiate, in each anew) than to compile, those of a folder are one unit. Neither is for files that compute
-# with numbers: their last bits stay.
-option(INTERPLAY_UNITY "Compile the files of some folders as one unit each" ON)
+# Kernels stay by themselves: how they are inlined may change their last bits.
+set(units ${tensor_data_sources} ${model_sources} ${tensor_sources})
+list(FILTER units EXCLUDE REGEX "/(kernels|table|bench)/")
+interplay_units(interplay_tensor ${units})
+# Of the folders above, compiled quickly rather than for speed. That is not for files that compute with numbers: their
+# last bits stay.
 add_library(interplay_runs OBJECT ${train_sources} ${search_sources} ${bench_sources})
 target_include_directories(interplay_runs PRIVATE ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(interplay_runs PUBLIC interplay_flags interplay_torch interplay_arrow fmt::fmt spdlog::spdlog
                       yaml-cpp nlohmann_json::nlohmann_json Eigen3::Eigen Threads::Threads)
 target_compile_options(interplay_runs PRIVATE $<$<CONFIG:Release>:-O1>)
 target_precompile_headers(interplay_runs REUSE_FROM interplay_tensor)
-set_target_properties(interplay_runs PROPERTIES UNITY_BUILD ${INTERPLAY_UNITY} UNITY_BUILD_MODE GROUP)
-set_source_files_properties(${search_sources} PROPERTIES UNITY_GROUP search)
-set_source_files_properties(${bench_sources} PROPERTIES UNITY_GROUP bench)
-set_source_files_properties(${PROJECT_SOURCE_DIR}/src/systems/rella/rella.cpp
-                            ${PROJECT_SOURCE_DIR}/src/systems/rella/prompt_data.cpp
-                            PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
+interplay_units(interplay_runs ${train_sources} ${search_sources} ${bench_sources})
 
 add_library(interplay SHARED $<TARGET_OBJECTS:interplay_data> $<TARGET_OBJECTS:interplay_tensor>
             $<TARGET_OBJECTS:interplay_runs>)
@@ -126,3 +136,6 @@ endif()
 # The headers of interplay_tensor, precompiled with the same flags and definitions: one takes half a minute.
 target_precompile_headers(interplay_lm REUSE_FROM interplay_tensor)
 set_target_properties(interplay_lm PROPERTIES EXPORT_NAME lm INSTALL_RPATH "$ORIGIN")
+set(units ${tensor_lm_sources})
+list(FILTER units INCLUDE REGEX "/systems/")
+interplay_units(interplay_lm ${units})

@@ -1,7 +1,7 @@
-"""For checks.sh: prints the changed lines of sources as clang-tidy's --line-filter has them, and writes a compilation
-database for clang, without what GCC alone understands.
+"""For checks.sh: prints the changed lines of sources as clang-tidy's --line-filter has them, and makes a compilation
+database one for clang, without what GCC alone understands.
 
-    changed_lines.py COMPILE_COMMANDS TARGET SINCE SOURCE...
+    changed_lines.py COMPILE_COMMANDS SINCE SOURCE...
 """
 import json
 import re
@@ -11,12 +11,12 @@ import sys
 GCC_ALONE = re.compile(r'-Winvalid-pch|-Wno-restrict|-Werror\b|-include \S*cmake_pch\.hxx')
 
 
-def main(source, target, since, *files):
-    entries = json.load(open(source))
+def main(database, since, *files):
+    entries = json.load(open(database))
     for entry in entries:
         command = GCC_ALONE.sub('', entry['command'])
         entry['command'] = 'clang++ ' + command[command.index('c++ ') + 4:]
-    json.dump(entries, open(target, 'w'))
+    json.dump(entries, open(database, 'w'))
     changed = []
     for file in files:
         diff = subprocess.run(['git', 'diff', '-U0', since, '--', file], check=True, capture_output=True, text=True).stdout

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # clang on what changed: whether it compiles the sources, and clang-tidy on the changed lines. What changed is all since
 # INTERPLAY_BASE, by default since the last commit that this branch shares with the main one, or else since the commit
-# before; in a clone without history nothing is looked at. Needs compile_commands.json of the build folder.
+# before; in a clone without history nothing is looked at.
 source "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 cd "$root"
 
@@ -25,11 +25,13 @@ if [ ${#changed[@]} -gt 12 ]; then  # one takes 20 s of one core
   mapfile -t changed < <(git diff --numstat --diff-filter=d "$since" -- "${changed[@]}" | sort -rn | head -12 | cut -f 3)
 fi
 
-# clang cannot read the headers that GCC precompiled: a database without them. clang-tidy compiles what it looks at, so
-# that this is the second compiler's check of the syntax too: its errors are reported wherever they are.
+# A database of the files by themselves, not of the units that are built, and without the headers that GCC precompiled:
+# clang cannot read those. clang-tidy compiles what it looks at, so that this is the second compiler's check of the
+# syntax too: its errors are reported wherever they are.
 database=$build/clang
-mkdir -p "$database"
-lines=$(python3 "$root/tools/changed_lines.py" "$build/compile_commands.json" "$database/compile_commands.json" "$since" "${changed[@]}")
+cmake -G Ninja -S "$root" -B "$database" -DCMAKE_BUILD_TYPE=Release -DINTERPLAY_UNITY=OFF -DINTERPLAY_TESTS=OFF \
+  --log-level=WARNING >/dev/null
+lines=$(python3 "$root/tools/changed_lines.py" "$database/compile_commands.json" "$since" "${changed[@]}")
 check() {
   printf '%s\n' "${changed[@]}" | xargs -P "$(build_jobs)" -I{} \
     clang-tidy -p "$database" --quiet --line-filter="$lines" {} 2>&1 |
