@@ -171,6 +171,7 @@ Scorer Scorer::load(const std::filesystem::path& run) {
 
 const Schema& Scorer::schema() const { return state_->encoder.schema(); }
 std::vector<std::string> Scorer::columns() const { return state_->columns; }
+std::string Scorer::separator(const std::string& column) const { return state_->encoder.separator(column); }
 const std::string& Scorer::fallback_reason() const { return state_->fallback_reason; }
 
 std::vector<float> Scorer::logits(const RawBatch& rows) const {

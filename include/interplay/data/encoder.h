@@ -46,6 +46,9 @@ class INTERPLAY_API Encoder {
   /// two above are not for such a field.
   std::string column(size_t field) const;
 
+  /// What parts the entries of a raw column's plain cells; "" where a cell is one value.
+  std::string separator(const std::string& column) const;
+
   /// The raw columns that encode() reads.
   std::vector<std::string> columns(Want want) const;
   /// The token of an id ("" for padding and unseen; hashed fields have none).

@@ -36,6 +36,7 @@ class INTERPLAY_API Scorer {
 
   const Schema& schema() const;
   std::vector<std::string> columns() const;  ///< raw columns that a row must have, named as in the raw files
+  std::string separator(const std::string& column) const;  ///< between entries of a cell; "" where it is one value
   /// Empty where the model runs compiled, else what stands against it ("it reads a sequence, a vector or a text").
   const std::string& fallback_reason() const;
 

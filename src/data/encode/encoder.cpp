@@ -148,6 +148,15 @@ std::string Encoder::column(size_t field) const {
   return state_->parser.reads_cells(field) ? state_->parser.encoding(field).column : "";
 }
 
+std::string Encoder::separator(const std::string& column) const {
+  for (size_t f = 0; f < state_->schema.fields().size(); ++f) {
+    const FieldEncoding& encoding = state_->parser.encoding(f);
+    if ((encoding.column == column || encoding.weights == column) && !encoding.separator.empty())
+      return encoding.separator;
+  }
+  return "";
+}
+
 std::vector<std::string> Encoder::columns(Want want) const { return state_->parser.columns(want.labels); }
 
 EncodedBatch Encoder::encode(const RawBatch& raw, Want want, BadRows* bad_rows, std::vector<int64_t>* kept) const {
