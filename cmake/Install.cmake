@@ -1,6 +1,6 @@
 # `cmake --install build --prefix DIR`: a package that can be moved. Every library it needs lies flat in lib/ (theirs
 # and ours look in $ORIGIN), so that nothing but the C++ runtime is asked of the machine.
-install(TARGETS interplay interplay_lm EXPORT InterplayTargets RUNTIME_DEPENDENCY_SET interplay_needs LIBRARY DESTINATION lib)
+install(TARGETS interplay interplay_lm interplay_server EXPORT InterplayTargets RUNTIME_DEPENDENCY_SET interplay_needs LIBRARY DESTINATION lib)
 install(TARGETS interplay_tool RUNTIME DESTINATION bin)
 install(RUNTIME_DEPENDENCY_SET interplay_needs
         PRE_EXCLUDE_REGEXES "^(ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\\+\\+)[-.].*"

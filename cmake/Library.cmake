@@ -120,6 +120,18 @@ endforeach()
 target_link_options(interplay INTERFACE $<INSTALL_INTERFACE:-Wl,--allow-shlib-undefined>)
 set_target_properties(interplay PROPERTIES INSTALL_RPATH "$ORIGIN")
 
+# The HTTP server, a library of its own: whoever scores in process carries none of it.
+file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/server/*.cpp)
+add_library(interplay_http OBJECT ${server_sources})  # of which its tests see all
+target_include_directories(interplay_http PRIVATE ${PROJECT_SOURCE_DIR}/src)
+target_include_directories(interplay_http SYSTEM PRIVATE ${BOOST_INCLUDE})
+target_link_libraries(interplay_http PUBLIC interplay interplay_flags simdjson::simdjson nlohmann_json::nlohmann_json
+                      Threads::Threads)
+add_library(interplay_server SHARED $<TARGET_OBJECTS:interplay_http>)
+add_library(Interplay::server ALIAS interplay_server)
+target_link_libraries(interplay_server PUBLIC interplay PRIVATE simdjson::simdjson Threads::Threads)
+set_target_properties(interplay_server PROPERTIES EXPORT_NAME server INSTALL_RPATH "$ORIGIN")
+
 # Language models and the systems made of them, a second library: whoever links the first carries none of it.
 add_library(interplay_lm SHARED $<TARGET_OBJECTS:interplay_lm_text> ${tensor_lm_sources})
 add_library(Interplay::lm ALIAS interplay_lm)
@@ -135,7 +147,7 @@ if(STEMMER_INCLUDE AND STEMMER_LIBRARY)
 endif()
 # The headers of interplay_tensor, precompiled with the same flags and definitions: one takes half a minute.
 target_precompile_headers(interplay_lm REUSE_FROM interplay_tensor)
-set_target_properties(interplay_lm PROPERTIES EXPORT_NAME lm INSTALL_RPATH "$ORIGIN")
 set(units ${tensor_lm_sources})
 list(FILTER units INCLUDE REGEX "/systems/")
 interplay_units(interplay_lm ${units})
+set_target_properties(interplay_lm PROPERTIES EXPORT_NAME lm INSTALL_RPATH "$ORIGIN")

@@ -33,14 +33,14 @@ bool read_byte(int end, char& byte) {
 
 }  // namespace
 
-OnInterrupt::OnInterrupt(std::function<void()> stop) {
+OnInterrupt::OnInterrupt(std::function<void()> stop, std::string told) {
   int ends[2];
   if (::pipe(ends) != 0) return;
   read_end_ = ends[0], write_end_ = ends[1];
-  thread_ = std::thread([end = read_end_, stop = std::move(stop)] {
+  thread_ = std::thread([end = read_end_, stop = std::move(stop), told = std::move(told)] {
     char byte = 0;
     if (!read_byte(end, byte) || byte == 0) return;
-    log::info("stopping after this step; a checkpoint will be written (Ctrl-C again ends at once)");
+    log::info("{}", told);
     stop();
   });
   wake = write_end_;

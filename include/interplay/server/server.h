@@ -1,0 +1,61 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <interplay/base/api.h>
+
+namespace interplay {
+
+/// What a server takes of its clients and of the machine.
+struct ServerOptions {
+  std::string listen = "127.0.0.1:8000";  ///< address and port; port 0: any that is free
+  int threads = 0;                        ///< that score; 0: as many as there are processors
+  double poll = 2;                        ///< seconds between two looks for new versions; 0: only when told
+  int64_t body = 16 << 20;                ///< bytes of a request
+  int64_t rows = 100000;                  ///< of a request
+  int64_t cells = 10000000;               ///< of a request
+  int64_t connections = 4096;             ///< at once
+  int64_t queue = 256;                    ///< requests that wait for a thread
+  double request_seconds = 10;            ///< from a request's first byte to its last
+  double idle_seconds = 300;              ///< between two requests of a connection
+  double drain_seconds = 10;              ///< for requests under way when it is stopped
+
+  void visit(auto&& field) {
+    field("listen", listen, "address and port; port 0: any that is free");
+    field("threads", threads, "threads that score; 0: as many as there are processors");
+    field("poll", poll, "seconds between two looks for new versions; 0: only when told");
+    field("body", body, "bytes of a request at most");
+    field("rows", rows, "rows of a request at most");
+    field("cells", cells, "cells of a request at most");
+    field("connections", connections, "connections at most");
+    field("queue", queue, "requests that wait for a thread at most");
+    field("request_seconds", request_seconds, "from a request's first byte to its last");
+    field("idle_seconds", idle_seconds, "between two requests of a connection");
+    field("drain_seconds", drain_seconds, "for requests under way when it is stopped");
+  }
+};
+
+/// Scores raw rows over HTTP: Open Inference Protocol v2 with Triton's binary tensors, and a plain form for people.
+/// docs/serve.md has the routes.
+///
+///     Server server("runs/deepfm", {.listen = "127.0.0.1:8000"});
+///     server.run();   // until stop()
+class INTERPLAY_API Server {
+ public:
+  /// `directory`: MODEL/VERSION/ are runs, or it is one itself. Loads and warms the newest version of each, and binds;
+  /// throws Error where either fails.
+  Server(const std::filesystem::path& directory, const ServerOptions& options);
+  ~Server();
+
+  int port() const;
+  void run();   ///< until stop(), after which what is under way is answered
+  void stop();  ///< from any thread
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace interplay

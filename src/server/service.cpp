@@ -1,0 +1,403 @@
+#include "server/service.h"
+
+#include <chrono>
+#include <cstring>
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include <interplay/base/abi.h>
+#include <interplay/base/error.h>
+
+#include "server/json_out.h"
+
+namespace interplay::server {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kVersion = INTERPLAY_VERSION;
+constexpr const char* kUsersColumns = "interplay_user_columns";  // [1] beside [N]
+
+int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
+
+HttpResponse json(const Json& value, int status = 200) {
+  return {.status = status, .body = value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", .headers = {}};
+}
+HttpResponse error(int status, const std::string& message) { return json({{"error", message}}, status); }
+
+std::string decoded(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto digit = [&](size_t at) {
+      const char c = at < text.size() ? text[at] : '\0';
+      return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+    };
+    if (text[i] == '%' && digit(i + 1) >= 0 && digit(i + 2) >= 0) {
+      out += char(digit(i + 1) * 16 + digit(i + 2));
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+/// Bytes of Inference-Header-Content-Length, or -1 without.
+int64_t head_bytes(const HttpRequest& request) {
+  const std::string_view text = request.header("Inference-Header-Content-Length");
+  if (text.empty()) return -1;
+  if (text.size() > 15 || text.find_first_not_of("0123456789") != std::string_view::npos) {
+    throw RequestError(400, fmt::format("Inference-Header-Content-Length '{}': expected a number of bytes", text));
+  }
+  return std::stoll(std::string(text));
+}
+
+Json metadata(const std::string& name, const ServedModel& model) {
+  Json out{{"name", name}};
+  Json versions = Json::array();
+  for (const auto& [version, served] : model.versions) versions.push_back(version);
+  out["versions"] = versions;
+  out["platform"] = "interplay";
+  Json inputs = Json::array(), outputs = Json::array();
+  for (const auto& column : model.standing->columns().names) {
+    inputs.push_back({{"name", column}, {"datatype", "BYTES"}, {"shape", {-1}}});
+  }
+  for (const auto& output : model.standing->outputs()) {
+    outputs.push_back({{"name", output}, {"datatype", "FP32"}, {"shape", {-1}}});
+  }
+  out["inputs"] = inputs;
+  out["outputs"] = outputs;
+  if (!model.problem.empty()) out["problem"] = model.problem;
+  return out;
+}
+
+Json statistics(const std::string& name, const ServedVersion& version) {
+  const VersionStats& s = version.stats();
+  const int64_t count = s.requests.load(), failed = s.failed.load() + s.refused.load();
+  const auto time = [](int64_t n, int64_t ns) { return Json{{"count", n}, {"ns", ns}}; };
+  return {{"name", name},
+          {"version", version.version()},
+          {"last_inference", s.last_ms.load()},
+          {"inference_count", s.rows.load()},
+          {"execution_count", count},
+          {"inference_stats",
+           {{"success", time(count, s.request_ns.load())},
+            {"fail", time(failed, 0)},
+            {"queue", time(count, s.queue_ns.load())},
+            {"compute_input", time(count, s.input_ns.load())},
+            {"compute_infer", time(count, s.compute_ns.load())},
+            {"compute_output", time(count, s.output_ns.load())},
+            {"cache_hit", time(0, 0)},
+            {"cache_miss", time(0, 0)}}},
+          {"batch_stats", Json::array()}};
+}
+
+}  // namespace
+
+/// A path in its parts, and what stands behind the question mark.
+struct Service::Target {
+  explicit Target(std::string_view text) {
+    const auto mark = text.find('?');
+    std::string_view rest = text.substr(0, mark);
+    while (!rest.empty()) {
+      const auto slash = rest.find('/');
+      if (slash != 0) parts.push_back(decoded(rest.substr(0, slash)));
+      rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash + 1);
+    }
+    if (mark == std::string_view::npos) return;
+    for (std::string_view query = text.substr(mark + 1); !query.empty();) {
+      const auto end = query.find('&');
+      const std::string_view one = query.substr(0, end);
+      const auto equals = one.find('=');
+      keys[decoded(one.substr(0, equals))] = equals == std::string_view::npos ? "" : decoded(one.substr(equals + 1));
+      query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
+    }
+  }
+  bool is(std::initializer_list<std::string_view> wanted) const {
+    return std::equal(parts.begin(), parts.end(), wanted.begin(), wanted.end(),
+                      [](const std::string& a, std::string_view b) { return b == "*" || a == b; });
+  }
+
+  std::vector<std::string> parts;
+  std::map<std::string, std::string> keys;
+};
+
+Lane Service::lane(const HttpRequest& request) const {
+  if (request.method != "POST") return Lane::now;
+  return request.target.starts_with("/v2/repository/models") ? Lane::slow : Lane::score;
+}
+
+HttpResponse Service::answer(HttpRequest& request) {
+  try {
+    return route(request, Target(request.target));
+  } catch (const RequestError& problem) {
+    return error(problem.status, problem.what());
+  }
+}
+
+HttpResponse Service::route(HttpRequest& request, const Target& target) {
+  const bool get = request.method == "GET" || request.method == "HEAD", post = request.method == "POST";
+  const auto only = [&](bool fits, const char* method) {
+    if (!fits) throw RequestError(405, fmt::format("{} {}: expected {}", request.method, request.target, method));
+  };
+  if (target.is({"v2"})) {
+    only(get, "GET");
+    return json({{"name", "interplay"},
+                 {"version", kVersion},
+                 {"extensions", {"binary_tensor_data", "model_repository", "statistics", kUsersColumns}}});
+  }
+  if (target.is({"v2", "health", "live"})) {
+    only(get, "GET");
+    return json({{"live", true}});
+  }
+  if (target.is({"v2", "health", "ready"})) {
+    only(get, "GET");
+    bool ready = true;
+    for (const auto& [name, model] : *repository_.catalogue()) ready = ready && (model.standing || !model.wanted);
+    return json({{"ready", ready}}, ready ? 200 : 503);
+  }
+  if (target.is({"metrics"})) {
+    only(get, "GET");
+    return {.content_type = "text/plain; version=0.0.4", .body = metrics(), .headers = {}};
+  }
+  if (target.is({"v2", "models", "stats"})) {
+    only(get, "GET");
+    Json all = Json::array();
+    for (const auto& [name, model] : *repository_.catalogue()) {
+      for (const auto& [version, served] : model.versions) all.push_back(statistics(name, *served));
+    }
+    return json({{"model_stats", all}});
+  }
+  if (target.parts.size() >= 3 && target.parts[0] == "v2" && target.parts[1] == "models")
+    return of_model(request, target);
+  if (target.parts.size() >= 3 && target.parts[0] == "v2" && target.parts[1] == "repository") {
+    only(post, "POST");
+    return repository_call(request, target);
+  }
+  if (target.is({"v1", "score"})) {
+    only(post, "POST");
+    const auto key = [&](const char* name) {
+      const auto found = target.keys.find(name);
+      return found == target.keys.end() ? std::string() : found->second;
+    };
+    std::string model = key("model");
+    if (model.empty()) {
+      const auto all = repository_.catalogue();
+      if (all->size() != 1) {
+        std::vector<std::string> names;
+        for (const auto& [name, served] : *all) names.push_back(name);
+        return error(400, fmt::format("{} models are served: say which, as /v1/score?model={} (there are {})",
+                                      all->size(), names.empty() ? "NAME" : names[0], fmt::join(names, ", ")));
+      }
+      model = all->begin()->first;
+    }
+    return infer(request, model, key("version"), true);
+  }
+  if (target.parts.empty()) {
+    only(get, "GET");
+    return {.content_type = "text/plain",
+            .body = "interplay serves raw rows: POST /v1/score, Open Inference Protocol v2 below /v2, GET /metrics\n",
+            .headers = {}};
+  }
+  return error(404, fmt::format("{}: no such path; there are /v1/score, /v2/... and /metrics", request.target));
+}
+
+HttpResponse Service::of_model(HttpRequest& request, const Target& target) {
+  const std::string& name = target.parts[2];
+  std::string version, what;
+  size_t next = 3;
+  if (target.parts.size() > 4 - 1 && target.parts.size() > next && target.parts[next] == "versions") {
+    if (target.parts.size() < next + 2) return error(404, fmt::format("{}: no such path", request.target));
+    version = target.parts[next + 1];
+    next += 2;
+  }
+  if (target.parts.size() > next) what = target.parts[next++];
+  if (target.parts.size() > next) return error(404, fmt::format("{}: no such path", request.target));
+  if (what == "infer") {
+    if (request.method != "POST")
+      throw RequestError(405, fmt::format("{} {}: expected POST", request.method, request.target));
+    return infer(request, name, version, false);
+  }
+  if (request.method != "GET" && request.method != "HEAD") {
+    throw RequestError(405, fmt::format("{} {}: expected GET", request.method, request.target));
+  }
+  const auto catalogue = repository_.catalogue();
+  const auto found = catalogue->find(name);
+  if (found == catalogue->end()) return error(404, fmt::format("model '{}' is not here", name));
+  const ServedModel& model = found->second;
+  const bool ready = version.empty() ? model.standing != nullptr : model.versions.contains(version);
+  if (what == "ready") return json({{"name", name}, {"ready", ready}}, ready ? 200 : 503);
+  if (!ready) {
+    const std::string which = version.empty() ? "" : fmt::format(" version {}", version);
+    return error(version.empty() ? 503 : 404, fmt::format("model '{}'{} is not served{}{}", name, which,
+                                                          model.problem.empty() ? "" : ": ", model.problem));
+  }
+  if (what.empty()) return json(metadata(name, model));
+  if (what == "config") {
+    return json({{"name", name},
+                 {"platform", "interplay"},
+                 {"backend", "interplay"},
+                 {"max_batch_size", 0},
+                 {"input", Json::array()},
+                 {"output", Json::array()}});
+  }
+  if (what == "stats") {
+    Json all = Json::array();
+    for (const auto& [number, served] : model.versions) {
+      if (version.empty() || version == number) all.push_back(statistics(name, *served));
+    }
+    return json({{"model_stats", all}});
+  }
+  return error(404, fmt::format("{}: no such path", request.target));
+}
+
+HttpResponse Service::repository_call(const HttpRequest& request, const Target& target) {
+  if (target.is({"v2", "repository", "index"})) {
+    Json all = Json::array();
+    for (const auto& [name, model] : *repository_.catalogue()) {
+      for (const auto& [version, served] : model.versions) {
+        all.push_back({{"name", name}, {"version", version}, {"state", "READY"}, {"reason", ""}});
+      }
+      if (!model.standing || !model.problem.empty()) {
+        all.push_back({{"name", name},
+                       {"version", ""},
+                       {"state", "UNAVAILABLE"},
+                       {"reason", model.wanted ? model.problem : "unloaded"}});
+      }
+    }
+    return json(all);
+  }
+  const bool load = target.is({"v2", "repository", "models", "*", "load"});
+  if (!load && !target.is({"v2", "repository", "models", "*", "unload"})) {
+    return error(404, fmt::format("{}: no such path", request.target));
+  }
+  try {
+    load ? repository_.load(target.parts[3]) : repository_.unload(target.parts[3]);
+  } catch (const Error& problem) {
+    return error(400, problem.what());
+  }
+  return json(Json::object());
+}
+
+HttpResponse Service::infer(HttpRequest& request, const std::string& name, const std::string& version, bool plain) {
+  if (const auto coding = request.header("Content-Encoding"); !coding.empty() && coding != "identity") {
+    throw RequestError(415, fmt::format("Content-Encoding {}: expected none", coding));
+  }
+  const auto catalogue = repository_.catalogue();
+  const auto found = catalogue->find(name);
+  if (found == catalogue->end()) return error(404, fmt::format("model '{}' is not here", name));
+  std::shared_ptr<ServedVersion> served = found->second.standing;
+  if (!version.empty()) {
+    const auto one = found->second.versions.find(version);
+    if (one == found->second.versions.end())
+      return error(404, fmt::format("model '{}' version {} is not served", name, version));
+    served = one->second;
+  }
+  if (!served) {
+    return error(503, fmt::format("model '{}' is not ready{}{}", name, found->second.problem.empty() ? "" : ": ",
+                                  found->second.problem));
+  }
+  VersionStats& stats = served->stats();
+  thread_local RequestCells cells;
+  HttpResponse out;
+  const int64_t begun = now_ns();
+  int64_t read = begun, scored = begun;
+  try {
+    if (plain) {
+      cells.read_rows(request.body, served->columns(), limits_);
+    } else {
+      cells.read_v2(request.body, head_bytes(request), served->columns(), limits_);
+    }
+    read = now_ns();
+    const std::vector<float> p = served->score(cells);
+    scored = now_ns();
+    const auto& names = served->outputs();
+    const size_t labels = names.size();
+    if (plain) {
+      out.body.reserve(32 + p.size() * 12);
+      out.body += '{';
+      for (size_t t = 0; t < labels; ++t) {
+        if (t) out.body += ',';
+        append_string(out.body, names[t]);
+        out.body += ':';
+        append_numbers(out.body, p, labels, t);
+      }
+      out.body += ",\"model\":";
+      append_string(out.body, name);
+      out.body += ",\"version\":";
+      append_string(out.body, served->version());
+      out.body += "}\n";
+    } else {
+      std::vector<std::pair<size_t, bool>> wanted;  // label, as bytes
+      for (const auto& output : cells.outputs()) {
+        const auto place = std::find(names.begin(), names.end(), output.name);
+        if (place == names.end()) {
+          throw RequestError(400, fmt::format("output '{}': the model has {}", output.name, fmt::join(names, ", ")));
+        }
+        wanted.emplace_back(size_t(place - names.begin()), output.binary || cells.all_binary());
+      }
+      for (size_t t = 0; t < labels && cells.outputs().empty(); ++t) wanted.emplace_back(t, cells.all_binary());
+      out.body.reserve(256 + p.size() * 12);
+      out.body += "{\"model_name\":";
+      append_string(out.body, name);
+      out.body += ",\"model_version\":";
+      append_string(out.body, served->version());
+      if (!cells.id().empty()) {
+        out.body += ",\"id\":";
+        append_string(out.body, cells.id());
+      }
+      out.body += ",\"outputs\":[";
+      bool any = false, first = true;
+      for (const auto& [t, binary] : wanted) {
+        if (!first) out.body += ',';
+        first = false;
+        out.body += "{\"name\":";
+        append_string(out.body, names[t]);
+        out.body += fmt::format(",\"datatype\":\"FP32\",\"shape\":[{}],", cells.rows());
+        if (binary) {
+          any = true;
+          out.body +=
+              fmt::format("\"parameters\":{{\"binary_data_size\":{}}}}}", cells.rows() * int64_t(sizeof(float)));
+        } else {
+          out.body += "\"data\":";
+          append_numbers(out.body, p, labels, t);
+          out.body += '}';
+        }
+      }
+      out.body += "]}";
+      if (any) {
+        out.headers.emplace_back("Inference-Header-Content-Length", std::to_string(out.body.size()));
+        out.content_type = "application/octet-stream";
+        for (const auto& [t, binary] : wanted) {
+          for (size_t i = t; binary && i < p.size(); i += labels) {
+            out.body.append(reinterpret_cast<const char*>(&p[i]), sizeof(float));
+          }
+        }
+      }
+    }
+  } catch (const RequestError&) {
+    stats.refused.fetch_add(1);
+    throw;
+  } catch (const Error& problem) {  // a cell that the encoder refuses
+    stats.refused.fetch_add(1);
+    return error(400, problem.what());
+  } catch (...) {
+    stats.failed.fetch_add(1);
+    throw;
+  }
+  const int64_t done = now_ns();
+  stats.requests.fetch_add(1);
+  stats.request_ns.fetch_add(done - request.arrived_ns);
+  stats.queue_ns.fetch_add(begun - request.arrived_ns);
+  stats.input_ns.fetch_add(read - begun);
+  stats.compute_ns.fetch_add(scored - read);
+  stats.output_ns.fetch_add(done - scored);
+  stats.last_ms.store(std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1));
+  stats.queue.add(begun - request.arrived_ns);
+  stats.compute.add(scored - read);
+  stats.whole.add(done - request.arrived_ns);
+  return out;
+}
+
+}  // namespace interplay::server
