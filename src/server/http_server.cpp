@@ -22,6 +22,7 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kBuffer = 128 << 10;  // bytes read at once: a request of 200 rows
 constexpr size_t kKeptBuffers = 16;    // of connections between two requests
 constexpr size_t kReadAhead = 64;      // bytes behind a body
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 int64_t now_ns() { return Clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
 Clock::duration duration(double seconds) {
@@ -184,8 +185,7 @@ class HttpServer::State::Session : public std::enable_shared_from_this<Session> 
 
   void read_body() {
     if (beast::iequals(parser_->get()[http::field::expect], "100-continue") && !parser_->is_done()) {
-      static constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
-      asio::async_write(stream_, asio::buffer(kGoOn),
+      asio::async_write(stream_, asio::buffer(kContinue),
                         [self = this->shared_from_this()](beast::error_code problem, size_t) {
                           if (!problem) self->read_rest();
                         });

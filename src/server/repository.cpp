@@ -92,8 +92,8 @@ std::map<std::string, Repository::Versions> Repository::find() const {
 /// The newest that can be loaded, or what was served before where that one cannot.
 ServedModel Repository::newest(const std::string& name, const ServedModel& before, const Versions& versions) {
   ServedModel out = before;
-  for (auto found = versions.rbegin(); found != versions.rend(); ++found) {
-    const auto& [version, at] = *found;
+  for (size_t i = versions.size(); i-- > 0;) {
+    const auto& [version, at] = versions[i];
     const bool same = before.standing && before.standing->version() == version && before.standing->run() == at.run;
     if (same && loaded_[at.run] == at.written) return out;
     const auto failed = failed_.find(at.run);

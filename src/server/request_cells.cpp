@@ -30,7 +30,8 @@ std::string_view as_written(json::value& value) {
 
 void check_end(json::document& document) {
   const char* rest = nullptr;
-  if (document.current_location().get(rest) == simdjson::SUCCESS) bad("something stands behind the request's last brace");
+  if (document.current_location().get(rest) == simdjson::SUCCESS)
+    bad("something stands behind the request's last brace");
 }
 
 /// A string, a number, true, false, or null, which is a missing cell.
@@ -274,7 +275,8 @@ void RequestCells::read_v2(std::string& body, int64_t head_bytes, const RequestC
         id_ = std::string(field.value().get_string().value());
       } else if (key == "parameters") {
         for (auto parameter : field.value().get_object()) {
-          if (std::string_view(parameter.unescaped_key()) == "binary_data_output") all_binary_ = parameter.value().get_bool();
+          if (std::string_view(parameter.unescaped_key()) == "binary_data_output")
+            all_binary_ = parameter.value().get_bool();
         }
       } else if (key == "outputs") {
         for (json::object object : field.value().get_array()) {
