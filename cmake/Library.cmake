@@ -26,9 +26,8 @@ target_compile_definitions(interplay_flags INTERFACE INTERPLAY_IN_TREE)
 target_include_directories(interplay_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                            $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>)
 
-# interplay_units(TARGET FILE...): up to ten files of a folder are one unit, but for one whose files have names in common.
-# Where LibTorch's headers are read, a file takes longer to begin with (what they instantiate, in each anew: 8 s) than to
-# compile.
+# interplay_units(TARGET FILE...): up to ten files of a folder are one unit. Where LibTorch's headers are read, a file
+# takes longer to begin with (what they instantiate, in each anew: 8 s) than to compile.
 option(INTERPLAY_UNITY "Compile files of a folder as one unit" ON)
 function(interplay_units target)
   # GCC thinks that what a unit includes is a header, which another could include
@@ -37,9 +36,6 @@ function(interplay_units target)
   foreach(file IN LISTS ARGN)
     cmake_path(GET file PARENT_PATH folder)
     cmake_path(RELATIVE_PATH folder BASE_DIRECTORY ${PROJECT_SOURCE_DIR})
-    if(folder STREQUAL src/data/synth)
-      continue()
-    endif()
     string(MAKE_C_IDENTIFIER ${folder} folder)
     math(EXPR count_${folder} "${count_${folder}} + 1")
     math(EXPR part "(${count_${folder}} - 1) / 10")
@@ -52,7 +48,9 @@ add_library(interplay_data OBJECT ${base_sources} ${prepare_sources})
 target_include_directories(interplay_data PRIVATE ${PROJECT_SOURCE_DIR}/src ${XXHASH_INCLUDE})
 target_link_libraries(interplay_data PUBLIC interplay_flags interplay_arrow fmt::fmt spdlog::spdlog yaml-cpp
                       nlohmann_json::nlohmann_json Threads::Threads)
-interplay_units(interplay_data ${base_sources} ${prepare_sources})
+set(units ${base_sources} ${prepare_sources})
+list(FILTER units EXCLUDE REGEX "/synth/")  # whose files have names in common
+interplay_units(interplay_data ${units})
 
 # language models without tensors: files and text
 add_library(interplay_lm_text OBJECT ${lm_sources})

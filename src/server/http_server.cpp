@@ -10,6 +10,8 @@
 #include <interplay/base/error.h>
 #include <interplay/base/log.h>
 
+#include "server/json_out.h"
+
 namespace interplay::server {
 namespace {
 
@@ -24,21 +26,15 @@ constexpr size_t kKeptBuffers = 16;    // of connections between two requests
 constexpr size_t kReadAhead = 64;      // bytes behind a body
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-int64_t now_ns() { return Clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
 Clock::duration duration(double seconds) {
   return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
 
-std::string json_error(std::string_view text) {
-  std::string out = "{\"error\":\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (uint8_t(c) >= 0x20) out += c;
-  }
-  return out + "\"}\n";
-}
 HttpResponse refusal(int status, std::string_view text) {
-  return {.status = status, .body = json_error(text), .headers = {}};
+  HttpResponse out{.status = status, .body = "{\"error\":", .headers = {}};
+  append_string(out.body, text);
+  out.body += "}\n";
+  return out;
 }
 
 tcp::endpoint endpoint_of(const std::string& listen) {
@@ -56,6 +52,8 @@ tcp::endpoint endpoint_of(const std::string& listen) {
 }
 
 }  // namespace
+
+int64_t now_ns() { return Clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
 
 struct HttpServer::State : std::enable_shared_from_this<State> {
   class Session;
@@ -94,7 +92,8 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
     return out;
   }
   void give_back(beast::flat_buffer&& buffer) {
-    if (buffers.size() < kKeptBuffers && buffer.capacity() <= 2 * kBuffer) {
+    const bool usual = buffer.capacity() >= kBuffer && buffer.capacity() <= 2 * kBuffer;
+    if (buffers.size() < kKeptBuffers && usual) {
       buffer.clear();
       buffers.push_back(std::move(buffer));
     }
@@ -256,7 +255,6 @@ class HttpServer::State::Session : public std::enable_shared_from_this<Session> 
   }
 
   HttpResponse answer_to(HttpRequest& request) const {
-    request.started_ns = now_ns();
     try {
       return server_->handler.answer(request);
     } catch (const std::exception& error) {

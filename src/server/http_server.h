@@ -11,6 +11,9 @@
 
 namespace interplay::server {
 
+/// Of the steady clock.
+int64_t now_ns();
+
 /// What a client may ask of a server's memory and time. What is beyond is refused with the status that says so.
 struct HttpLimits {
   size_t body = 16 << 20;       ///< bytes: 413
@@ -28,7 +31,6 @@ struct HttpRequest {
   std::string body;                                          ///< has room behind its end for a parser that reads ahead
   std::function<std::string_view(std::string_view)> header;  ///< "" where there is none
   int64_t arrived_ns = 0;                                    ///< when its last byte had come, of the steady clock
-  int64_t started_ns = 0;                                    ///< when a thread took it
 };
 
 struct HttpResponse {

@@ -69,19 +69,17 @@ std::string metrics_text(const Repository& repository, const ServerCounts& count
     page.family(name, type, help);
     for (const auto& [labels, version] : all) write(labels, *version);
   };
-  const auto counter = [&](const char* name, const char* help, std::atomic<int64_t> VersionStats::*member) {
-    each(name, "counter", help, [&](const std::string& labels, const ServedVersion& version) {
-      page.line(name, labels, (version.stats().*member).load());
-    });
-  };
   each("interplay_requests_total", "counter", "requests by outcome",
        [&](const std::string& labels, const ServedVersion& version) {
          const VersionStats& s = version.stats();
-         page.line("interplay_requests_total", labels + ",outcome=\"answered\"", s.requests.load());
+         page.line("interplay_requests_total", labels + ",outcome=\"answered\"", s.whole.count());
          page.line("interplay_requests_total", labels + ",outcome=\"refused\"", s.refused.load());
          page.line("interplay_requests_total", labels + ",outcome=\"failed\"", s.failed.load());
        });
-  counter("interplay_rows_total", "rows that were scored", &VersionStats::rows);
+  each("interplay_rows_total", "counter", "rows that were scored",
+       [&](const std::string& labels, const ServedVersion& version) {
+         page.line("interplay_rows_total", labels, version.stats().rows.load());
+       });
   const auto times = [&](const char* name, const char* help, const Histogram VersionStats::*member) {
     each(name, "histogram", help, [&](const std::string& labels, const ServedVersion& version) {
       page.histogram(name, labels, version.stats().*member);

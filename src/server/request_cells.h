@@ -56,7 +56,7 @@ class RequestCells {
   void read_v2(std::string& body, int64_t head_bytes, const RequestColumns& columns, const CellLimits& limits);
 
   int64_t rows() const { return rows_; }
-  bool of_user(size_t column) const { return cells_[column].size() == 1 && user_[column]; }
+  bool of_user(size_t column) const { return user_[column]; }
   std::span<const std::string_view> column(size_t column) const {
     return cells_[column];
   }  ///< [1] of the user, or [rows]

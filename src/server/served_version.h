@@ -38,12 +38,11 @@ class Histogram {
 struct VersionStats {
   static constexpr size_t kScoreBuckets = 20;  // of p, as wide as each other
 
-  std::atomic<int64_t> requests{0}, refused{0}, failed{0}, rows{0};
-  std::atomic<int64_t> request_ns{0}, queue_ns{0}, input_ns{0}, compute_ns{0}, output_ns{0}, last_ms{0};
+  std::atomic<int64_t> refused{0}, failed{0}, rows{0}, input_ns{0}, output_ns{0}, last_ms{0};
   std::atomic<double> score_sum{0};
   std::array<std::atomic<int64_t>, kScoreBuckets> scores{};
   std::vector<std::atomic<int64_t>> missing;  // [columns], cells
-  Histogram queue, compute, whole;
+  Histogram queue, compute, whole;            // of requests that were answered
 
   explicit VersionStats(size_t columns) : missing(columns) {}
   void add_scores(std::span<const float> p);
@@ -61,7 +60,6 @@ class ServedVersion {
   const std::filesystem::path& run() const { return run_; }
   const RequestColumns& columns() const { return columns_; }
   const std::vector<std::string>& outputs() const { return outputs_; }  ///< `p`, or `p_LABEL` of several labels
-  const Scorer& scorer() const { return scorer_; }
   int64_t trained_at() const { return trained_at_; }  ///< seconds of the epoch: when the run was finished
 
   /// f32 [rows * labels]. Throws Error where a cell is refused.

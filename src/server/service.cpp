@@ -1,8 +1,7 @@
 #include "server/service.h"
 
 #include <chrono>
-#include <cstring>
-#include <optional>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
@@ -18,8 +17,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kVersion = INTERPLAY_VERSION;
 constexpr const char* kUsersColumns = "interplay_user_columns";  // [1] beside [N]
-
-int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
 
 HttpResponse json(const Json& value, int status = 200) {
   return {.status = status, .body = value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", .headers = {}};
@@ -74,7 +71,7 @@ Json metadata(const std::string& name, const ServedModel& model) {
 
 Json statistics(const std::string& name, const ServedVersion& version) {
   const VersionStats& s = version.stats();
-  const int64_t count = s.requests.load(), failed = s.failed.load() + s.refused.load();
+  const int64_t count = s.whole.count(), failed = s.failed.load() + s.refused.load();
   const auto time = [](int64_t n, int64_t ns) { return Json{{"count", n}, {"ns", ns}}; };
   return {{"name", name},
           {"version", version.version()},
@@ -82,15 +79,91 @@ Json statistics(const std::string& name, const ServedVersion& version) {
           {"inference_count", s.rows.load()},
           {"execution_count", count},
           {"inference_stats",
-           {{"success", time(count, s.request_ns.load())},
+           {{"success", time(count, s.whole.sum_ns())},
             {"fail", time(failed, 0)},
-            {"queue", time(count, s.queue_ns.load())},
+            {"queue", time(count, s.queue.sum_ns())},
             {"compute_input", time(count, s.input_ns.load())},
-            {"compute_infer", time(count, s.compute_ns.load())},
+            {"compute_infer", time(count, s.compute.sum_ns())},
             {"compute_output", time(count, s.output_ns.load())},
             {"cache_hit", time(0, 0)},
             {"cache_miss", time(0, 0)}}},
           {"batch_stats", Json::array()}};
+}
+
+HttpResponse plain_answer(const ServedVersion& served, std::span<const float> p) {
+  const auto& names = served.outputs();
+  const size_t labels = names.size();
+  HttpResponse out;
+  out.body.reserve(32 + p.size() * 12);
+  out.body += '{';
+  for (size_t t = 0; t < labels; ++t) {
+    if (t) out.body += ',';
+    append_string(out.body, names[t]);
+    out.body += ':';
+    append_numbers(out.body, p, labels, t);
+  }
+  out.body += ",\"model\":";
+  append_string(out.body, served.model());
+  out.body += ",\"version\":";
+  append_string(out.body, served.version());
+  out.body += "}\n";
+  return out;
+}
+
+HttpResponse v2_answer(const ServedVersion& served, const RequestCells& cells, std::span<const float> p) {
+  const auto& names = served.outputs();
+  const size_t labels = names.size();
+  HttpResponse out;
+  std::vector<std::pair<size_t, bool>> wanted;  // label, as bytes
+  for (const auto& output : cells.outputs()) {
+    const auto place = std::find(names.begin(), names.end(), output.name);
+    if (place == names.end()) {
+      throw RequestError(400, fmt::format("output '{}': the model has {}", output.name, fmt::join(names, ", ")));
+    }
+    wanted.emplace_back(size_t(place - names.begin()), output.binary || cells.all_binary());
+  }
+  for (size_t t = 0; t < labels && cells.outputs().empty(); ++t) wanted.emplace_back(t, cells.all_binary());
+  out.body.reserve(256 + p.size() * 12);
+  out.body += "{\"model_name\":";
+  append_string(out.body, served.model());
+  out.body += ",\"model_version\":";
+  append_string(out.body, served.version());
+  if (!cells.id().empty()) {
+    out.body += ",\"id\":";
+    append_string(out.body, cells.id());
+  }
+  out.body += ",\"outputs\":[";
+  bool any = false, first = true;
+  for (const auto& [t, binary] : wanted) {
+    if (!first) out.body += ',';
+    first = false;
+    out.body += "{\"name\":";
+    append_string(out.body, names[t]);
+    out.body += fmt::format(",\"datatype\":\"FP32\",\"shape\":[{}],", cells.rows());
+    if (binary) {
+      any = true;
+      out.body += fmt::format("\"parameters\":{{\"binary_data_size\":{}}}}}", cells.rows() * int64_t(sizeof(float)));
+    } else {
+      out.body += "\"data\":";
+      append_numbers(out.body, p, labels, t);
+      out.body += '}';
+    }
+  }
+  out.body += "]}";
+  if (any) {
+    out.headers.emplace_back("Inference-Header-Content-Length", std::to_string(out.body.size()));
+    out.content_type = "application/octet-stream";
+    for (const auto& [t, binary] : wanted) {
+      for (size_t i = t; binary && i < p.size(); i += labels) {
+        out.body.append(reinterpret_cast<const char*>(&p[i]), sizeof(float));
+      }
+    }
+  }
+  return out;
+}
+
+HttpResponse no_such_path(const HttpRequest& request) {
+  return error(404, fmt::format("{}: no such path", request.target));
 }
 
 }  // namespace
@@ -207,13 +280,13 @@ HttpResponse Service::of_model(HttpRequest& request, const Target& target) {
   const std::string& name = target.parts[2];
   std::string version, what;
   size_t next = 3;
-  if (target.parts.size() > 4 - 1 && target.parts.size() > next && target.parts[next] == "versions") {
-    if (target.parts.size() < next + 2) return error(404, fmt::format("{}: no such path", request.target));
+  if (target.parts.size() > next && target.parts[next] == "versions") {
+    if (target.parts.size() < next + 2) return no_such_path(request);
     version = target.parts[next + 1];
     next += 2;
   }
   if (target.parts.size() > next) what = target.parts[next++];
-  if (target.parts.size() > next) return error(404, fmt::format("{}: no such path", request.target));
+  if (target.parts.size() > next) return no_such_path(request);
   if (what == "infer") {
     if (request.method != "POST")
       throw RequestError(405, fmt::format("{} {}: expected POST", request.method, request.target));
@@ -249,7 +322,7 @@ HttpResponse Service::of_model(HttpRequest& request, const Target& target) {
     }
     return json({{"model_stats", all}});
   }
-  return error(404, fmt::format("{}: no such path", request.target));
+  return no_such_path(request);
 }
 
 HttpResponse Service::repository_call(const HttpRequest& request, const Target& target) {
@@ -270,7 +343,7 @@ HttpResponse Service::repository_call(const HttpRequest& request, const Target& 
   }
   const bool load = target.is({"v2", "repository", "models", "*", "load"});
   if (!load && !target.is({"v2", "repository", "models", "*", "unload"})) {
-    return error(404, fmt::format("{}: no such path", request.target));
+    return no_such_path(request);
   }
   try {
     load ? repository_.load(target.parts[3]) : repository_.unload(target.parts[3]);
@@ -312,70 +385,7 @@ HttpResponse Service::infer(HttpRequest& request, const std::string& name, const
     read = now_ns();
     const std::vector<float> p = served->score(cells);
     scored = now_ns();
-    const auto& names = served->outputs();
-    const size_t labels = names.size();
-    if (plain) {
-      out.body.reserve(32 + p.size() * 12);
-      out.body += '{';
-      for (size_t t = 0; t < labels; ++t) {
-        if (t) out.body += ',';
-        append_string(out.body, names[t]);
-        out.body += ':';
-        append_numbers(out.body, p, labels, t);
-      }
-      out.body += ",\"model\":";
-      append_string(out.body, name);
-      out.body += ",\"version\":";
-      append_string(out.body, served->version());
-      out.body += "}\n";
-    } else {
-      std::vector<std::pair<size_t, bool>> wanted;  // label, as bytes
-      for (const auto& output : cells.outputs()) {
-        const auto place = std::find(names.begin(), names.end(), output.name);
-        if (place == names.end()) {
-          throw RequestError(400, fmt::format("output '{}': the model has {}", output.name, fmt::join(names, ", ")));
-        }
-        wanted.emplace_back(size_t(place - names.begin()), output.binary || cells.all_binary());
-      }
-      for (size_t t = 0; t < labels && cells.outputs().empty(); ++t) wanted.emplace_back(t, cells.all_binary());
-      out.body.reserve(256 + p.size() * 12);
-      out.body += "{\"model_name\":";
-      append_string(out.body, name);
-      out.body += ",\"model_version\":";
-      append_string(out.body, served->version());
-      if (!cells.id().empty()) {
-        out.body += ",\"id\":";
-        append_string(out.body, cells.id());
-      }
-      out.body += ",\"outputs\":[";
-      bool any = false, first = true;
-      for (const auto& [t, binary] : wanted) {
-        if (!first) out.body += ',';
-        first = false;
-        out.body += "{\"name\":";
-        append_string(out.body, names[t]);
-        out.body += fmt::format(",\"datatype\":\"FP32\",\"shape\":[{}],", cells.rows());
-        if (binary) {
-          any = true;
-          out.body +=
-              fmt::format("\"parameters\":{{\"binary_data_size\":{}}}}}", cells.rows() * int64_t(sizeof(float)));
-        } else {
-          out.body += "\"data\":";
-          append_numbers(out.body, p, labels, t);
-          out.body += '}';
-        }
-      }
-      out.body += "]}";
-      if (any) {
-        out.headers.emplace_back("Inference-Header-Content-Length", std::to_string(out.body.size()));
-        out.content_type = "application/octet-stream";
-        for (const auto& [t, binary] : wanted) {
-          for (size_t i = t; binary && i < p.size(); i += labels) {
-            out.body.append(reinterpret_cast<const char*>(&p[i]), sizeof(float));
-          }
-        }
-      }
-    }
+    out = plain ? plain_answer(*served, p) : v2_answer(*served, cells, p);
   } catch (const RequestError&) {
     stats.refused.fetch_add(1);
     throw;
@@ -387,11 +397,7 @@ HttpResponse Service::infer(HttpRequest& request, const std::string& name, const
     throw;
   }
   const int64_t done = now_ns();
-  stats.requests.fetch_add(1);
-  stats.request_ns.fetch_add(done - request.arrived_ns);
-  stats.queue_ns.fetch_add(begun - request.arrived_ns);
   stats.input_ns.fetch_add(read - begun);
-  stats.compute_ns.fetch_add(scored - read);
   stats.output_ns.fetch_add(done - scored);
   stats.last_ms.store(std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1));
   stats.queue.add(begun - request.arrived_ns);

@@ -28,10 +28,6 @@ def make_run(interplay, folder):
                                       'label: {column: rating, at_least: 4}\nfields:\n'
                                       '  - columns: [user_id, item_id, gender, occupation]\n'
                                       '  - {columns: [age], kind: numeric}\n')
-    atomic = next((folder / 'data').glob('*.inter'))
-    if atomic.name != 'data.inter':
-        for file in (folder / 'data').glob(atomic.stem + '.*'):
-            file.rename(file.with_name('data' + file.suffix))
     interplay('prepare', folder / 'data.yaml', '--out', folder / 'prepared')
     (folder / 'fm.yaml').write_text('model: {name: deepfm, embedding_dim: 4, hidden: [8]}\ntrain: {epochs: 1}\n')
     interplay('train', folder / 'fm.yaml', '--data', folder / 'prepared', '--out', folder / 'models' / 'clicks' / '1')

@@ -21,20 +21,6 @@ struct ServerOptions {
   double request_seconds = 10;            ///< from a request's first byte to its last
   double idle_seconds = 300;              ///< between two requests of a connection
   double drain_seconds = 10;              ///< for requests under way when it is stopped
-
-  void visit(auto&& field) {
-    field("listen", listen, "address and port; port 0: any that is free");
-    field("threads", threads, "threads that score; 0: as many as there are processors");
-    field("poll", poll, "seconds between two looks for new versions; 0: only when told");
-    field("body", body, "bytes of a request at most");
-    field("rows", rows, "rows of a request at most");
-    field("cells", cells, "cells of a request at most");
-    field("connections", connections, "connections at most");
-    field("queue", queue, "requests that wait for a thread at most");
-    field("request_seconds", request_seconds, "from a request's first byte to its last");
-    field("idle_seconds", idle_seconds, "between two requests of a connection");
-    field("drain_seconds", drain_seconds, "for requests under way when it is stopped");
-  }
 };
 
 /// Scores raw rows over HTTP: Open Inference Protocol v2 with Triton's binary tensors, and a plain form for people.
