@@ -1,8 +1,7 @@
 #include <interplay/data/prepare.h>
 
+#include <interplay/bench/criteo.h>
 #include <interplay/bench/peaks.h>
-
-#include "bench/criteo.h"
 
 namespace fs = std::filesystem;
 

@@ -1,11 +1,10 @@
+#include <interplay/bench/criteo.h>
 #include <interplay/bench/peaks.h>
 #include <interplay/core/bundle.h>
 #include <interplay/core/model.h>
 #include <interplay/nn/precision.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/trainer.h>
-
-#include "bench/criteo.h"
 
 namespace interplay::bench {
 namespace {
