@@ -34,7 +34,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"core", {"base", "data", "nn", "optim"}},
     {"train", {"base", "data", "nn", "optim", "core"}},
     {"serve", {"base", "data", "nn", "optim", "core"}},
-    {"server", {"base", "data", "core", "serve"}},
+    {"server", {"base", "data", "core", "serve", "bench"}},
     {"bench", {"base", "data", "nn", "optim", "core", "train", "serve"}},
     {"search", {"base", "data", "nn", "optim", "core", "train"}},
     {"systems/lab", {"base", "data", "nn", "lm", "core", "bench"}},
