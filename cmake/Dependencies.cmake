@@ -11,7 +11,7 @@ find_package(Threads REQUIRED)
 find_package(ICU REQUIRED COMPONENTS i18n uc data)
 find_path(XXHASH_INCLUDE xxhash.h REQUIRED)
 find_library(XXHASH_LIBRARY xxhash REQUIRED)
-find_package(simdjson REQUIRED)
+find_path(RAPIDJSON_INCLUDE rapidjson/reader.h REQUIRED)
 find_path(BOOST_INCLUDE boost/beast.hpp REQUIRED)
 # Stemmers of `interplay prf`; without them, terms are words as they stand.
 find_path(STEMMER_INCLUDE libstemmer.h)

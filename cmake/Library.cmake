@@ -46,6 +46,7 @@ endfunction()
 # base and data without tensors
 add_library(interplay_data OBJECT ${base_sources} ${prepare_sources})
 target_include_directories(interplay_data PRIVATE ${PROJECT_SOURCE_DIR}/src ${XXHASH_INCLUDE})
+target_include_directories(interplay_data SYSTEM PRIVATE ${RAPIDJSON_INCLUDE})
 target_link_libraries(interplay_data PUBLIC interplay_flags interplay_arrow fmt::fmt spdlog::spdlog yaml-cpp
                       nlohmann_json::nlohmann_json Threads::Threads)
 set(units ${base_sources} ${prepare_sources})
@@ -123,11 +124,11 @@ file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/server/*.cp
 add_library(interplay_http OBJECT ${server_sources})  # of which its tests see all
 target_include_directories(interplay_http PRIVATE ${PROJECT_SOURCE_DIR}/src)
 target_include_directories(interplay_http SYSTEM PRIVATE ${BOOST_INCLUDE})
-target_link_libraries(interplay_http PUBLIC interplay interplay_flags simdjson::simdjson nlohmann_json::nlohmann_json
+target_link_libraries(interplay_http PUBLIC interplay interplay_flags nlohmann_json::nlohmann_json
                       Threads::Threads)
 add_library(interplay_server SHARED $<TARGET_OBJECTS:interplay_http>)
 add_library(Interplay::server ALIAS interplay_server)
-target_link_libraries(interplay_server PUBLIC interplay PRIVATE simdjson::simdjson Threads::Threads)
+target_link_libraries(interplay_server PUBLIC interplay PRIVATE Threads::Threads)
 set_target_properties(interplay_server PROPERTIES EXPORT_NAME server INSTALL_RPATH "$ORIGIN")
 
 # Language models and the systems made of them, a second library: whoever links the first carries none of it.

@@ -5,7 +5,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 
 packages=(g++ cmake ninja-build ccache libfmt-dev libspdlog-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev
-  libeigen3-dev libboost1.81-dev libsimdjson-dev libicu-dev libxxhash-dev libstemmer-dev libgtest-dev libgmock-dev libbenchmark-dev clang-format)
+  libeigen3-dev libboost1.81-dev rapidjson-dev libicu-dev libxxhash-dev libstemmer-dev libgtest-dev libgmock-dev libbenchmark-dev clang-format)
 # LibTorch's CPU library does not load without the two small CUDA ones.
 wheels=(torch==2.15.0 'nvidia-cuda-runtime==13.2.*' 'nvidia-cuda-cupti==13.2.*' pyarrow==26.0.1)
 wheel_files=(torch/lib/libtorch_cpu.so torch/lib/libc10.so torch/lib/libgomp.so.1 torch/include/ATen/ATen.h

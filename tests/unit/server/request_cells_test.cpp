@@ -35,12 +35,14 @@ Refusal rows_refused(std::string body, CellLimits limits = {}) {
   return refusal_of([&] {
     RequestCells cells;
     cells.read_rows(body, kColumns, limits);
+    places_of(kColumns, cells, kColumns);
   });
 }
 Refusal v2_refused(std::string body, int64_t head = -1, CellLimits limits = {}) {
   return refusal_of([&] {
     RequestCells cells;
     cells.read_v2(body, head, kColumns, limits);
+    places_of(kColumns, cells, kColumns);
   });
 }
 
@@ -93,11 +95,11 @@ TEST(RequestRows, WhatDoesNotFitIsNamed) {
   EXPECT_THAT(told(R"({"instances": []})"), HasSubstr("\"rows\""));
   EXPECT_THAT(told(R"({"user": {}})"), HasSubstr("expected {\"rows\""));
   EXPECT_THAT(told(R"({"rows": [], "candidates": []})"), HasSubstr("expected {\"rows\""));
-  EXPECT_THAT(told(R"({"rows": 3})"), HasSubstr("not the JSON"));
-  EXPECT_THAT(told(R"({"rows": [)"), HasSubstr("not the JSON"));
-  EXPECT_THAT(told(R"({"rows": []} {})"), HasSubstr("last brace"));
-  EXPECT_THAT(told(""), HasSubstr("not the JSON"));
-  EXPECT_THAT(told("\xff\xfe{}"), HasSubstr("not the JSON"));
+  EXPECT_THAT(told(R"({"rows": 3})"), HasSubstr("expected {\"rows\""));
+  EXPECT_THAT(told(R"({"rows": [)"), HasSubstr("not JSON at byte"));
+  EXPECT_THAT(told(R"({"rows": []} {})"), HasSubstr("not JSON at byte 14"));
+  EXPECT_THAT(told(""), HasSubstr("not JSON at byte"));
+  EXPECT_THAT(told("\xff\xfe{}"), HasSubstr("not JSON at byte"));
   EXPECT_EQ(rows_refused(R"({"rows": [)").status, 400);
   EXPECT_EQ(rows_refused(R"({"rows": []})").status, 0);
 }
@@ -195,7 +197,8 @@ TEST(RequestCells, ForgetsTheRequestBefore) {
   EXPECT_FALSE(cells.of_user(0));
   EXPECT_THAT(column(cells, 0), ElementsAre("v"));
   std::string third = R"({"rows": [{"user": "v", "item": "3"}]})";
-  EXPECT_THROW(cells.read_rows(third, kColumns, {}), RequestError);
+  cells.read_rows(third, kColumns, {});
+  EXPECT_THROW(places_of(kColumns, cells, kColumns), RequestError);
 }
 
 }  // namespace
