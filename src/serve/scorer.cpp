@@ -193,6 +193,10 @@ std::vector<float> Scorer::score(const RawBatch& rows, BadRows& bad_rows, std::v
 std::vector<float> Scorer::score(const RawBatch& rows) const { return probabilities(logits(rows)); }
 std::vector<float> Scorer::score(const std::vector<Row>& rows) const { return score(to_columns(rows, columns())); }
 
+std::vector<FieldValues> Scorer::count_values(const RawBatch& rows) const {
+  return interplay::count_values(to_features(state_->encoder.encode(rows, {.labels = false}), schema()), schema());
+}
+
 std::vector<float> Scorer::score(const Dataset& dataset, int64_t batch_size) const {
   std::vector<float> all;
   Loader loader(dataset.select(schema()), LoaderOptions{.batch_size = batch_size, .shuffle = false});

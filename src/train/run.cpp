@@ -18,6 +18,7 @@
 #include <interplay/core/objective.h>
 #include <interplay/core/ranking_metric.h>
 #include <interplay/core/warm_start.h>
+#include <interplay/data/field_values.h>
 #include <interplay/data/loader.h>
 #include <interplay/data/row_facts.h>
 #include <interplay/data/vector_book.h>
@@ -74,7 +75,19 @@ DirectoryLock open_directory(const Config& resolved, const Schema& schema, const
   return lock;
 }
 
-void write_summary(const fs::path& out, const RunSummary& s, const std::map<std::string, std::string>& not_scored) {
+/// Of the training rows, what share of each field's values has no row of its own: a server's rows are held against it.
+Json unknown_shares(const Dataset& rows) {
+  constexpr int64_t kRows = 1000000;
+  const auto counts = count_values(rows, kRows);
+  Json out = Json::object();
+  for (size_t f = 0; f < counts.size(); ++f) {
+    if (counts[f].values > 0) out[rows.schema().fields()[f].name] = counts[f].share();
+  }
+  return out;
+}
+
+void write_summary(const fs::path& out, const RunSummary& s, const Dataset& train,
+                   const std::map<std::string, std::string>& not_scored) {
   Json json{{"parameters", s.parameters},
             {"steps", s.fit.steps},
             {"best_epoch", s.fit.best >= 0 ? s.fit.evaluations[size_t(s.fit.best)].epoch : -1},
@@ -88,6 +101,7 @@ void write_summary(const fs::path& out, const RunSummary& s, const std::map<std:
             {"test", to_json(s.test)}};
   if (s.fit.tokens_per_s > 0) json["tokens_per_s"] = std::round(s.fit.tokens_per_s);
   if (!not_scored.empty()) json["not_scored"] = not_scored;
+  json["unknown"] = unknown_shares(train);
   write_file(out / "summary.json", json.dump(1) + "\n");
 }
 
@@ -334,7 +348,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   fill_report(report, summary, config, schema, splits.train.rows());
   for (const auto& [name, why] : not_scored) report.facts.emplace_back(name + " has no metrics", why);
   write_report(options.out / "report.html", report);
-  write_summary(options.out, summary, not_scored);
+  write_summary(options.out, summary, splits.train, not_scored);
   finish_bundle(options.out);
   return summary;
 }

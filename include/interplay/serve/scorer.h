@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <interplay/data/dataset.h>
+#include <interplay/data/field_values.h>
 #include <interplay/data/raw_batch.h>
 #include <interplay/data/schema.h>
 
@@ -53,6 +54,9 @@ class INTERPLAY_API Scorer {
   /// Prepared data, in order, `batch_size` rows at a time. Throws Error(data) unless its ids mean what they meant in
   /// training.
   std::vector<float> score(const Dataset& dataset, int64_t batch_size = 4096) const;
+
+  /// How far each field of schema() knows its values in these rows, for watching a server; nothing is scored.
+  std::vector<FieldValues> count_values(const RawBatch& rows) const;
 
   /// One user's candidates: `user` holds the cells that are the same for all of them, each candidate the others. For
   /// more than a few requests a second, or without copies of names, use a Ranker.
