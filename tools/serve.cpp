@@ -31,6 +31,12 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--idle-seconds", o.idle_seconds, "between two requests of a connection")->capture_default_str();
   app.add_option("--drain-seconds", o.drain_seconds, "for requests under way when it is stopped")
       ->capture_default_str();
+  app.add_option("--label-rows", o.label_rows, "rows whose scores are remembered until their labels come; 0: none")
+      ->capture_default_str();
+  app.add_option("--log", o.log, "folder into which requests and labels are written, as JSON lines");
+  app.add_option("--log-share", o.log_share, "share of the requests that are")->capture_default_str();
+  app.add_option("--log-seconds", o.log_seconds, "after which a file of the log is put in place")
+      ->capture_default_str();
   return [a, &app] {
     const auto* const threads = app.get_parent()->get_option("--threads");
     if (threads->count() > 0) a->options.threads = threads->as<int>();

@@ -1,9 +1,12 @@
 #include "server/metrics_text.h"
 
 #include <chrono>
+#include <cmath>
 #include <functional>
 
 #include <fmt/format.h>
+
+#include "server/labelled.h"
 
 namespace interplay::server {
 namespace {
@@ -42,6 +45,59 @@ class Page {
   std::string out_;
 };
 
+using Each = std::function<void(const char* name, const char* type, const char* help,
+                                const std::function<void(const std::string&, const ServedVersion&)>& write)>;
+
+void unknown_values(const Each& each, Page& page) {
+  const auto of_field = [](const std::string& labels, const Field& field) {
+    return fmt::format("{},field=\"{}\"", labels, escaped(field.name));
+  };
+  each("interplay_values_total", "counter", "values of some of the rows, by field, of which the next are unknown",
+       [&](const std::string& labels, const ServedVersion& version) {
+         const auto counts = version.stats().values();
+         for (size_t f = 0; f < counts.size(); ++f) {
+           if (counts[f].values > 0)
+             page.line("interplay_values_total", of_field(labels, version.fields()[f]), counts[f].values);
+         }
+       });
+  each("interplay_unknown_values_total", "counter", "values that are missing or not in the field's vocabulary",
+       [&](const std::string& labels, const ServedVersion& version) {
+         const auto counts = version.stats().values();
+         for (size_t f = 0; f < counts.size(); ++f) {
+           if (counts[f].values > 0)
+             page.line("interplay_unknown_values_total", of_field(labels, version.fields()[f]), counts[f].unknown);
+         }
+       });
+  each("interplay_unknown_values_trained", "gauge", "share of such values among the training rows",
+       [&](const std::string& labels, const ServedVersion& version) {
+         for (size_t f = 0; f < version.fields().size(); ++f) {
+           const double share = version.trained_unknown()[f];
+           if (share >= 0) page.line("interplay_unknown_values_trained", of_field(labels, version.fields()[f]), share);
+         }
+       });
+}
+
+/// Of the last rows whose labels were posted.
+void labelled(const Each& each, Page& page) {
+  const auto gauge = [&](const char* name, const char* help,
+                         const std::function<double(const LabelledQuality&)>& value) {
+    each(name, "gauge", help, [&](const std::string& labels, const ServedVersion& version) {
+      for (size_t t = 0; t < version.stats().labelled.size(); ++t) {
+        const LabelledQuality quality = quality_of(version.stats().labelled[t].rows());
+        const double of = value(quality);
+        if (quality.rows > 0 && std::isfinite(of))
+          page.line(name, fmt::format("{},label=\"{}\"", labels, escaped(version.labels()[t])), of);
+      }
+    });
+  };
+  gauge("interplay_labelled_rows", "the last rows whose label is known, of which the next are",
+        [](const auto& q) { return double(q.rows); });
+  gauge("interplay_labelled_auc", "area under the ROC curve", [](const auto& q) { return q.auc; });
+  gauge("interplay_labelled_logloss", "mean cross entropy", [](const auto& q) { return q.logloss; });
+  gauge("interplay_labelled_calibration", "mean score over mean label: 1 of a calibrated model",
+        [](const auto& q) { return q.mean_p / q.mean_label; });
+}
+
 }  // namespace
 
 std::string metrics_text(const Repository& repository, const ServerCounts& counts) {
@@ -55,6 +111,13 @@ std::string metrics_text(const Repository& repository, const ServerCounts& count
   page.family("interplay_version_failures_total", "counter", "versions that could not be loaded");
   page.line("interplay_version_failures_total", "", repository.failures());
 
+  page.family("interplay_observed_dropped_total", "counter",
+              "answered requests that were neither logged nor compared nor counted, for there were too many");
+  page.line("interplay_observed_dropped_total", "", counts.dropped);
+  page.family("interplay_labels_total", "counter", "labels that were posted, by whether their row was remembered");
+  page.line("interplay_labels_total", "outcome=\"taken\"", counts.labels);
+  page.line("interplay_labels_total", "outcome=\"unknown\"", counts.labels_unknown);
+
   std::vector<std::pair<std::string, const ServedVersion*>> all;
   const auto catalogue = repository.catalogue();
   page.family("interplay_model_ready", "gauge", "1 where a version of the model is served");
@@ -64,7 +127,7 @@ std::string metrics_text(const Repository& repository, const ServerCounts& count
       all.emplace_back(fmt::format("model=\"{}\",version=\"{}\"", escaped(name), escaped(version)), served.get());
     }
   }
-  const auto each = [&](const char* name, const char* type, const char* help,
+  const Each each = [&](const char* name, const char* type, const char* help,
                         const std::function<void(const std::string&, const ServedVersion&)>& write) {
     page.family(name, type, help);
     for (const auto& [labels, version] : all) write(labels, *version);
@@ -116,6 +179,8 @@ std::string metrics_text(const Repository& repository, const ServerCounts& count
                      version.stats().missing[c].load());
          }
        });
+  unknown_values(each, page);
+  labelled(each, page);
   return std::move(page).text();
 }
 

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <chrono>
 
+#include <fmt/ranges.h>
+
 #include <interplay/base/error.h>
+#include <interplay/base/files.h>
 #include <interplay/base/log.h>
 
 namespace interplay::server {
@@ -89,41 +92,161 @@ std::map<std::string, Repository::Versions> Repository::find() const {
   return out;
 }
 
+std::shared_ptr<ServedVersion> ServedModel::named(const std::string& version) const {
+  const auto one = versions.find(version);
+  if (one != versions.end()) return one->second;
+  return version == "stable" ? standing : version == "canary" ? canary : version == "shadow" ? shadow : nullptr;
+}
+
+std::shared_ptr<ServedVersion> ServedModel::chosen(const ColumnCells& cells) const {
+  if (!canary || cells.rows() == 0) return standing;
+  const size_t place = columns->places.find(canary_by)->second;
+  if (!cells.given(place)) return standing;
+  const double percent = double(hash64(cells.cell(place, 0)) % 10000) / 100;
+  return percent < canary_percent ? canary : standing;
+}
+
+/// The version that is in use already, where its files are still those it was loaded from.
+const ServedVersion* Repository::up_to_date(const std::shared_ptr<ServedVersion>& loaded, const std::string& version,
+                                            const Found& at) const {
+  if (!loaded || loaded->version() != version || loaded->run() != at.run) return nullptr;
+  const auto written = loaded_.find(at.run);
+  return written != loaded_.end() && written->second == at.written ? loaded.get() : nullptr;
+}
+
+/// Null, with the reason in model.problem, where it cannot be loaded, which is not tried again until its files change.
+std::shared_ptr<ServedVersion> Repository::load(const std::string& name, const std::string& version, const Found& at,
+                                                ServedModel& model) {
+  const auto failed = failed_.find(at.run);
+  if (failed != failed_.end() && failed->second.written == at.written) {
+    model.problem = failed->second.problem;
+    return nullptr;
+  }
+  try {
+    const auto begun = std::chrono::steady_clock::now();
+    auto loaded = ServedVersion::load(name, version, at.run);
+    log::info("{} version {}: ready after {:.1f} s", name, version,
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+    loaded_[at.run] = at.written;
+    return loaded;
+  } catch (const std::exception& error) {
+    model.problem = fmt::format("version {}: {}", version, error.what());
+    failed_[at.run] = {at.written, model.problem};
+    failures_.fetch_add(1);
+    log::warning("{} version {} cannot be loaded: {}", name, version, error.what());
+    return nullptr;
+  }
+}
+
 /// The newest that can be loaded, or what was served before where that one cannot.
-ServedModel Repository::newest(const std::string& name, const ServedModel& before, const Versions& versions) {
-  ServedModel out = before;
+void Repository::newest(const std::string& name, const ServingPolicy& policy, const Versions& versions,
+                        ServedModel& model) {
+  const auto before = model.standing;
   for (size_t i = versions.size(); i-- > 0;) {
     const auto& [version, at] = versions[i];
-    const bool same = before.standing && before.standing->version() == version && before.standing->run() == at.run;
-    if (same && loaded_[at.run] == at.written) return out;
-    const auto failed = failed_.find(at.run);
-    if (failed == failed_.end() || failed->second != at.written) {
-      try {
-        const auto begun = std::chrono::steady_clock::now();
-        auto loaded = ServedVersion::load(name, version, at.run);
-        log::info("{} version {}: ready after {:.1f} s{}", name, version,
-                  std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count(),
-                  before.standing ? fmt::format(", in place of version {}", before.standing->version()) : "");
-        out.standing = loaded;
-        out.versions = {{version, loaded}};
-        out.problem.clear();
-        loaded_[at.run] = at.written;
-        if (before.standing) swaps_.fetch_add(1);
-        return out;
-      } catch (const std::exception& error) {
-        failed_[at.run] = at.written;
-        failures_.fetch_add(1);
-        out.problem = fmt::format("version {}: {}", version, error.what());
-        log::warning(
-            "{} version {} cannot be loaded, {}: {}", name, version,
-            before.standing ? fmt::format("version {} goes on", before.standing->version()) : "the one before is tried",
-            error.what());
-      }
+    if (!policy.stable.empty() ? version != policy.stable : version == policy.canary || version == policy.shadow)
+      continue;
+    if (up_to_date(before, version, at)) return;
+    const auto known = model.versions.find(version);  // as a canary, perhaps
+    const bool ready = known != model.versions.end() && up_to_date(known->second, version, at);
+    if (const auto loaded = ready ? known->second : load(name, version, at, model)) {
+      model.standing = loaded;
+      if (!before) return;
+      swaps_.fetch_add(1);
+      log::info("{}: version {} answers, in place of {}", name, version, before->version());
+      return;
     }
-    if (same) return out;
-    if (before.standing && older(version, before.standing->version())) return out;
+    if (before && (version == before->version() || older(version, before->version()))) return;
   }
-  return out;
+  if (!policy.stable.empty() && model.problem.empty())
+    model.problem = fmt::format("serving.yaml: stable: there is no finished version {}", policy.stable);
+}
+
+/// The canary and the shadow. Where one cannot be had, its requests stay with the standing version.
+void Repository::add_others(const std::string& name, const ServingPolicy& policy, const Versions& versions,
+                            const ServedModel& before, ServedModel& model) {
+  const auto find = [&](const char* label, const std::string& version,
+                        const std::shared_ptr<ServedVersion>& known) -> std::shared_ptr<ServedVersion> {
+    if (version.empty()) return nullptr;
+    const auto place =
+        std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first == version; });
+    if (place == versions.end()) {
+      model.problem = fmt::format("serving.yaml: {}: there is no finished version {}", label, version);
+      return nullptr;
+    }
+    if (up_to_date(known, version, place->second)) return known;
+    if (model.standing && up_to_date(model.standing, version, place->second)) return model.standing;
+    auto loaded = load(name, version, place->second, model);
+    return loaded || !known || known->version() != version ? loaded : known;
+  };
+  model.canary = find("canary", policy.canary, before.canary);
+  model.shadow = find("shadow", policy.shadow, before.shadow);
+  model.canary_percent = policy.percent;
+  model.canary_by = policy.by;
+}
+
+namespace {
+
+/// Columns of all of them. One that parts the entries of a column as none before it did cannot be told apart.
+std::shared_ptr<const RequestColumns> columns_of(const std::vector<const ServedVersion*>& versions) {
+  std::vector<std::string> names, separators;
+  for (const ServedVersion* version : versions) {
+    const RequestColumns& own = version->columns();
+    for (size_t c = 0; c < own.names.size(); ++c) {
+      const auto known = std::find(names.begin(), names.end(), own.names[c]);
+      if (known == names.end()) {
+        names.push_back(own.names[c]);
+        separators.push_back(own.separators[c]);
+        continue;
+      }
+      const std::string& separator = separators[size_t(known - names.begin())];
+      INTERPLAY_CHECK_DATA(separator == own.separators[c],
+                           "version {} parts the entries of column '{}' by '{}', others by '{}'", version->version(),
+                           own.names[c], own.separators[c], separator);
+    }
+  }
+  return std::make_shared<const RequestColumns>(names, separators);
+}
+
+ServingPolicy read_policy(const fs::path& file) {
+  ServingPolicy policy;
+  if (!fs::exists(file)) return policy;
+  read_options(policy, Config::load(file), "serving.yaml");
+  INTERPLAY_CHECK_DATA(policy.canary.empty() == policy.by.empty(),
+                       "{}: canary and by go together: a column has to say which requests the canary answers",
+                       file.string());
+  INTERPLAY_CHECK_DATA(policy.stable.empty() || (policy.stable != policy.canary && policy.stable != policy.shadow),
+                       "{}: version {} is stable, and canary or shadow too", file.string(), policy.stable);
+  return policy;
+}
+
+}  // namespace
+
+ServedModel Repository::update(const std::string& name, const ServedModel& before, const Versions& versions) {
+  ServedModel out = before;
+  out.problem.clear();
+  try {
+    const ServingPolicy policy = read_policy(root_ / name / "serving.yaml");
+    newest(name, policy, versions, out);
+    add_others(name, policy, versions, before, out);
+    std::vector<const ServedVersion*> all;
+    out.versions.clear();
+    for (const auto& version : {out.standing, out.canary, out.shadow}) {
+      if (!version) continue;
+      all.push_back(version.get());
+      out.versions[version->version()] = version;
+    }
+    out.columns = columns_of(all);
+    INTERPLAY_CHECK_DATA(!out.canary || out.columns->places.contains(out.canary_by),
+                         "serving.yaml: by: no version reads a column '{}' (columns: {})", out.canary_by,
+                         fmt::join(out.columns->names, ", "));
+    return out;
+  } catch (const Error& error) {
+    ServedModel unchanged = before;
+    if (unchanged.problem != error.what()) log::warning("{}: {}; all stays as it was", name, error.what());
+    unchanged.problem = error.what();
+    return unchanged;
+  }
 }
 
 void Repository::refresh() {
@@ -134,8 +257,10 @@ void Repository::refresh() {
   for (const auto& [name, versions] : find()) {
     const auto known = now->find(name);
     const ServedModel before = known == now->end() ? ServedModel() : known->second;
-    ServedModel after = before.wanted ? newest(name, before, versions) : before;
-    changed = changed || known == now->end() || after.standing != before.standing || after.problem != before.problem;
+    ServedModel after = before.wanted ? update(name, before, versions) : before;
+    changed = changed || known == now->end() || after.versions != before.versions || after.problem != before.problem ||
+              after.standing != before.standing || after.canary_percent != before.canary_percent ||
+              after.canary_by != before.canary_by;
     next->emplace(name, std::move(after));
   }
   for (const auto& [name, model] : *now) {
@@ -182,7 +307,8 @@ void Repository::unload(const std::string& model) {
   auto next = std::make_shared<Catalogue>(*catalogue());
   const auto found = next->find(model);
   INTERPLAY_CHECK(found != next->end(), "model '{}' is not here", model);
-  found->second = ServedModel{.versions = {}, .standing = nullptr, .problem = {}, .wanted = false};
+  found->second = ServedModel();
+  found->second.wanted = false;
   catalogue_.store(next);
   log::info("{}: unloaded", model);
 }

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <chrono>
 
+#include <nlohmann/json.hpp>
+
 #include <interplay/base/error.h>
+#include <interplay/base/files.h>
 #include <interplay/base/log.h>
 
 namespace interplay::server {
@@ -31,34 +34,22 @@ int64_t seconds_of_epoch(fs::file_time_type time) {
   return std::chrono::duration_cast<std::chrono::seconds>(system.time_since_epoch()).count();
 }
 
-}  // namespace
-
-void Histogram::add(int64_t ns) {
-  const double seconds = double(ns) * 1e-9;
-  size_t i = 0;
-  while (i < kBounds.size() && seconds > kBounds[i]) ++i;
-  counts_[i].fetch_add(1, std::memory_order_relaxed);
-  sum_.fetch_add(ns, std::memory_order_relaxed);
-}
-
-int64_t Histogram::count() const {
-  int64_t out = 0;
-  for (const auto& count : counts_) out += count.load(std::memory_order_relaxed);
+/// From the run's summary.json, which a run that is no experiment's has not.
+std::vector<double> unknown_in_training(const fs::path& run, const std::vector<Field>& fields) {
+  std::vector<double> out(fields.size(), -1);
+  try {
+    const auto summary = nlohmann::json::parse(read_file(run / "summary.json"));
+    for (size_t f = 0; f < fields.size(); ++f) {
+      const auto share = summary.at("unknown").find(fields[f].name);
+      if (share != summary["unknown"].end() && share->is_number()) out[f] = share->get<double>();
+    }
+  } catch (const std::exception& error) {
+    log::debug("{}: says nothing of unknown values in training: {}", run.string(), error.what());
+  }
   return out;
 }
 
-void VersionStats::add_scores(std::span<const float> p) {
-  std::array<int64_t, kScoreBuckets> counts{};
-  double sum = 0;
-  for (const float v : p) {
-    ++counts[std::min(kScoreBuckets - 1, size_t(std::max(0.f, v) * float(kScoreBuckets)))];
-    sum += v;
-  }
-  for (size_t i = 0; i < kScoreBuckets; ++i) {
-    if (counts[i]) scores[i].fetch_add(counts[i], std::memory_order_relaxed);
-  }
-  score_sum.fetch_add(sum, std::memory_order_relaxed);
-}
+}  // namespace
 
 ServedVersion::ServedVersion(std::string model, std::string version, fs::path run, Scorer scorer)
     : model_(std::move(model)),
@@ -67,7 +58,7 @@ ServedVersion::ServedVersion(std::string model, std::string version, fs::path ru
       scorer_(std::move(scorer)),
       columns_(scorer_.columns(), separators_of(scorer_)),
       outputs_(outputs_of(scorer_.schema())),
-      stats_(std::make_unique<VersionStats>(columns_.names.size())) {}
+      stats_(std::make_unique<VersionStats>(columns_.names.size(), outputs_.size())) {}
 
 std::shared_ptr<ServedVersion> ServedVersion::load(const std::string& model, const std::string& version,
                                                    const fs::path& run) {
@@ -75,6 +66,7 @@ std::shared_ptr<ServedVersion> ServedVersion::load(const std::string& model, con
   std::error_code ignored;
   const auto written = fs::last_write_time(run / "manifest.json", ignored);
   if (!ignored) out->trained_at_ = seconds_of_epoch(written);
+  out->trained_unknown_ = unknown_in_training(run, out->fields());
   const std::vector<std::string_view> blank(size_t(kWarmRows) * out->columns_.names.size());
   std::vector<float> p(size_t(kWarmRows) * out->outputs_.size());
   try {
@@ -85,9 +77,7 @@ std::shared_ptr<ServedVersion> ServedVersion::load(const std::string& model, con
   return out;
 }
 
-const Ranker& ServedVersion::ranker(const RequestCells& cells) const {
-  std::vector<bool> user(columns_.names.size());
-  for (size_t c = 0; c < user.size(); ++c) user[c] = cells.of_user(c);
+const Ranker& ServedVersion::ranker(const std::vector<bool>& user) const {
   {
     const std::shared_lock lock(mutex_);
     const auto known = rankers_.find(user);
@@ -103,19 +93,25 @@ const Ranker& ServedVersion::ranker(const RequestCells& cells) const {
   return rankers_.emplace(user, scorer_.ranker(names)).first->second;
 }
 
-std::vector<float> ServedVersion::score(const RequestCells& cells) const {
+std::vector<float> ServedVersion::score(const ColumnCells& cells, const RequestColumns& read_as) const {
+  const auto places = places_of(columns_, cells, read_as);
   const size_t rows = size_t(cells.rows());
   std::vector<float> p(rows * outputs_.size());
   if (rows == 0) return p;
-  const Ranker& ranker = this->ranker(cells);
+  std::vector<bool> of_user(places.size());
+  for (size_t c = 0; c < places.size(); ++c) of_user[c] = cells.of_user(places[c]);
+  const Ranker& ranker = this->ranker(of_user);
   thread_local std::vector<std::string_view> user, candidates;
   user.clear();
-  candidates.resize(rows * ranker.candidate_columns().size());
   const size_t width = ranker.candidate_columns().size();
+  candidates.resize(rows * width);
   size_t place = 0;
-  for (size_t c = 0; c < columns_.names.size(); ++c) {
-    const auto column = cells.column(c);
-    if (cells.of_user(c)) {
+  for (size_t c = 0; c < places.size(); ++c) {
+    const auto column = cells.column(places[c]);
+    int64_t missing = 0;
+    for (const auto cell : column) missing += cell.empty();
+    if (missing) stats_->missing[c].fetch_add(missing, std::memory_order_relaxed);
+    if (of_user[c]) {
       user.push_back(column[0]);
       continue;
     }
@@ -123,14 +119,21 @@ std::vector<float> ServedVersion::score(const RequestCells& cells) const {
     ++place;
   }
   ranker.score(user, candidates, p);
-  for (size_t c = 0; c < columns_.names.size(); ++c) {
-    int64_t missing = 0;
-    for (const auto cell : cells.column(c)) missing += cell.empty();
-    if (missing) stats_->missing[c].fetch_add(missing, std::memory_order_relaxed);
-  }
   stats_->add_scores(p);
   stats_->rows.fetch_add(int64_t(rows), std::memory_order_relaxed);
   return p;
+}
+
+void ServedVersion::count_values(const ColumnCells& cells, const RequestColumns& read_as) const {
+  const auto places = places_of(columns_, cells, read_as);
+  RawBatch batch;
+  batch.rows = cells.rows();
+  for (size_t c = 0; c < places.size() && batch.rows > 0; ++c) {
+    std::vector<std::string> column;
+    for (int64_t r = 0; r < batch.rows; ++r) column.emplace_back(cells.cell(places[c], r));
+    batch.columns.push_back(make_raw_column(columns_.names[c], column));
+  }
+  if (batch.rows > 0) stats_->add_values(scorer_.count_values(batch));
 }
 
 }  // namespace interplay::server

@@ -28,6 +28,9 @@ HttpLimits limits_of(const ServerOptions& o) {
   INTERPLAY_CHECK(o.poll >= 0 && o.threads >= 0 && o.drain_seconds >= 0,
                   "server: poll {}, threads {}, drain_seconds {}: expected none below 0", o.poll, o.threads,
                   o.drain_seconds);
+  INTERPLAY_CHECK(o.label_rows >= 0 && o.log_share >= 0 && o.log_share <= 1 && o.log_seconds > 0,
+                  "server: label_rows {}, log_share {}, log_seconds {}: expected 0 or more, 0 to 1, more than 0",
+                  o.label_rows, o.log_share, o.log_seconds);
   return {.body = size_t(o.body),
           .connections = size_t(o.connections),
           .queue = size_t(o.queue),
@@ -46,16 +49,31 @@ struct Server::State {
   State(const std::filesystem::path& directory, const ServerOptions& options)
       : limits(limits_of(options)),
         repository(directory),
-        service(repository, {.rows = options.rows, .cells = options.cells}),
+        feedback(options.label_rows),
+        log(options.log.empty()
+                ? nullptr
+                : std::make_unique<RequestLog>(options.log, LineLog::Limits{.seconds = options.log_seconds})),
+        observer(feedback, log.get()),
+        service(repository, {.rows = options.rows, .cells = options.cells},
+                {feedback, observer, log.get(), options.log_share}),
         http(options.listen, threads_of(options), limits,
              {.lane = [this](const HttpRequest& request) { return service.lane(request); },
               .answer = [this](HttpRequest& request) { return service.answer(request); }}) {
-    service.metrics = [this] { return metrics_text(repository, {http.connections(), http.waiting()}); };
+    service.metrics = [this] {
+      return metrics_text(repository, {.connections = http.connections(),
+                                       .waiting = http.waiting(),
+                                       .dropped = observer.dropped(),
+                                       .labels = feedback.taken(),
+                                       .labels_unknown = feedback.unknown()});
+    };
     if (options.poll > 0) repository.poll(options.poll);
   }
 
   HttpLimits limits;
   Repository repository;
+  Feedback feedback;
+  std::unique_ptr<RequestLog> log;
+  Observer observer;
   Service service;
   HttpServer http;
 };

@@ -1,5 +1,7 @@
 #include "server/service.h"
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <span>
 
@@ -7,8 +9,10 @@
 
 #include <interplay/base/abi.h>
 #include <interplay/base/error.h>
+#include <interplay/base/random.h>
 
 #include "server/json_out.h"
+#include "server/labelled.h"
 
 namespace interplay::server {
 namespace {
@@ -65,6 +69,13 @@ Json metadata(const std::string& name, const ServedModel& model) {
   }
   out["inputs"] = inputs;
   out["outputs"] = outputs;
+  Json labels{{"stable", model.standing->version()}};
+  if (model.canary) {
+    labels["canary"] = model.canary->version();
+    out["canary_percent"] = model.canary_percent;
+  }
+  if (model.shadow) labels["shadow"] = model.shadow->version();
+  out["labels"] = labels;
   if (!model.problem.empty()) out["problem"] = model.problem;
   return out;
 }
@@ -90,7 +101,7 @@ Json statistics(const std::string& name, const ServedVersion& version) {
           {"batch_stats", Json::array()}};
 }
 
-HttpResponse plain_answer(const ServedVersion& served, std::span<const float> p) {
+HttpResponse plain_answer(const ServedVersion& served, const std::string& id, std::span<const float> p) {
   const auto& names = served.outputs();
   const size_t labels = names.size();
   HttpResponse out;
@@ -106,11 +117,16 @@ HttpResponse plain_answer(const ServedVersion& served, std::span<const float> p)
   append_string(out.body, served.model());
   out.body += ",\"version\":";
   append_string(out.body, served.version());
+  if (!id.empty()) {
+    out.body += ",\"id\":";
+    append_string(out.body, id);
+  }
   out.body += "}\n";
   return out;
 }
 
-HttpResponse v2_answer(const ServedVersion& served, const RequestCells& cells, std::span<const float> p) {
+HttpResponse v2_answer(const ServedVersion& served, const RequestCells& cells, const std::string& id,
+                       std::span<const float> p) {
   const auto& names = served.outputs();
   const size_t labels = names.size();
   HttpResponse out;
@@ -128,9 +144,9 @@ HttpResponse v2_answer(const ServedVersion& served, const RequestCells& cells, s
   append_string(out.body, served.model());
   out.body += ",\"model_version\":";
   append_string(out.body, served.version());
-  if (!cells.id().empty()) {
+  if (!id.empty()) {
     out.body += ",\"id\":";
-    append_string(out.body, cells.id());
+    append_string(out.body, id);
   }
   out.body += ",\"outputs\":[";
   bool any = false, first = true;
@@ -159,6 +175,28 @@ HttpResponse v2_answer(const ServedVersion& served, const RequestCells& cells, s
       }
     }
   }
+  return out;
+}
+
+/// What the shadow says of the rows that the standing version answered, and who is right where that is known.
+Json comparison(const ServedVersion& standing, const ServedVersion& shadow) {
+  const Differences d = shadow.stats().differences();
+  const double rows = double(std::max<int64_t>(1, d.rows));
+  Json out{{"stable", standing.version()},
+           {"shadow", shadow.version()},
+           {"scores", d.rows},
+           {"mean_stable", d.other / rows},
+           {"mean_shadow", d.own / rows},
+           {"mean_difference", d.absolute / rows},
+           {"largest_difference", d.most},
+           {"failed", shadow.stats().failed.load()}};
+  Json labels = Json::array();
+  for (size_t t = 0; t < shadow.stats().labelled.size(); ++t) {
+    Json of = compare_labelled(shadow.stats().labelled[t].rows());
+    of["label"] = shadow.labels()[t];
+    labels.push_back(of);
+  }
+  out["labels"] = labels;
   return out;
 }
 
@@ -254,18 +292,12 @@ HttpResponse Service::route(HttpRequest& request, const Target& target) {
       const auto found = target.keys.find(name);
       return found == target.keys.end() ? std::string() : found->second;
     };
-    std::string model = key("model");
-    if (model.empty()) {
-      const auto all = repository_.catalogue();
-      if (all->size() != 1) {
-        std::vector<std::string> names;
-        for (const auto& [name, served] : *all) names.push_back(name);
-        return error(400, fmt::format("{} models are served: say which, as /v1/score?model={} (there are {})",
-                                      all->size(), names.empty() ? "NAME" : names[0], fmt::join(names, ", ")));
-      }
-      model = all->begin()->first;
-    }
-    return infer(request, model, key("version"), true);
+    const std::string model = key("model");
+    return infer(request, model.empty() ? only_model() : model, key("version"), true);
+  }
+  if (target.is({"v1", "labels"})) {
+    only(post, "POST");
+    return labels(request);
   }
   if (target.parts.empty()) {
     only(get, "GET");
@@ -273,7 +305,18 @@ HttpResponse Service::route(HttpRequest& request, const Target& target) {
             .body = "interplay serves raw rows: POST /v1/score, Open Inference Protocol v2 below /v2, GET /metrics\n",
             .headers = {}};
   }
-  return error(404, fmt::format("{}: no such path; there are /v1/score, /v2/... and /metrics", request.target));
+  return error(404,
+               fmt::format("{}: no such path; there are /v1/score, /v1/labels, /v2/... and /metrics", request.target));
+}
+
+/// The one that there is.
+std::string Service::only_model() const {
+  const auto all = repository_.catalogue();
+  if (all->size() == 1) return all->begin()->first;
+  std::vector<std::string> names;
+  for (const auto& [name, served] : *all) names.push_back(name);
+  throw RequestError(400, fmt::format("{} models are served: say which, as /v1/score?model={} (there are {})",
+                                      all->size(), names.empty() ? "NAME" : names[0], fmt::join(names, ", ")));
 }
 
 HttpResponse Service::of_model(HttpRequest& request, const Target& target) {
@@ -299,7 +342,7 @@ HttpResponse Service::of_model(HttpRequest& request, const Target& target) {
   const auto found = catalogue->find(name);
   if (found == catalogue->end()) return error(404, fmt::format("model '{}' is not here", name));
   const ServedModel& model = found->second;
-  const bool ready = version.empty() ? model.standing != nullptr : model.versions.contains(version);
+  const bool ready = (version.empty() ? model.standing : model.named(version)) != nullptr;
   if (what == "ready") return json({{"name", name}, {"ready", ready}}, ready ? 200 : 503);
   if (!ready) {
     const std::string which = version.empty() ? "" : fmt::format(" version {}", version);
@@ -315,10 +358,14 @@ HttpResponse Service::of_model(HttpRequest& request, const Target& target) {
                  {"input", Json::array()},
                  {"output", Json::array()}});
   }
+  if (what == "shadow") {
+    if (!model.shadow) return error(404, fmt::format("model '{}' has no shadow; name one in serving.yaml", name));
+    return json(comparison(*model.standing, *model.shadow));
+  }
   if (what == "stats") {
     Json all = Json::array();
     for (const auto& [number, served] : model.versions) {
-      if (version.empty() || version == number) all.push_back(statistics(name, *served));
+      if (version.empty() || model.named(version) == served) all.push_back(statistics(name, *served));
     }
     return json({{"model_stats", all}});
   }
@@ -353,6 +400,44 @@ HttpResponse Service::repository_call(const HttpRequest& request, const Target& 
   return json(Json::object());
 }
 
+/// A request for scores, and who answers it.
+struct Service::Asked {
+  const ServedModel& model;
+  std::shared_ptr<ServedVersion> version;
+  const RequestCells& cells;
+  std::string id;
+  bool logged;
+};
+
+namespace {
+
+std::shared_ptr<ServedVersion> version_of(const std::string& name, const ServedModel& model,
+                                          const std::string& version) {
+  if (!model.standing) {
+    throw RequestError(
+        503, fmt::format("model '{}' is not ready{}{}", name, model.problem.empty() ? "" : ": ", model.problem));
+  }
+  if (version.empty()) return model.standing;
+  auto named = model.named(version);
+  if (!named) throw RequestError(404, fmt::format("model '{}' version {} is not served", name, version));
+  return named;
+}
+
+}  // namespace
+
+/// Nothing here may be waited for: what takes long is the observer's.
+void Service::after(const Asked& asked, std::vector<float> p) {
+  if (!asked.id.empty()) afterwards_.feedback.remember(asked.id, asked.version, p);
+  auto shadow = asked.version == asked.model.standing ? asked.model.shadow : nullptr;
+  Observer& observer = afterwards_.observer;
+  const bool counted = observer.counts(asked.cells.rows());
+  if (!shadow && !asked.logged && !counted) return;
+  if (!observer.has_room()) return observer.drop();
+  const double time = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  observer.offer({asked.id, time, asked.version, std::move(shadow), asked.model.columns, KeptCells(asked.cells),
+                  std::move(p), asked.logged, counted});
+}
+
 HttpResponse Service::infer(HttpRequest& request, const std::string& name, const std::string& version, bool plain) {
   if (const auto coding = request.header("Content-Encoding"); !coding.empty() && coding != "identity") {
     throw RequestError(415, fmt::format("Content-Encoding {}: expected none", coding));
@@ -360,42 +445,39 @@ HttpResponse Service::infer(HttpRequest& request, const std::string& name, const
   const auto catalogue = repository_.catalogue();
   const auto found = catalogue->find(name);
   if (found == catalogue->end()) return error(404, fmt::format("model '{}' is not here", name));
-  std::shared_ptr<ServedVersion> served = found->second.standing;
-  if (!version.empty()) {
-    const auto one = found->second.versions.find(version);
-    if (one == found->second.versions.end())
-      return error(404, fmt::format("model '{}' version {} is not served", name, version));
-    served = one->second;
-  }
-  if (!served) {
-    return error(503, fmt::format("model '{}' is not ready{}{}", name, found->second.problem.empty() ? "" : ": ",
-                                  found->second.problem));
-  }
-  VersionStats& stats = served->stats();
+  const ServedModel& model = found->second;
+  std::shared_ptr<ServedVersion> served = version_of(name, model, version);
   thread_local RequestCells cells;
   HttpResponse out;
   const int64_t begun = now_ns();
   int64_t read = begun, scored = begun;
   try {
     if (plain) {
-      cells.read_rows(request.body, served->columns(), limits_);
+      cells.read_rows(request.body, *model.columns, limits_);
     } else {
-      cells.read_v2(request.body, head_bytes(request), served->columns(), limits_);
+      cells.read_v2(request.body, head_bytes(request), *model.columns, limits_);
     }
+    if (version.empty()) served = model.chosen(cells);
     read = now_ns();
-    const std::vector<float> p = served->score(cells);
+    std::vector<float> p = served->score(cells, *model.columns);
     scored = now_ns();
-    out = plain ? plain_answer(*served, p) : v2_answer(*served, cells, p);
+    Asked asked{model, served, cells, cells.id(), false};
+    const uint64_t number = requests_.fetch_add(1);
+    asked.logged = afterwards_.log && random_unit(1, 0, number) < afterwards_.log_share;
+    if (asked.logged && asked.id.empty()) asked.id = fmt::format("{:x}-{}", request.arrived_ns, number);
+    out = plain ? plain_answer(*served, asked.id, p) : v2_answer(*served, cells, asked.id, p);
+    after(asked, std::move(p));
   } catch (const RequestError&) {
-    stats.refused.fetch_add(1);
+    served->stats().refused.fetch_add(1);
     throw;
   } catch (const Error& problem) {  // a cell that the encoder refuses
-    stats.refused.fetch_add(1);
+    served->stats().refused.fetch_add(1);
     return error(400, problem.what());
   } catch (...) {
-    stats.failed.fetch_add(1);
+    served->stats().failed.fetch_add(1);
     throw;
   }
+  VersionStats& stats = served->stats();
   const int64_t done = now_ns();
   stats.input_ns.fetch_add(read - begun);
   stats.output_ns.fetch_add(done - scored);
@@ -404,6 +486,75 @@ HttpResponse Service::infer(HttpRequest& request, const std::string& name, const
   stats.compute.add(scored - read);
   stats.whole.add(done - request.arrived_ns);
   return out;
+}
+
+namespace {
+
+/// {"id": ..., "row": ..., LABEL: 0 or 1}, where the only label of a model may be called `label`.
+struct PostedLabel {
+  std::string id;
+  int64_t row = 0;
+  std::vector<std::pair<std::string, float>> values;
+};
+
+PostedLabel posted_label(JsonTape::Value value, size_t place) {
+  const auto bad = [&](const std::string& what) { bad_request(fmt::format("labels: entry {}: {}", place, what)); };
+  PostedLabel out;
+  if (!value.is(JsonTape::Kind::object)) bad("expected {\"id\": ..., \"row\": ..., \"label\": 0 or 1}");
+  for (const auto [key, entry] : value.members()) {
+    const std::string_view text = entry.text();
+    if (key == "id") {
+      out.id = text;
+    } else if (key == "row") {
+      const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), out.row);
+      if (status != std::errc() || end != text.data() + text.size() || out.row < 0)
+        bad("row: expected a number from 0 on");
+    } else if (text == "1" || text == "true") {
+      out.values.emplace_back(key, 1.f);
+    } else if (text == "0" || text == "false") {
+      out.values.emplace_back(key, 0.f);
+    } else if (!entry.is(JsonTape::Kind::null)) {
+      bad(fmt::format("{}: expected 0 or 1", key));
+    }
+  }
+  if (out.id.empty()) bad("no id, which the request for scores had");
+  return out;
+}
+
+}  // namespace
+
+HttpResponse Service::labels(HttpRequest& request) {
+  JsonTape tape;
+  std::vector<PostedLabel> posted;
+  for (const auto [key, value] : parse_object(tape, request.body)) {
+    if (key != "labels" || !value.is(JsonTape::Kind::array))
+      bad_request("expected {\"labels\": [{\"id\": ..., \"row\": ..., \"label\": 0 or 1}]}");
+    for (const auto entry : value.values()) posted.push_back(posted_label(entry, posted.size() + 1));
+  }
+  int64_t taken = 0, unknown = 0;
+  for (const PostedLabel& of : posted) {
+    const auto names = afterwards_.feedback.labels(of.id);
+    std::string line;  // of what is new, as far as can be told: a row that is told of twice would be a bad one
+    for (const auto& [name, value] : of.values) {
+      const std::string& label = names.size() == 1 && name == "label" ? names[0] : name;
+      const auto place = std::find(names.begin(), names.end(), label);
+      if (place == names.end() && !names.empty())
+        bad_request(fmt::format("label '{}': the model has {}", name, fmt::join(names, ", ")));
+      const auto index = names.empty() ? 0 : size_t(place - names.begin());
+      const bool known = afterwards_.feedback.take(of.id, of.row, index, value);
+      (known ? taken : unknown) += 1;
+      if (!known && !names.empty()) continue;
+      line += ',';
+      append_string(line, label);
+      line += value > 0 ? ":1" : ":0";
+    }
+    if (afterwards_.log && !line.empty()) {
+      std::string id;
+      append_string(id, fmt::format("{}#{}", of.id, of.row));
+      afterwards_.log->labels.write(fmt::format("{{\"_id\":{}{}}}", id, line));
+    }
+  }
+  return json({{"taken", taken}, {"unknown", unknown}});
 }
 
 }  // namespace interplay::server

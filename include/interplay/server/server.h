@@ -21,6 +21,10 @@ struct ServerOptions {
   double request_seconds = 10;            ///< from a request's first byte to its last
   double idle_seconds = 300;              ///< between two requests of a connection
   double drain_seconds = 10;              ///< for requests under way when it is stopped
+  int64_t label_rows = 100000;            ///< whose scores are remembered until their labels come; 0: none
+  std::filesystem::path log = {};         ///< folder into which requests and labels are written; empty: they are not
+  double log_share = 1;                   ///< of the requests
+  double log_seconds = 600;               ///< after which a file of the log is put in place
 };
 
 /// Scores raw rows over HTTP: Open Inference Protocol v2 with Triton's binary tensors, and a plain form for people.
