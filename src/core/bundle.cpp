@@ -169,6 +169,19 @@ std::shared_ptr<Model> Bundle::model(uint64_t seed) const {
   return model;
 }
 
+std::shared_ptr<Model> Bundle::mapped_model() const {
+  constexpr uint64_t kPage = 4096, kWideLoad = 64;
+  const fs::path file = directory_ / kWeights;
+  const uint64_t behind = (kPage - fs::file_size(file) % kPage) % kPage;  // bytes of its last page, which read as zero
+  if (behind < kWideLoad) return model();
+  const nn::BlankTables blank;
+  const auto model = make_model(config_["model"], schema_, 1);
+  const nn::Safetensors weights(file);
+  map_weights(*model, weights.tensors(), file.string());
+  model->eval();
+  return model;
+}
+
 std::vector<double> Bundle::logit_offsets() const {
   const Config train = config_["train"];
   if (!train.is_map()) return {};

@@ -93,14 +93,16 @@ std::map<std::string, at::Tensor> weights_of(const torch::nn::Module& model) {
   return weights;
 }
 
-void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights, const std::string& from) {
-  const at::NoGradGuard no_grad;
-  auto own = weights_of(model);
+namespace {
+
+/// All or nothing: throws Error(data) unless there is one of each, alike in shape and kind.
+void check_weights(const std::map<std::string, at::Tensor>& own, const std::map<std::string, at::Tensor>& weights,
+                   const std::string& from) {
   for (const auto& [name, given] : weights) {
     INTERPLAY_CHECK_DATA(own.contains(name), "{}: entry '{}' is unknown to this model; the file belongs to another",
                          from, name);
   }
-  for (auto& [name, weight] : own) {
+  for (const auto& [name, weight] : own) {
     const auto it = weights.find(name);
     INTERPLAY_CHECK_DATA(it != weights.end(), "{}: entry '{}' is missing; the file belongs to another model", from,
                          name);
@@ -110,7 +112,28 @@ void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tens
                          "{}: entry '{}' is of type {}, this model needs {}", from, name,
                          toString(it->second.scalar_type()), toString(weight.scalar_type()));
   }
-  for (auto& [name, weight] : own) weight.copy_(weights.at(name));  // all or nothing
+}
+
+}  // namespace
+
+void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights, const std::string& from) {
+  const at::NoGradGuard no_grad;
+  auto own = weights_of(model);
+  check_weights(own, weights, from);
+  for (auto& [name, weight] : own) weight.copy_(weights.at(name));
+}
+
+void map_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights, const std::string& from) {
+  const at::NoGradGuard no_grad;
+  auto own = weights_of(model);
+  check_weights(own, weights, from);
+  for (const auto& [name, table] : nn::tables_of(model)) {
+    const auto own_rows = own.find(name + ".weight");  // none: of a table that another module has too
+    if (own_rows == own.end() || weights.at(own_rows->first).scalar_type() != at::kFloat) continue;
+    table->table().borrow(weights.at(own_rows->first));
+    own.erase(own_rows);
+  }
+  for (auto& [name, weight] : own) weight.copy_(weights.at(name));
 }
 
 void move_model(torch::nn::Module& model, at::Device device) {

@@ -165,7 +165,7 @@ Scorer Scorer::load(const std::filesystem::path& run) {
   Scorer scorer;
   const Encoder encoder = Encoder::load(run);
   encoder.check();
-  scorer.state_ = std::make_shared<const State>(encoder, bundle.model(), bundle.logit_offsets());
+  scorer.state_ = std::make_shared<const State>(encoder, bundle.mapped_model(), bundle.logit_offsets());
   return scorer;
 }
 

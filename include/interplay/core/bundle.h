@@ -25,6 +25,9 @@ class INTERPLAY_API Bundle {
   const Schema& schema() const { return schema_; }  ///< of the fields that the model reads
   /// `seed`: of whatever the weights do not hold, which should be nothing.
   std::shared_ptr<Model> model(uint64_t seed = 1) const;
+  /// The same for who only reads its weights: rows of tables stay in the file, mapped, so that large ones are there at
+  /// once and processes share their memory.
+  std::shared_ptr<Model> mapped_model() const;
   /// What corrects each label's logits for negative sampling; empty without. See negative_offsets().
   std::vector<double> logit_offsets() const;
   bool finished() const { return finished_; }

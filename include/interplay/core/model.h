@@ -107,6 +107,9 @@ INTERPLAY_API std::map<std::string, at::Tensor> weights_of(const torch::nn::Modu
 /// of number (floating or whole).
 INTERPLAY_API void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights,
                                 const std::string& from);
+/// The same, but rows of embedding tables are not copied: they stay where the tensors have them, and may be read only.
+INTERPLAY_API void map_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights,
+                               const std::string& from);
 
 /// Throws Error where vectors by key or augmenters are asked for and no part of the model has a place for them: what an
 /// experiment adds to the fields is read by FieldEmbedding, and it would learn without. `config` names the model.

@@ -81,6 +81,9 @@ class INTERPLAY_API TableStorage : public c10::intrusive_ptr_target {
   /// Grows with every change, by tensor operations or told by changed(), of this table or one that shares its rows.
   uint32_t version() const { return storage_._version(); }
   void changed() { storage_.unsafeGetTensorImpl()->bump_version(); }  ///< after writing through the pointers above
+  /// From now on the rows are these, f32 [rows, K], in memory that the tensor keeps: a mapped file's, which processes
+  /// share. For who only reads: nobody may write them. A wide load of the last ones may read 64 bytes past them.
+  void borrow(const at::Tensor& rows);
   void reserve_state(int64_t width);  ///< makes room for S floats of state a row, zeroed; keeps weights
   void to(at::Device device);
   at::Device device() const { return storage_.device(); }

@@ -62,6 +62,13 @@ void TableStorage::place(at::Tensor storage, int64_t weight_at, int64_t state_at
   data_ = storage_.device().is_cpu() ? storage_.mutable_data_ptr<float>() + weight_at_ : nullptr;
 }
 
+void TableStorage::borrow(const at::Tensor& rows) {
+  INTERPLAY_CHECK(rows.dim() == 2 && rows.size(0) == rows_ && rows.size(1) == width_ && rows.is_contiguous() &&
+                      rows.scalar_type() == at::kFloat && rows.device().is_cpu(),
+                  "embedding table of {} rows x {}: cannot borrow rows of another shape or type", rows_, width_);
+  place(rows, 0, width_, 0);
+}
+
 void TableStorage::set_stale(std::shared_ptr<StaleRows> stale) {
   if (stale_ && stale_ != stale) stale_->refresh_all(*this);
   stale_ = std::move(stale);
