@@ -75,6 +75,58 @@ TEST(Bootstrap, DependsOnTheSeedAndNotOnTheThreads) {
   EXPECT_NE(one.mean, other.mean);
 }
 
+std::vector<double> differences_of_loss(const Replicates& drawn) {
+  std::vector<double> out;
+  for (const auto& models : drawn.drawn) out.push_back(models[0].logloss - models[1].logloss);
+  return out;
+}
+
+double deviation(const std::vector<double>& values) {
+  double mean = 0, squares = 0;
+  for (const double v : values) mean += v / double(values.size());
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  return std::sqrt(squares / double(values.size() - 1));
+}
+
+TEST(Bootstrap, OfSeveralModelsDrawsTheSameRowsForEach) {
+  const TwoModels rows;
+  const auto drawn = bootstrap({rows.label, {rows.a, rows.b, rows.a}}, 2000, 7);
+  // Means of log losses, and the deviation of their difference over sqrt(N), in double.
+  EXPECT_NEAR(drawn.whole[0].logloss, 0.654859447401, 1e-7);
+  EXPECT_NEAR(drawn.whole[1].logloss, 0.687281680235, 1e-7);
+  EXPECT_NEAR(drawn.whole[0].auc, 0.769516667, 1e-8);
+  EXPECT_NEAR(deviation(differences_of_loss(drawn)), 0.010450841774, 0.05 * 0.010450841774);
+  for (const auto& models : drawn.drawn) {
+    EXPECT_EQ(models[0].auc, models[2].auc);
+    EXPECT_EQ(models[0].logloss, models[2].logloss);
+  }
+  std::vector<double> auc;
+  for (const auto& models : drawn.drawn) auc.push_back(models[0].auc - models[1].auc);
+  const auto pair = bootstrap_auc_difference({rows.label, rows.a, rows.b}, 2000, 7);
+  const auto interval = percentile_interval(pair.difference, auc);
+  EXPECT_EQ(interval.low, pair.low);
+  EXPECT_EQ(interval.high, pair.high);
+}
+
+TEST(Bootstrap, OfSeveralModelsCountsRowsByTheirWeights) {
+  const TwoModels rows;
+  std::vector<float> weight;
+  for (int i = 0; i < 2000; ++i) weight.push_back(float(1 + 4 * (i % 3)));
+  const auto drawn = bootstrap({rows.label, {rows.a, rows.b}, weight}, 2000, 7);
+  EXPECT_NEAR(drawn.whole[0].logloss, 0.656120769365, 1e-7);
+  EXPECT_NEAR(drawn.whole[0].logloss - drawn.whole[1].logloss, -0.032292776856, 1e-7);
+  EXPECT_NEAR(deviation(differences_of_loss(drawn)), 0.012487554752, 0.05 * 0.012487554752);
+}
+
+TEST(PercentileInterval, IsNumpysQuantiles) {
+  // numpy.quantile([1, 2, 4, 8, 16], [0.05, 0.95]); what is no number does not count.
+  const auto interval = percentile_interval(5, {16, 1, NAN, 4, 8, 2}, 0.9);
+  EXPECT_EQ(interval.value, 5);
+  EXPECT_NEAR(interval.low, 1.2, 1e-12);
+  EXPECT_NEAR(interval.high, 14.4, 1e-12);
+  EXPECT_THROW(percentile_interval(0, {1, NAN}), Error);
+}
+
 TEST(Bootstrap, RefusesLabelsOfOneClass) {
   const std::vector<float> label = {1, 1}, logit = {0, 1};
   EXPECT_THROW(bootstrap_auc_difference({label, logit, logit}, 10), Error);
