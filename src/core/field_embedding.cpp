@@ -65,6 +65,17 @@ at::Tensor FieldEmbeddingImpl::numeric(const Features& x) {
 }
 
 nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
+  if (!tap_) return read_all(x);
+  const at::Tensor e = [&] {
+    const at::NoGradGuard no_grad;
+    return read_all(x).tensor();
+  }();
+  std::vector<at::Tensor> tapped;
+  for (int64_t f = 0; f < count(); ++f) tapped.push_back(tap_({names_[size_t(f)], e.select(1, f), {}, {}}));
+  return nn::FieldVectors(at::stack(tapped, 1));
+}
+
+nn::FieldVectors FieldEmbeddingImpl::read_all(const Features& x) {
   nn::FieldVectors::Parts parts;
   if (!categorical_.empty()) {
     parts.ids = x.ids;
@@ -76,10 +87,10 @@ nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
     parts.width = width_;
   }
   std::vector<at::Tensor> others;
-  for (const auto& f : frozen_) others.push_back(field(x, f.name).unsqueeze(1));
+  for (const auto& f : frozen_) others.push_back(read_field(x, f).unsqueeze(1));
   if (!numeric_.empty()) others.push_back(numeric(x));
-  for (const auto& f : sequences_) others.push_back(field(x, f.name).unsqueeze(1));
-  for (const auto& f : vectors_) others.push_back(field(x, f.name).unsqueeze(1));
+  for (const auto& f : sequences_) others.push_back(read_field(x, f).unsqueeze(1));
+  for (const auto& f : vectors_) others.push_back(read_field(x, f).unsqueeze(1));
   for (auto& c : parts_->concats)
     others.push_back(nn::row_linear(c.vectors->field(x, c.field), c.projection).unsqueeze(1));
   for (size_t i = 0; i < parts_->augments.size(); ++i) others.push_back(augmented(x, i));
@@ -91,19 +102,38 @@ nn::FieldVectors FieldEmbeddingImpl::forward(const Features& x) {
 
 at::Tensor FieldEmbeddingImpl::field(const Features& x, const std::string& name) {
   const Field& f = schema_.field(name);
+  if (!tap_) return read_field(x, f);
+  const at::Tensor vectors = [&] {
+    const at::NoGradGuard no_grad;
+    return read_field(x, f);
+  }();
+  return tap_({f.name, vectors, {}, {}});
+}
+
+at::Tensor FieldEmbeddingImpl::read_field(const Features& x, const Field& f) {
   switch (f.kind) {
     case FieldKind::categorical: return read(f, x.ids.select(1, f.column));
     case FieldKind::numeric: return x.dense.select(1, f.column).unsqueeze(1) * numeric_weight_[f.column];
-    case FieldKind::sequence: return nn::pool(sequence(x, name), f.pooling);
-    case FieldKind::vector: return nn::row_linear(x.vectors[size_t(f.column)], parts_->projections.at(name));
+    case FieldKind::sequence: return nn::pool(read_sequence(x, f), f.pooling);
+    case FieldKind::vector: return nn::row_linear(x.vectors[size_t(f.column)], parts_->projections.at(f.name));
     case FieldKind::text: break;
   }
-  throw Error(fmt::format("field '{}' of kind {} has no vector", name, to_string(f.kind)));
+  throw Error(fmt::format("field '{}' of kind {} has no vector", f.name, to_string(f.kind)));
 }
 
 nn::SequenceVectors FieldEmbeddingImpl::sequence(const Features& x, const std::string& name, int64_t pad_to) {
   const Field& f = schema_.field(name);
   INTERPLAY_CHECK(f.kind == FieldKind::sequence, "field '{}' is {}, not a sequence", name, to_string(f.kind));
+  if (!tap_) return read_sequence(x, f, pad_to);
+  nn::SequenceVectors entries = [&] {
+    const at::NoGradGuard no_grad;
+    return read_sequence(x, f, pad_to);
+  }();
+  entries.vectors = tap_({f.name, entries.vectors, entries.row, entries.valid});
+  return entries;
+}
+
+nn::SequenceVectors FieldEmbeddingImpl::read_sequence(const Features& x, const Field& f, int64_t pad_to) {
   const Sequence& s = x.sequences[size_t(f.column)];
   const auto lengths = s.offsets.diff();  // [B]
   const int64_t batch = lengths.size(0);

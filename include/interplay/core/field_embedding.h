@@ -58,6 +58,16 @@ struct FieldChoice {
   std::map<std::string, int64_t> widths = {};
 };
 
+/// Vectors on their way from a FieldEmbedding to the model that asked for them.
+struct FieldRead {
+  const std::string& field;  ///< as FieldEmbedding::names() has it, or a sequence that is read entry by entry
+  at::Tensor vectors;        ///< f32 [n, K]
+  at::Tensor row;            ///< i64 [n], which row of the batch each is of; undefined: n = B, one a row
+  at::Tensor valid;          ///< bool [n], false where an entry is padding; undefined: none is
+};
+/// What the model gets in their place: of the same shape.
+using FieldTap = std::function<at::Tensor(const FieldRead&)>;
+
 /// The one way from Features to field vectors. In order: a row for each categorical field, e = x v for each numeric
 /// field, a pooled vector for each sequence, a projection of each vector field. Fields of one table share it, also
 /// between a categorical field and the sequence of its history. Then what an experiment adds (Schema::with_vectors):
@@ -90,6 +100,11 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Ha
   /// An item beside its n - 1 paired columns: entries of n K numbers.
   nn::SequenceVectors sequence(const Features& x, const History& history, int64_t pad_to = 0);
 
+  /// From now on all that forward(), field() and sequence() give goes through `tap`: for who looks at a model from
+  /// outside, as attributions do. No gradient reaches what is learnt here meanwhile. {} takes it away. Nobody else may
+  /// use the model at that time.
+  void tap(FieldTap tap) { tap_ = std::move(tap); }
+
   /// Adds `mean` to what rows and numeric fields start from, which then is N(mean, init_std^2); padding stays zero.
   void shift_start(double mean);
 
@@ -109,6 +124,9 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Ha
   void build_added(const Choice& here, const std::vector<std::string>& leave_out);
   nn::Embedding table(const Field& field);
   at::Tensor read(const Field& field, const at::Tensor& ids);  // i32 [n] -> f32 [n, K]
+  nn::FieldVectors read_all(const Features& x);                // as forward(), past the tap; so the next two
+  at::Tensor read_field(const Features& x, const Field& field);
+  nn::SequenceVectors read_sequence(const Features& x, const Field& field, int64_t pad_to = 0);
   at::Tensor numeric(const Features& x);
   at::Tensor augmented(const Features& x, size_t which);  // [B, n, K]
   Schema schema_;
@@ -122,6 +140,7 @@ class INTERPLAY_API FieldEmbeddingImpl : public torch::nn::Module, public nn::Ha
   std::vector<nn::Embedding> categorical_tables_;
   at::Tensor numeric_weight_;     // f32 [D, K], one row a numeric field of the schema
   std::shared_ptr<Parts> parts_;  // the modules it is made of
+  FieldTap tap_;
 };
 TORCH_MODULE(FieldEmbedding);
 
