@@ -17,7 +17,7 @@ namespace nn = interplay::nn;
 ///     lw    sum_i w[x_i]          a weight a value, as in an FM
 ///     felv  sum_i <e_i, l[x_i]>   a vector a value, in tables of their own
 ///     filv  sum_i <e_i, u_i>      a vector a field: F K weights, where lw has as many as there are values
-class Fwfm final : public interplay::Model {
+class Fwfm final : public interplay::Model, public interplay::HasInteractions {
  public:
   struct Options : interplay::EmbeddingOptions {
     std::string linear = "filv";
@@ -48,6 +48,19 @@ class Fwfm final : public interplay::Model {
   interplay::Output forward(const interplay::Features& x) override {
     const auto e = fields_(x);       // [B, F, K]
     return pairs(e) + linear(x, e);  // [B], logits
+  }
+
+  std::vector<interplay::Interaction> list() const override {
+    std::vector<interplay::Interaction> out;
+    if (!strength_.defined()) return out;
+    const auto strength = strength_.detach().cpu();
+    const auto left = left_.accessor<int64_t, 1>(), right = right_.accessor<int64_t, 1>();
+    for (int64_t p = 0; p < left.size(0); ++p) {
+      const auto& names = fields_->names();
+      out.push_back(
+          {.fields = {names[size_t(left[p])], names[size_t(right[p])]}, .gate = strength.const_data_ptr<float>()[p]});
+    }
+    return out;
   }
 
  private:

@@ -46,7 +46,7 @@ struct InteractionOptions {
 struct Interaction {
   std::vector<std::string> fields;  ///< in the order of FieldEmbedding::names()
   std::string function = "inner";   ///< sum over k of the product
-  double gate = 1;                  ///< 1 where there is none
+  double gate = 1;                  ///< or the weight that a model keeps for the set (FwFM); 1 where there is none
   bool kept = true;                 ///< the gate is not 0
 };
 
