@@ -51,14 +51,6 @@ int64_t reading_every(const Config& experiment, int64_t train_rows) {
   return train.patience > 0 ? steps / 10 : steps;
 }
 
-/// Sizes and checksums of the search's own files; each stage has a manifest of its own, whose checksum is here.
-void finish_directory(const fs::path& out) {
-  Manifest::describe(out, {}, [](const std::string& file) {
-    const bool of_stage = file.starts_with("stages/") && !file.ends_with(std::string("/") + kManifest);
-    return !of_stage && !file.ends_with(".log") && !file.starts_with(".") && file.find("/.") == std::string::npos;
-  }).save(out);
-}
-
 }  // namespace
 
 struct SearchRun::State {
@@ -193,7 +185,7 @@ SearchSummary search_run(const Config& experiment, const SearchOptions& options)
   write_file(options.out / Bundle::kConfig, state.config.yaml());
   const log::File log_file(options.out / "search.log");
   search->run(run);
-  finish_directory(options.out);
+  finish_directory(options.out, "stages");
   return {std::move(state.findings), std::move(state.stages)};
 }
 

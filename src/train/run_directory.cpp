@@ -53,6 +53,14 @@ DirectoryLock lock_directory(const fs::path& out, bool resume, const std::string
   return lock;
 }
 
+void finish_directory(const fs::path& out, const std::string& runs) {
+  constexpr const char* kManifest = "/manifest.json";
+  Manifest::describe(out, {}, [&](const std::string& file) {
+    const bool of_run = file.starts_with(runs + "/") && !file.ends_with(kManifest);
+    return !of_run && !file.ends_with(".log") && !file.starts_with(".") && file.find("/.") == std::string::npos;
+  }).save(out);
+}
+
 Computing Computing::now(const std::string& precision) {
   return {at::get_num_threads(), at::get_cpu_capability(), precision};
 }

@@ -19,6 +19,9 @@ INTERPLAY_API std::string first_difference(const Config& a, const Config& b);
 /// to do about it.
 INTERPLAY_API DirectoryLock lock_directory(const std::filesystem::path& out, bool resume, const std::string& kind,
                                            const std::string& holds);
+/// manifest.json of a directory that holds runs below `runs`, of which each has a manifest of its own, whose checksum
+/// is here: the last thing that is written.
+INTERPLAY_API void finish_directory(const std::filesystem::path& out, const std::string& runs);
 /// Where sums are taken, and so the last digits of what is learnt.
 struct Computing {
   int threads;
