@@ -11,6 +11,7 @@ file(GLOB yardsticks CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/bench/peaks.cpp
      ${PROJECT_SOURCE_DIR}/src/bench/embedding.cpp)
 list(APPEND tensor_sources ${yardsticks})
 file(GLOB train_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/train/*.cpp)
+file(GLOB explain_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/explain/*.cpp)
 file(GLOB search_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/search/*.cpp)
 file(GLOB bench_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/bench/*.cpp)
 list(REMOVE_ITEM bench_sources ${yardsticks})
@@ -91,13 +92,13 @@ list(FILTER units EXCLUDE REGEX "/(kernels|table|bench)/")
 interplay_units(interplay_tensor ${units})
 # Of the folders above, compiled quickly rather than for speed. That is not for files that compute with numbers: their
 # last bits stay.
-add_library(interplay_runs OBJECT ${train_sources} ${search_sources} ${bench_sources})
+add_library(interplay_runs OBJECT ${train_sources} ${explain_sources} ${search_sources} ${bench_sources})
 target_include_directories(interplay_runs PRIVATE ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(interplay_runs PUBLIC interplay_flags interplay_torch interplay_arrow fmt::fmt spdlog::spdlog
                       yaml-cpp nlohmann_json::nlohmann_json Eigen3::Eigen Threads::Threads)
 target_compile_options(interplay_runs PRIVATE $<$<CONFIG:Release>:-O1>)
 target_precompile_headers(interplay_runs REUSE_FROM interplay_tensor)
-interplay_units(interplay_runs ${train_sources} ${search_sources} ${bench_sources})
+interplay_units(interplay_runs ${train_sources} ${explain_sources} ${search_sources} ${bench_sources})
 
 add_library(interplay SHARED $<TARGET_OBJECTS:interplay_data> $<TARGET_OBJECTS:interplay_tensor>
             $<TARGET_OBJECTS:interplay_runs>)

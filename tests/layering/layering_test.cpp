@@ -33,6 +33,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"lm", {"base", "data", "nn"}},
     {"core", {"base", "data", "nn", "optim"}},
     {"train", {"base", "data", "nn", "optim", "core"}},
+    {"explain", {"base", "data", "nn", "core", "train"}},
     {"serve", {"base", "data", "nn", "optim", "core"}},
     {"server", {"base", "data", "core", "serve", "bench"}},
     {"bench", {"base", "data", "nn", "optim", "core", "train", "serve"}},
