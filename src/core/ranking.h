@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include <interplay/base/auc_sum.h>
+
 namespace interplay {
 
 /// Rows by rising logit. An entry holds a 32-bit key, whose order is that of the floats, above a 32-bit row number;
@@ -30,23 +32,6 @@ class Ranking {
 
  private:
   std::vector<uint64_t> entries_;  // [N]
-};
-
-/// Area under the ROC curve from tie groups by rising logit: a positive beats every negative below and half of those
-/// that tie with it (Mann-Whitney).
-class AucSum {
- public:
-  void add(double positive, double negative) {  ///< weights of one tie group
-    area_ += positive * (negative_ + 0.5 * negative);
-    positive_ += positive;
-    negative_ += negative;
-  }
-  double weight() const { return positive_ + negative_; }
-  bool both_classes() const { return positive_ > 0 && negative_ > 0; }
-  double value() const { return area_ / (positive_ * negative_); }  ///< NaN with one class only
-
- private:
-  double area_ = 0, positive_ = 0, negative_ = 0;
 };
 
 }  // namespace interplay
