@@ -87,6 +87,7 @@ void HistoryIndex::finish() {
   const uint64_t longest = options_.max_length > 0 ? uint64_t(options_.max_length) : UINT32_MAX;
   const auto& rows = order_.rows();
   uint64_t user_begin = 0;
+  uint32_t last = 0;  // the row of the last event that is remembered
   for (size_t i = 0; i < rows.size();) {
     const uint32_t user = order_.user(rows[i]);
     if (user == EventOrder::kNobody) break;  // sorted last: their histories are empty
@@ -98,14 +99,17 @@ void HistoryIndex::finish() {
       return order_.user(row) == user &&
              (options_.ties == "order" ? order_.same_moment(row, rows[i]) : order_.same_time(row, rows[i]));
     };
+    const bool knows_own_time = items_.size() > user_begin && order_.same_time(last, rows[i]);
     size_t same = i;  // events of one moment do not see each other
     for (; same < rows.size() && together(rows[same]); ++same) {
       end_[rows[same]] = items_.size();
       length_[rows[same]] = uint32_t(std::min<uint64_t>(longest, items_.size() - user_begin));
       if (shortest > 0) too_short_[rows[same]] = items_.size() - user_begin < shortest;
     }
+    if (knows_own_time) rows_with_own_time_ += int64_t(same - i);
     for (; i < same; ++i) {
       if (!passes_[rows[i]]) continue;
+      last = rows[i];
       items_.push_back(order_.tie_token(rows[i]));
       if (keeps_events_) events_.push_back(rows[i]);
       for (Side& side : sides_) side.remembered.push_back(side.of_row[rows[i]]);

@@ -38,6 +38,8 @@ class HistoryIndex {
   const std::string& name() const { return options_.name; }
   /// Whether a row has fewer events before it than its history needs (min_length), whatever max_length keeps of them.
   bool too_short(int64_t row) const { return !too_short_.empty() && too_short_[size_t(row)]; }
+  /// Rows with an event of their own time in their history, which `ties: order` lets in.
+  int64_t rows_with_own_time() const { return rows_with_own_time_; }
   /// Adds the list columns to a batch whose usable rows are `rows`; the first of them is row `first` of all.
   void append(RawBatch& raw, std::span<const int32_t> rows, int64_t first) const;
 
@@ -63,6 +65,7 @@ class HistoryIndex {
   std::vector<uint64_t> users_end_;  // of each user's, likewise
   std::vector<uint64_t> end_;        // beside the rows: its history is items_[end - length, end)
   std::vector<uint32_t> length_;
+  int64_t rows_with_own_time_ = 0;
   std::vector<bool> too_short_;  // beside the rows, where there is a min_length
 };
 
