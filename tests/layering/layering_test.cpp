@@ -21,6 +21,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"data/schema", {"base", "data/read"}},
     {"data/spec", {"base", "data/read", "data/schema"}},
     {"data/order", {"base", "data/read", "data/schema", "data/spec"}},
+    {"data/check", {"base", "data/read", "data/schema", "data/spec", "data/order"}},
     {"data/encode", {"base", "data/read", "data/schema", "data/spec"}},
     {"data/store", {"base", "data/read", "data/schema"}},
     {"data/batch", {"base", "data/schema", "data/store"}},
