@@ -27,6 +27,11 @@ struct Command {
 };
 std::vector<Command>& commands();
 
+/// Thrown by a command that did what it was asked to, for an exit status other than 0: a verdict, not an error.
+struct ExitStatus {
+  int status;
+};
+
 struct AddCommand {
   AddCommand(const char* name, const char* doc, std::function<void()> (*add)(CLI::App&)) {
     commands().push_back({name, doc, add});

@@ -269,15 +269,19 @@ int run(int count, char** words) {
   }
   if (common.threads > 0) at::set_num_threads(common.threads);
   for (const auto& plugin : common.plugins) load_plugin(plugin);
+  int status = 0;
   try {
     for (const auto& [sub, action] : runs) {
       if (sub->parsed()) action();
     }
+  } catch (const ExitStatus& verdict) {
+    status = verdict.status;
   } catch (const std::system_error& problem) {
     if (!std::ferror(stdout)) throw;
     return failed_standard_output(problem.code().value());
   }
-  return finish_standard_output();
+  const int written = finish_standard_output();
+  return written != 0 ? written : status;
 }
 
 }  // namespace interplay::tool

@@ -116,7 +116,7 @@ class Duplicates final : public Check {
                            scale * double(sums.whole), percent(double(sums.whole) / double(sums.rows)),
                            data_.parser.columns(true).size());
       if (sums.known > 0)
-        f.text += fmt::format("; {} of the valid and test rows have a twin in train",
+        f.text += fmt::format("; {} of the valid and test rows are training rows, too, the label aside",
                               percent(double(sums.known) / double(sums.held_out)));
       f.remedy = "write each row once; copies count as evidence, and those of held-out rows are known beforehand";
       f.rows = twins(facts, [](const Group& g) { return g.whole > 0; });
