@@ -182,6 +182,11 @@ std::shared_ptr<Model> Bundle::mapped_model() const {
   return model;
 }
 
+std::map<std::string, nn::QuantisedRows> Bundle::quantised() const {
+  const fs::path file = directory_ / kWeights;
+  return nn::quantised_of(nn::Safetensors(file).tensors(), file.string());
+}
+
 std::vector<double> Bundle::logit_offsets() const {
   const Config train = config_["train"];
   if (!train.is_map()) return {};

@@ -9,6 +9,7 @@
 #include <interplay/core/generators.h>
 #include <interplay/core/interactions.h>
 #include <interplay/nn/embedding.h>
+#include <interplay/nn/quantised_rows.h>
 #include <interplay/nn/table_storage.h>
 
 #include "core/pretrained.h"
@@ -116,15 +117,17 @@ void check_weights(const std::map<std::string, at::Tensor>& own, const std::map<
 
 }  // namespace
 
-void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights, const std::string& from) {
+void load_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& saved, const std::string& from) {
   const at::NoGradGuard no_grad;
+  const auto weights = nn::dequantised(saved, from);
   auto own = weights_of(model);
   check_weights(own, weights, from);
   for (auto& [name, weight] : own) weight.copy_(weights.at(name));
 }
 
-void map_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights, const std::string& from) {
+void map_weights(torch::nn::Module& model, const std::map<std::string, at::Tensor>& saved, const std::string& from) {
   const at::NoGradGuard no_grad;
+  const auto weights = nn::dequantised(saved, from);
   auto own = weights_of(model);
   check_weights(own, weights, from);
   for (const auto& [name, table] : nn::tables_of(model)) {

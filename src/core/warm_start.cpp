@@ -7,6 +7,7 @@
 
 #include <interplay/base/log.h>
 #include <interplay/core/vector_table.h>
+#include <interplay/nn/quantised_rows.h>
 #include <interplay/nn/safetensors.h>
 
 namespace fs = std::filesystem;
@@ -60,6 +61,7 @@ void WarmStart::copy(const Bundle& from, const std::string& part, const std::str
   const at::NoGradGuard no_grad;
   const fs::path file = from.directory() / Bundle::kWeights;
   const nn::Safetensors saved(file);
+  const auto entries = nn::dequantised(saved.tensors(), file.string());
   const std::string below = part.empty() ? "" : part + ".", run = from.directory().string();
   const std::string of = part_of_run.empty() ? "" : part_of_run + ".";
   INTERPLAY_CHECK_DATA(std::any_of(saved.tensors().begin(), saved.tensors().end(),
@@ -81,11 +83,12 @@ void WarmStart::copy(const Bundle& from, const std::string& part, const std::str
       w.note = "vectors by key, of this experiment's file";
       continue;
     }
-    if (!saved.has(name)) {
+    const auto entry = entries.find(name);
+    if (entry == entries.end()) {
       w.note = fmt::format("{}{}{} has none", run, of.empty() ? "" : ":", part_of_run);
       continue;
     }
-    at::Tensor given = saved.at(name);
+    at::Tensor given = entry->second;
     const bool grows = is_of_field(w.name) && given.dim() == 2 && to.dim() == 2 && given.size(1) == to.size(1) &&
                        given.size(0) > 0 && given.size(0) < to.size(0);
     if (grows) {

@@ -79,6 +79,30 @@ thread_local Recorder* Recorder::current_ = nullptr;
 
 }  // namespace
 
+PackedRows::PackedRows(nn::QuantisedRows of)
+    : held(std::move(of)),
+      type(held.rows.scalar_type() == at::kChar   ? Type::int8
+           : held.rows.scalar_type() == at::kHalf ? Type::fp16
+                                                  : Type::bf16),
+      rows(held.rows.const_data_ptr()),
+      scale(held.scale.defined() ? static_cast<const uint16_t*>(held.scale.const_data_ptr()) : nullptr),
+      rows_a_scale(held.rows_a_scale()) {}
+
+void ForwardGraph::read_packed(const std::map<const float*, std::shared_ptr<const PackedRows>>& by_rows) {
+  for (Node& node : nodes) {
+    for (Table& table : node.tables) {
+      const auto found = by_rows.find(table.rows);
+      if (found == by_rows.end() || found->second->held.rows.size(1) != table.width) continue;
+      table.packed = found->second.get();
+      table.rows = nullptr;
+      packed.push_back(found->second);
+    }
+  }
+  std::erase_if(held, [&](const at::Tensor& t) {
+    return t.scalar_type() == at::kFloat && by_rows.contains(t.const_data_ptr<float>());
+  });
+}
+
 std::optional<ForwardGraph> ForwardGraph::record(Model& model, const Features& probe, std::string& why) {
   ForwardGraph graph;
   try {

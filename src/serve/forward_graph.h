@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,8 +10,21 @@
 #include <ATen/core/Tensor.h>
 
 #include <interplay/core/model.h>
+#include <interplay/nn/quantised_rows.h>
 
 namespace interplay {
+
+/// A quantised table as a lookup reads it.
+struct PackedRows {
+  enum class Type { int8, fp16, bf16 };
+  explicit PackedRows(nn::QuantisedRows of);
+
+  nn::QuantisedRows held;
+  Type type;
+  const void* rows;       // [R, width]
+  const uint16_t* scale;  // bf16, of int8
+  int64_t rows_a_scale;
+};
 
 /// What a model computes from categorical and numeric fields, in evaluation mode: steps that each give every row of a
 /// batch n numbers, from those that earlier steps gave the same row. Found by watching one forward pass, so that no
@@ -30,9 +45,10 @@ struct INTERPLAY_API ForwardGraph {
   enum class Binary { add, subtract, multiply, divide };
 
   struct Table {
-    int64_t column;             ///< of Features::ids
-    const float* rows;          ///< of the table: row r lies at rows + r * stride
-    int64_t stride, width, to;  ///< `to`: where the row begins in the result
+    int64_t column;                      ///< of Features::ids
+    const float* rows;                   ///< of the table: row r lies at rows + r * stride
+    int64_t stride, width, to;           ///< `to`: where the row begins in the result
+    const PackedRows* packed = nullptr;  ///< where they are quantised, in place of `rows`
   };
   /// An operand of `binary`: number j of the result reads number index[j] of node `node` (index empty: number j), or
   /// constant[j].
@@ -68,6 +84,11 @@ struct INTERPLAY_API ForwardGraph {
   int output = -1;               ///< the node that gives the logits
   int64_t ids = 0, dense = 0;    ///< widths of Features::ids and ::dense
   std::vector<at::Tensor> held;  ///< what the tables point into
+  std::vector<std::shared_ptr<const PackedRows>> packed;
+
+  /// Has lookups read these rows in place of those of a model's tables, by where these begin: what both give is the
+  /// same. The rows of the model are let go of.
+  void read_packed(const std::map<const float*, std::shared_ptr<const PackedRows>>& by_rows);
 
   /// Watches model.forward(probe), a batch of at least 2 rows. Empty, with the reason in `why`, where the model does
   /// something that no step says: then it can only be run as it is.

@@ -9,6 +9,8 @@
 #include <interplay/base/random.h>
 #include <interplay/core/bundle.h>
 #include <interplay/data/loader.h>
+#include <interplay/nn/embedding.h>
+#include <interplay/nn/table_storage.h>
 
 #include "serve/scorer_state.h"
 
@@ -95,7 +97,8 @@ CompiledModel::Loan::~Loan() {
   owner_.idle_.push_back(std::move(memory_));
 }
 
-Scorer::State::State(Encoder e, std::shared_ptr<Model> m, std::vector<double> logit_offsets)
+Scorer::State::State(Encoder e, std::shared_ptr<Model> m, std::vector<double> logit_offsets,
+                     const std::map<std::string, nn::QuantisedRows>& quantised)
     : encoder(std::move(e)),
       model(std::move(m)),
       offsets(std::move(logit_offsets)),
@@ -112,11 +115,33 @@ Scorer::State::State(Encoder e, std::shared_ptr<Model> m, std::vector<double> lo
     fallback_reason = error.what();
   }
   if (!whole) graph = nullptr;
+  if (graph && !quantised.empty()) read_packed(quantised);
   if (graph) {
     log::debug("scorer: the model runs compiled, {} steps", graph->nodes.size());
   } else {
     log::debug("scorer: the model runs through LibTorch: {}", fallback_reason);
   }
+}
+
+/// The compiled model was held against the model with its tables unpacked; from here on it reads them as they are.
+void Scorer::State::read_packed(const std::map<std::string, nn::QuantisedRows>& quantised) {
+  std::map<const float*, std::shared_ptr<const PackedRows>> by_rows;
+  for (const auto& [name, table] : nn::tables_of(*model)) {
+    const auto found = quantised.find(name + ".weight");
+    if (found == quantised.end()) continue;
+    const auto packed = std::make_shared<const PackedRows>(found->second);
+    by_rows.emplace(table->table().data(), packed);
+  }
+  auto reads = std::make_shared<ForwardGraph>(*graph);
+  reads->read_packed(by_rows);
+  graph = std::move(reads);
+  const Schema& schema = encoder.schema();
+  const std::vector<bool> none_of_ids(size_t(schema.count(FieldKind::categorical))),
+      none_of_dense(size_t(schema.count(FieldKind::numeric)));
+  auto packed = compile(none_of_ids, none_of_dense, fallback_reason);
+  INTERPLAY_ASSERT(packed);
+  whole = std::move(packed);
+  model = nullptr;
 }
 
 std::unique_ptr<const CompiledModel> Scorer::State::compile(const std::vector<bool>& user_ids,
@@ -143,6 +168,10 @@ std::unique_ptr<const CompiledModel> Scorer::State::compile(const std::vector<bo
 
 std::vector<float> Scorer::State::logits(const Features& x) const {
   const at::NoGradGuard no_grad;
+  if (!model) {
+    const auto ids = x.ids.contiguous(), dense = x.dense.contiguous();
+    return run(*whole, ids.const_data_ptr<int32_t>(), dense.const_data_ptr<float>(), x.rows);
+  }
   auto logit = model->forward(x).logit;
   INTERPLAY_CHECK(logit.defined(),
                   "the model gives no logits yet: it was pre-trained, and nothing can be scored by it");
@@ -152,10 +181,15 @@ std::vector<float> Scorer::State::logits(const Features& x) const {
 }
 
 std::vector<float> Scorer::State::logits(const EncodedBatch& rows) const {
-  if (!whole || rows.rows > kSmallBatch) return logits(to_features(rows, encoder.schema()));
-  std::vector<float> out(size_t(rows.rows * whole->plan().labels()));
-  const CompiledModel::Loan memory(*whole);
-  whole->plan().run({nullptr, nullptr, rows.ids.data(), rows.dense.data(), rows.rows}, memory->workspace, out.data());
+  if (!whole || (model && rows.rows > kSmallBatch)) return logits(to_features(rows, encoder.schema()));
+  return run(*whole, rows.ids.data(), rows.dense.data(), rows.rows);
+}
+
+std::vector<float> Scorer::State::run(const CompiledModel& compiled, const int32_t* ids, const float* dense,
+                                      int64_t rows) const {
+  std::vector<float> out(size_t(rows * compiled.plan().labels()));
+  const CompiledModel::Loan memory(compiled);
+  compiled.plan().run({nullptr, nullptr, ids, dense, rows}, memory->workspace, out.data());
   for (size_t i = 0; i < out.size(); ++i) out[i] += offset(i);
   return out;
 }
@@ -165,7 +199,8 @@ Scorer Scorer::load(const std::filesystem::path& run) {
   Scorer scorer;
   const Encoder encoder = Encoder::load(run);
   encoder.check();
-  scorer.state_ = std::make_shared<const State>(encoder, bundle.mapped_model(), bundle.logit_offsets());
+  scorer.state_ =
+      std::make_shared<const State>(encoder, bundle.mapped_model(), bundle.logit_offsets(), bundle.quantised());
   return scorer;
 }
 

@@ -66,11 +66,12 @@ struct RequestLayout {
 };
 
 struct Scorer::State {
-  State(Encoder e, std::shared_ptr<Model> m, std::vector<double> logit_offsets);
+  State(Encoder e, std::shared_ptr<Model> m, std::vector<double> logit_offsets,
+        const std::map<std::string, nn::QuantisedRows>& quantised);
 
   Encoder encoder;
-  std::shared_ptr<Model> model;
-  std::vector<double> offsets;  // of each label, or none
+  std::shared_ptr<Model> model;  // null where its tables are quantised and it runs compiled: they are not unpacked
+  std::vector<double> offsets;   // of each label, or none
   std::vector<std::string> columns;
   std::string fallback_reason;
   std::shared_ptr<const ForwardGraph> graph;   // null where the model runs as it is
@@ -90,6 +91,8 @@ struct Scorer::State {
   void score(const RequestLayout& layout, Cells user, Cells candidates, std::span<float> p) const;
 
  private:
+  void read_packed(const std::map<std::string, nn::QuantisedRows>& quantised);
+  std::vector<float> run(const CompiledModel& compiled, const int32_t* ids, const float* dense, int64_t rows) const;
   std::shared_ptr<RequestLayout> make_layout(const std::vector<std::string>& user_columns) const;
   bool score_compiled(const RequestLayout& layout, Cells user, Cells candidates, int64_t rows,
                       std::span<float> p) const;

@@ -1,7 +1,10 @@
 #include "serve/scoring_plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+
+#include <c10/util/Half.h>
 
 #include <interplay/base/simd.h>
 
@@ -26,14 +29,48 @@ struct Target {
   int64_t stride, rows;
 };
 
+float from_bf16(uint16_t bits) { return std::bit_cast<float>(uint32_t(bits) << 16); }
+
+/// Row `id` of a quantised table, as nn::dequantise() gives it.
+INTERPLAY_INLINE void unpack(const PackedRows& of, int64_t id, int64_t n, float* to) {
+  switch (of.type) {
+    case PackedRows::Type::int8: {
+      const auto* const q = static_cast<const int8_t*>(of.rows) + id * n;
+      const float scale = from_bf16(of.scale[id / of.rows_a_scale]);
+      for (int64_t k = 0; k < n; ++k) to[k] = float(q[k]) * scale;
+      return;
+    }
+    case PackedRows::Type::bf16: {
+      const auto* const q = static_cast<const uint16_t*>(of.rows) + id * n;
+      for (int64_t k = 0; k < n; ++k) to[k] = from_bf16(q[k]);
+      return;
+    }
+    case PackedRows::Type::fp16: {
+      const auto* const q = static_cast<const at::Half*>(of.rows) + id * n;
+      for (int64_t k = 0; k < n; ++k) to[k] = float(q[k]);
+      return;
+    }
+  }
+}
+
+const char* row_of(const Graph::Table& t, int64_t id) {
+  if (!t.packed) return reinterpret_cast<const char*>(t.rows + id * t.stride);
+  return static_cast<const char*>(t.packed->rows) + id * t.width * (t.packed->type == PackedRows::Type::int8 ? 1 : 2);
+}
+
 INTERPLAY_CLONES void look_up(const std::vector<Graph::Table>& tables, const int32_t* ids, int64_t ids_stride,
                               Target out) {
   for (int64_t r = 0; r < out.rows; ++r) {
     const int32_t* const id = ids + r * ids_stride;
     const bool ahead = r + kLookAhead < out.rows;
     for (const auto& t : tables) {
-      if (ahead) __builtin_prefetch(t.rows + int64_t(id[kLookAhead * ids_stride + t.column]) * t.stride, 0, 2);
-      copy_floats(t.rows + int64_t(id[t.column]) * t.stride, t.width, out.data + r * out.stride + t.to);
+      if (ahead) __builtin_prefetch(row_of(t, id[kLookAhead * ids_stride + t.column]), 0, 2);
+      float* const to = out.data + r * out.stride + t.to;
+      if (t.packed) {
+        unpack(*t.packed, id[t.column], t.width, to);
+      } else {
+        copy_floats(t.rows + int64_t(id[t.column]) * t.stride, t.width, to);
+      }
     }
   }
 }

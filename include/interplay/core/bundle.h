@@ -1,12 +1,14 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <interplay/core/model.h>
 #include <interplay/data/encoder.h>
+#include <interplay/nn/quantised_rows.h>
 
 namespace interplay {
 
@@ -28,6 +30,8 @@ class INTERPLAY_API Bundle {
   /// The same for who only reads its weights: rows of tables stay in the file, mapped, so that large ones are there at
   /// once and processes share their memory.
   std::shared_ptr<Model> mapped_model() const;
+  /// Tables that are in fewer bits, by their entries' names (`interplay quantize`); model() has them unpacked.
+  std::map<std::string, nn::QuantisedRows> quantised() const;
   /// What corrects each label's logits for negative sampling; empty without. See negative_offsets().
   std::vector<double> logit_offsets() const;
   bool finished() const { return finished_; }

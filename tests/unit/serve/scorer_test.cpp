@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <interplay/base/progress.h>
-#include <interplay/core/bundle.h>
+#include <interplay/core/quantise_bundle.h>
 #include <interplay/data/event_history.h>
 #include <interplay/data/open_raw.h>
 #include <interplay/data/prepare.h>
@@ -115,6 +115,38 @@ TEST_F(ScorerTest, PreparedDataScoreAsRawRows) {
   const auto scorer = Scorer::load(*dir_ / "run-criteo");
   const auto raw = read_all(scorer.schema(), *dir_ / "criteo" / "test.txt");
   EXPECT_EQ(scorer.score(Dataset::open(*dir_ / "prepared-criteo", "test"), 300), scorer.score(raw));
+}
+
+/// Logits of the model with its tables unpacked, which is what evaluation gives, against those of a scorer that reads
+/// them as they are.
+TEST_F(ScorerTest, QuantisedTablesScoreAsTheyDoUnpacked) {
+  for (const std::string type : {"int8", "fp16", "bf16"}) {
+    for (const std::string name : {"criteo", "ml"}) {
+      const std::string quantised = fmt::format("{}-{}", name, type);
+      quantise_bundle(Bundle::open(*dir_ / ("run-" + name)), type, *dir_ / ("run-" + quantised));
+      fs::create_directory_symlink(*dir_ / ("prepared-" + name), *dir_ / ("prepared-" + quantised));
+      const std::string split = name == "ml" ? "train" : "test";
+      const auto expected = evaluated(quantised, split, 300);
+      const auto p = Scorer::load(*dir_ / ("run-" + quantised))
+                         .score(Dataset::open(*dir_ / ("prepared-" + quantised), split), 300);
+      ASSERT_EQ(p.size(), expected.size());
+      for (size_t i = 0; i < p.size(); ++i) ASSERT_NEAR(p[i], 1 / (1 + std::exp(-double(expected[i]))), 1e-6) << type;
+      EXPECT_NE(expected, evaluated(name, split, 300));
+      EXPECT_LT(fs::file_size(*dir_ / ("run-" + quantised) / Bundle::kWeights),
+                fs::file_size(*dir_ / ("run-" + name) / Bundle::kWeights));
+    }
+  }
+  const auto raw = rows_of(read_all(Scorer::load(*dir_ / "run-criteo").schema(), *dir_ / "criteo" / "test.txt"), 0, 20);
+  const auto scorer = Scorer::load(*dir_ / "run-criteo-int8");
+  EXPECT_TRUE(scorer.fallback_reason().empty()) << scorer.fallback_reason();
+  std::vector<std::string_view> user, candidates;
+  const Ranker ranker = scorer.ranker({"I1", "C3"});
+  for (const auto& column : ranker.user_columns()) user.push_back(raw.column(column).cell(0));
+  for (const auto& column : ranker.candidate_columns()) candidates.push_back(raw.column(column).cell(0));
+  EXPECT_NEAR(ranker.score(user, candidates)[0], scorer.score(rows_of(raw, 0, 1))[0], 1e-6);
+  EXPECT_THAT(
+      testing::data_error([&] { quantise_bundle(Bundle::open(*dir_ / "run-criteo-int8"), "fp16", *dir_ / "twice"); }),
+      HasSubstr("quantised already"));
 }
 
 TEST_F(ScorerTest, NegativeSamplingIsCorrected) {

@@ -1,0 +1,90 @@
+// interplay quantize RUN --tables TYPE --out RUN: a run whose tables take fewer bits.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <string>
+
+#include <interplay/base/log.h>
+#include <interplay/base/progress.h>
+#include <interplay/core/bootstrap.h>
+#include <interplay/core/quantise_bundle.h>
+#include <interplay/data/row_facts.h>
+#include <interplay/serve/scorer.h>
+
+#include "command.h"
+
+namespace interplay::tool::quantize_command {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Arguments {
+  std::string run, out, tables = "int8", data, split = "test";
+  bool force = false;
+};
+
+std::vector<float> logits_of(const fs::path& run, const Dataset& rows) {
+  auto p = Scorer::load(run).score(rows);
+  for (float& v : p) {
+    const double inside = std::clamp(double(v), 1e-7, 1 - 1e-7);
+    v = float(std::log(inside / (1 - inside)));
+  }
+  return p;
+}
+
+/// Every other number of `all` from `first`, `stride` apart.
+std::vector<float> column(const std::vector<float>& all, size_t first, size_t stride) {
+  std::vector<float> out;
+  for (size_t i = first; i < all.size(); i += stride) out.push_back(all[i]);
+  return out;
+}
+
+void compare(const Arguments& a, const Bundle& before) {
+  before.check_data(a.data);
+  const Dataset rows = Dataset::open(a.data, a.split);
+  const auto& names = before.schema().labels();
+  const auto label = row_facts(rows.select(before.schema())).label;
+  const auto was = logits_of(a.run, rows), is = logits_of(a.out, rows);
+  std::vector<std::vector<std::string>> lines{
+      {"label", "AUC before", "AUC after", "after less before", "95% interval"}};
+  for (size_t t = 0; t < names.size(); ++t) {
+    const auto y = column(label, t, names.size()), q = column(is, t, names.size()), p = column(was, t, names.size());
+    const auto d = bootstrap_auc_difference({.label = y, .logit_a = q, .logit_b = p});
+    lines.push_back({names[t], fmt::format("{:.6f}", d.auc_b), fmt::format("{:.6f}", d.auc_a),
+                     fmt::format("{:+.6f}", d.difference), fmt::format("{:+.6f} to {:+.6f}", d.low, d.high)});
+  }
+  fmt::print("{} {}, {} rows\n{}", a.data, a.split, rows.rows(), table(lines));
+}
+
+void run(const Arguments& a) {
+  check_out(a.out, a.force);
+  const Bundle before = Bundle::open(a.run);
+  const QuantisedBytes tables = quantise_bundle(before, a.tables, a.out);
+  const auto size = [](const std::string& run) { return fs::file_size(fs::path(run) / Bundle::kWeights); };
+  const auto line = [](const char* what, auto was, auto is) -> std::vector<std::string> {
+    return {what, std::to_string(was), std::to_string(is), fmt::format("{:.2f}", double(was) / double(is))};
+  };
+  fmt::print("{}: tables in {}\n{}", a.out, a.tables,
+             table({{"bytes", "before", "after", "times smaller"},
+                    line("tables", tables.before, tables.after),
+                    line("all weights", size(a.run), size(a.out))}));
+  if (!a.data.empty()) compare(a, before);
+}
+
+std::function<void()> add(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  app.add_option("RUN", a->run, "run directory")->required();
+  app.add_option("--tables", a->tables, "type of the tables' numbers: int8 (with a scale a row), fp16 or bf16")
+      ->capture_default_str()
+      ->check(CLI::IsMember(nn::quantised_types()));
+  app.add_option("--out", a->out, "directory of the new run")->required();
+  app.add_option("--data", a->data, "prepared data, on which both are compared");
+  app.add_option("--split", a->split, "of the data")->capture_default_str();
+  app.add_flag("--force", a->force, "replace what is there");
+  return [a] { run(*a); };
+}
+
+const AddCommand command("quantize", "a run whose tables take fewer bits", add);
+
+}  // namespace
+}  // namespace interplay::tool::quantize_command
