@@ -8,6 +8,7 @@
 #include <ATen/ATen.h>
 
 #include <interplay/base/progress.h>
+#include <interplay/core/logistic_fit.h>
 #include <interplay/data/loader.h>
 #include <interplay/nn/interactions.h>
 
@@ -17,7 +18,6 @@ namespace interplay {
 namespace {
 
 constexpr int64_t kRefitRows = 200000, kRefitBatches = 16;  // that statistics are taken from, the more of both
-constexpr int kNewtonSteps = 25;
 
 double log_loss(double z, double label) { return std::max(z, 0.0) - z * label + std::log1p(std::exp(-std::abs(z))); }
 
@@ -57,54 +57,25 @@ std::vector<float> row_losses(const Predictions& rows) {
 
 namespace {
 
-/// Rows of one label that have it, with logits of mean 0 and deviation 1.
+/// Rows of one label that have it.
 struct Labelled {
   std::vector<double> z, label, weight;
-  double mean = 0, deviation = 0, total = 0, positive = 0;
+  double total = 0, positive = 0;
 
   Labelled(const Predictions& rows, size_t t) {
     for (size_t i = t; i < rows.logit.size(); i += size_t(rows.labels)) {
       if (std::isnan(rows.label[i]) || !std::isfinite(rows.logit[i])) continue;
       z.push_back(rows.logit[i]), label.push_back(rows.label[i]);
-      weight.push_back(rows.weight.empty() ? 1 : rows.weight[i / size_t(rows.labels)]);
-      total += weight.back(), positive += weight.back() * label.back(), mean += weight.back() * z.back();
+      weight.push_back(rows.weight_of(i / size_t(rows.labels)));
+      total += weight.back(), positive += weight.back() * label.back();
     }
-    mean /= total;
-    for (size_t i = 0; i < z.size(); ++i) deviation += weight[i] * (z[i] - mean) * (z[i] - mean);
-    deviation = std::sqrt(deviation / total);
-    for (double& each : z) each = (each - mean) / deviation;
   }
-  bool can_be_fitted() const { return deviation > 0 && std::isfinite(deviation) && positive > 0 && positive < total; }
+  bool can_be_fitted() const {
+    const auto differs = [this](double each) { return each != z.front(); };
+    return positive > 0 && positive < total && std::any_of(z.begin(), z.end(), differs);
+  }
   double log_odds() const { return std::log(positive / (total - positive)); }
-
-  double loss(double slope, double shift) const {
-    double sum = 0;
-    for (size_t i = 0; i < z.size(); ++i) sum += weight[i] * log_loss(slope * z[i] + shift, label[i]);
-    return sum;
-  }
 };
-
-/// Newton's steps from a slope of 0, each halved until the loss falls: far from the least one a whole step may go
-/// anywhere. Logits that tell all labels apart have no least loss: there the number of steps is the end.
-std::pair<double, double> logistic_fit(const Labelled& rows) {
-  double slope = 0, shift = rows.log_odds(), loss = rows.loss(slope, shift);
-  for (int step = 0; step < kNewtonSteps; ++step) {
-    double g0 = 0, g1 = 0, h00 = 0, h01 = 0, h11 = 0;
-    for (size_t i = 0; i < rows.z.size(); ++i) {
-      const double z = rows.z[i], p = 1 / (1 + std::exp(-slope * z - shift));
-      const double off = rows.weight[i] * (p - rows.label[i]), curvature = rows.weight[i] * p * (1 - p);
-      g0 += off, g1 += off * z, h00 += curvature, h01 += curvature * z, h11 += curvature * z * z;
-    }
-    const double determinant = h00 * h11 - h01 * h01;
-    if (!(determinant > 1e-9 * h00 * h11)) break;
-    const double by_shift = (h11 * g0 - h01 * g1) / determinant, by_slope = (h00 * g1 - h01 * g0) / determinant;
-    double part = 1, now = 0;
-    while (part > 1e-6 && !((now = rows.loss(slope - part * by_slope, shift - part * by_shift)) < loss)) part /= 2;
-    if (part <= 1e-6) break;
-    slope -= part * by_slope, shift -= part * by_shift, loss = now;
-  }
-  return {slope, shift};
-}
 
 }  // namespace
 
@@ -112,10 +83,11 @@ void recalibrate(Predictions& rows) {
   for (size_t t = 0; t < size_t(rows.labels); ++t) {
     const Labelled labelled(rows, t);
     if (!labelled.can_be_fitted()) continue;
-    auto [slope, shift] = logistic_fit(labelled);
+    const LogisticFit fit = fit_logistic({{labelled.z}, labelled.label, labelled.weight});
+    double slope = fit.slopes[0], shift = fit.shift;
     if (slope < 0) slope = 0, shift = labelled.log_odds();  // what says the contrary says nothing
     for (size_t i = t; i < rows.logit.size(); i += size_t(rows.labels))
-      rows.logit[i] = float(slope * (double(rows.logit[i]) - labelled.mean) / labelled.deviation + shift);
+      rows.logit[i] = float(slope * double(rows.logit[i]) + shift);
   }
 }
 
