@@ -97,7 +97,8 @@ void Manifest::save(const fs::path& directory) const {
     }
     files.push_back(std::move(row));
   }
-  write_file(directory / kManifest, nlohmann::ordered_json{{"format", 1}, {"files", std::move(files)}}.dump(1) + "\n");
+  write_file(directory / kManifest,
+             nlohmann::ordered_json{{"format", format_}, {"files", std::move(files)}}.dump(1) + "\n");
 }
 
 Manifest Manifest::load(const fs::path& directory) {
@@ -105,8 +106,9 @@ Manifest Manifest::load(const fs::path& directory) {
   Manifest manifest;
   try {
     const auto json = nlohmann::json::parse(read_file(file));
-    INTERPLAY_CHECK_DATA(json.at("format").get<int>() == 1,
-                         "{}: format {} is not known; this version of Interplay reads format 1", file.string(),
+    manifest.format_ = json.at("format").get<int>();
+    INTERPLAY_CHECK_DATA(manifest.format_ == 1 || manifest.format_ == 2,
+                         "{}: format {} is not known; this version of Interplay reads formats 1 and 2", file.string(),
                          json.at("format").dump());
     const auto parse_hash = [](const nlohmann::json& text) {
       return std::stoull(text.get<std::string>(), nullptr, 16);
@@ -144,6 +146,17 @@ void Manifest::check(const fs::path& directory, bool contents) const {
                          "{}: its checksum differs from {}; the file was changed after it was written", file.string(),
                          kManifest);
   }
+}
+
+void Manifest::put(const fs::path& directory, const std::string& file) {
+  erase(file);
+  Entry entry{file, int64_t(fs::file_size(directory / file)), hash64_file(directory / file), {}};
+  const auto place = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.file > file; });
+  entries_.insert(place, std::move(entry));
+}
+
+void Manifest::erase(const std::string& file) {
+  std::erase_if(entries_, [&](const Entry& entry) { return entry.file == file; });
 }
 
 const Manifest::Entry* Manifest::find(const std::string& file) const {

@@ -1,7 +1,6 @@
 #include <interplay/core/bootstrap.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -13,31 +12,11 @@
 
 #include "core/metric/probability.h"
 #include "core/ranking.h"
+#include "core/resample.h"
 
 namespace interplay {
 
 namespace {
-
-// A Poisson(1) number from 64 random bits: how many of the distribution function's steps lie at or below them.
-class Poisson {
- public:
-  Poisson() {
-    double step = std::exp(-1.0), sum = 0;
-    for (size_t k = 0; k < thresholds_.size(); ++k) {
-      sum += step;
-      thresholds_[k] = uint64_t(sum * 0x1p63) << 1;
-      step /= double(k + 1);
-    }
-  }
-  uint8_t operator()(uint64_t bits) const {
-    uint8_t count = 0;
-    while (count < thresholds_.size() && bits >= thresholds_[count]) ++count;
-    return count;
-  }
-
- private:
-  std::array<uint64_t, 14> thresholds_;  // P(more than 14) < 1e-12
-};
 
 // The ranking of one model in the form a replicate walks: rows by rising logit, the last row of each tie marked.
 struct Walk {
@@ -67,14 +46,6 @@ AucSum auc(const Walk& walk, const std::vector<uint8_t>& count, std::span<const 
     weight[0] = weight[1] = 0;
   }
   return sum;
-}
-
-// As numpy.quantile: linear between the neighbours.
-double quantile(const std::vector<double>& sorted, double q) {
-  const double place = q * double(sorted.size() - 1);
-  const auto below = size_t(place);
-  const size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (place - double(below)) * (sorted[above] - sorted[below]);
 }
 
 /// Those that are numbers, by size.

@@ -8,6 +8,7 @@
 #include <interplay/base/options.h>
 #include <interplay/base/section.h>
 #include <interplay/core/augmenter.h>
+#include <interplay/core/calibration.h>
 #include <interplay/core/generators.h>
 #include <interplay/core/vector_table.h>
 #include <interplay/data/loader.h>
@@ -134,7 +135,11 @@ Schema select_fields(const Schema& schema, const Config& given) {
   return out.with_labels(choice.labels);
 }
 
-Bundle Bundle::open(const fs::path& directory) {
+Bundle Bundle::open(const fs::path& directory) { return open(directory, /*with_calibration=*/true); }
+
+Bundle Bundle::open_uncalibrated(const fs::path& directory) { return open(directory, /*with_calibration=*/false); }
+
+Bundle Bundle::open(const fs::path& directory, bool with_calibration) {
   Bundle bundle;
   bundle.directory_ = directory;
   INTERPLAY_CHECK_DATA(fs::is_directory(directory), "{}: no such run directory", directory.string());
@@ -145,10 +150,17 @@ Bundle Bundle::open(const fs::path& directory) {
                        kWeights);
   bundle.finished_ = fs::exists(directory / "manifest.json");
   if (bundle.finished_) {
-    Manifest::load(directory).check(directory, /*contents=*/true);
+    Manifest manifest = Manifest::load(directory);
+    if (!with_calibration) manifest.erase(Calibration::kFile), manifest.erase(Calibration::kPage);
+    manifest.check(directory, /*contents=*/true);
+    bundle.calibrated_ = manifest.find(Calibration::kFile);
   } else {
     nn::Safetensors(directory / kWeights).check();
   }
+  INTERPLAY_CHECK_DATA(!with_calibration || bundle.calibrated_ || !fs::exists(directory / Calibration::kFile),
+                       "{}: manifest.json does not list it, so it may be of other weights, or half written; calibrate "
+                       "the run again, or take it away with `interplay calibrate {} --remove`",
+                       (directory / Calibration::kFile).string(), directory.string());
   try {
     bundle.config_ = Config::load(directory / kConfig);
     bundle.schema_ = Schema::load(directory / kSchema);
@@ -192,6 +204,11 @@ std::vector<double> Bundle::logit_offsets() const {
   if (!train.is_map()) return {};
   return negative_offsets(train.get<double>("negative_rate", 1.0), train.get<std::string>("negative_label", ""),
                           schema_.labels());
+}
+
+std::shared_ptr<const Calibration> Bundle::calibration() const {
+  if (!calibrated_) return nullptr;
+  return std::make_shared<const Calibration>(Calibration::load(directory_, schema_));
 }
 
 void Bundle::check_data(const fs::path& prepared) const {

@@ -142,8 +142,15 @@ class INTERPLAY_API Manifest {
   void check(const std::filesystem::path& directory, bool contents) const;
   const Entry* find(const std::string& file) const;
   const std::vector<Entry>& entries() const { return entries_; }
+  void put(const std::filesystem::path& directory, const std::string& file);  ///< a file as it is now
+  void erase(const std::string& file);                                        ///< may not be listed
+
+  /// 1, or 2 where it lists what a program that knows format 1 alone would leave unread, and be wrong for it.
+  int format() const { return format_; }
+  void set_format(int format) { format_ = format; }
 
  private:
+  int format_ = 1;
   std::vector<Entry> entries_;
 };
 

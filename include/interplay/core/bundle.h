@@ -12,8 +12,11 @@
 
 namespace interplay {
 
+class Calibration;
+
 /// A run directory: config.yaml, schema.yaml, vocabulary/, model.safetensors and what training left beside them
-/// (metrics.jsonl, train.log, report.html, a checkpoint). It can be moved, evaluated and served as it stands.
+/// (metrics.jsonl, train.log, report.html, a checkpoint); calibration.json, where it was calibrated. It can be moved,
+/// evaluated and served as it stands.
 ///
 ///     const auto bundle = Bundle::open("runs/deepfm");
 ///     const std::shared_ptr<Model> model = bundle.model();   // in eval mode, with the best weights
@@ -21,6 +24,8 @@ class INTERPLAY_API Bundle {
  public:
   /// Checks sizes and checksums against manifest.json, where the run is finished. Throws Error(data) naming the file.
   static Bundle open(const std::filesystem::path& directory);
+  /// A finished run as it was before it was calibrated, whatever its calibration.json holds now.
+  static Bundle open_uncalibrated(const std::filesystem::path& directory);
 
   const std::filesystem::path& directory() const { return directory_; }
   const Config& config() const { return config_; }
@@ -34,6 +39,8 @@ class INTERPLAY_API Bundle {
   std::map<std::string, nn::QuantisedRows> quantised() const;
   /// What corrects each label's logits for negative sampling; empty without. See negative_offsets().
   std::vector<double> logit_offsets() const;
+  /// What makes these logits log odds to be trusted; null where the run is not calibrated. See Calibration::load().
+  std::shared_ptr<const Calibration> calibration() const;
   bool finished() const { return finished_; }
   /// Throws Error(data) unless ids in this prepared data mean what they meant in training.
   void check_data(const std::filesystem::path& prepared) const;
@@ -46,7 +53,9 @@ class INTERPLAY_API Bundle {
   std::filesystem::path directory_;
   Config config_;
   Schema schema_;
-  bool finished_ = false;
+  bool finished_ = false, calibrated_ = false;
+
+  static Bundle open(const std::filesystem::path& directory, bool with_calibration);
 };
 
 /// The fields that an experiment's `fields:` (keys keep, drop) leaves of a schema, the labels that it names (key

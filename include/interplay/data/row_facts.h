@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include <interplay/data/dataset.h>
@@ -17,5 +18,8 @@ struct RowFacts {
 
 /// Of all rows of a dataset, in its order.
 INTERPLAY_API RowFacts row_facts(const Dataset& rows);
+
+/// [N] ids of a categorical field, in the dataset's order. Throws Error where it has no such field.
+INTERPLAY_API std::vector<int32_t> ids_of(const Dataset& rows, const std::string& field);
 
 }  // namespace interplay

@@ -91,14 +91,7 @@ class Ece final : public Metric {
     void visit(auto&& field) { field("bins", bins, "bins of equal numbers of rows", Range{1, 10000}); }
   };
   explicit Ece(const Options& options) : options_(options) {}
-  double compute(const Predictions& p) const override {
-    double gap = 0, weight = 0;
-    for (const auto& bin : calibration_bins(p, options_.bins)) {
-      gap += bin.weight * std::abs(bin.mean_p - bin.observed);
-      weight += bin.weight;
-    }
-    return gap / weight;
-  }
+  double compute(const Predictions& p) const override { return mean_gap(calibration_bins(p, options_.bins)); }
   bool higher_is_better() const override { return false; }
   std::string display() const override { return "ECE"; }
 

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <interplay/base/error.h>
+
 namespace interplay {
 namespace {
 
@@ -27,6 +29,17 @@ RowFacts row_facts(const Dataset& rows) {
   RowFacts out;
   for (int64_t first = 0; first < alone.rows(); first += kRowsAtOnce)
     out.add(alone.slice(first, std::min(kRowsAtOnce, alone.rows() - first)));
+  return out;
+}
+
+std::vector<int32_t> ids_of(const Dataset& rows, const std::string& field) {
+  Field alone = rows.schema().field(field);
+  INTERPLAY_CHECK(alone.kind == FieldKind::categorical, "field '{}' is {}; only a categorical one has an id a row",
+                  field, to_string(alone.kind));
+  const Dataset ids = rows.select(Schema({alone}, {}));
+  std::vector<int32_t> out;
+  for (int64_t first = 0; first < ids.rows(); first += kRowsAtOnce)
+    append(out, ids.slice(first, std::min(kRowsAtOnce, ids.rows() - first)).features.ids);
   return out;
 }
 
