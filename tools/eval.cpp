@@ -7,18 +7,21 @@
 #include <nlohmann/json.hpp>
 
 #include <interplay/base/files.h>
+#include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/bootstrap.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/calibration.h>
 #include <interplay/core/ranking_metric.h>
 #include <interplay/data/encoder.h>
-#include <interplay/data/loader.h>
+#include <interplay/data/row_facts.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/retrieval.h>
 #include <interplay/train/term_means.h>
 #include <interplay/train/train_options.h>
 
 #include "command.h"
+#include "run_data.h"
 #include "scores.h"
 
 namespace interplay::tool::eval_command {
@@ -31,7 +34,7 @@ struct Arguments {
   std::string data, split = "test", by, scores, label;
   int64_t batch_size = 4096, min_rows = 1;
   std::string precision = "fp32";
-  bool json = false, compare = false, interval = false;
+  bool json = false, compare = false, interval = false, raw = false;
 
   /// Something that a model without logits cannot tell.
   bool wants_scores() const {
@@ -44,6 +47,8 @@ struct Result {
   int64_t parameters = 0, rows = 0;
   double train_rows_per_s = NAN, train_seconds = NAN, seconds = 0;
   std::vector<MetricValue> metrics;
+  std::vector<MetricValue> before{};  ///< its calibration; empty where it has none
+  std::string calibrator{};           ///< empty where it has none
   Predictions predictions;
   std::vector<std::string> labels;         ///< its own, in the order of `predictions`
   std::vector<AucDifference> from_half{};  ///< of each label compared: its AUC less that of no knowledge, 0.5
@@ -91,19 +96,6 @@ Config wanted(const Arguments& a, bool group) {
   return Config::sequence(list);
 }
 
-std::filesystem::path data_of(const Arguments& a, const Bundle& bundle) {
-  if (!a.data.empty()) return a.data;
-  INTERPLAY_CHECK(bundle.config().has("data"), "{}: does not say which data it was trained on; give --data DIR",
-                  bundle.directory().string());
-  return bundle.config()["data"].as<std::string>();
-}
-
-void check_slices(const Arguments& a, const Schema& data) {
-  const Field& field = data.field(a.by);
-  INTERPLAY_CHECK(field.kind == FieldKind::categorical, "--by {}: the field is {}; only categorical fields make slices",
-                  a.by, to_string(field.kind));
-}
-
 /// Of a finished run, from what it said of itself.
 void read_speed(Result& r, const Bundle& bundle) {
   const auto summary = bundle.directory() / "summary.json";
@@ -114,12 +106,22 @@ void read_speed(Result& r, const Bundle& bundle) {
   }
 }
 
+/// What is calibrated to all negatives is too low for data that have some of them.
+void warn_of_sampling(const std::string& run, const Calibration& calibration) {
+  if (const double kept = calibration.options().sampled; kept < 1) {
+    log::warning(
+        "{}: its p are of all negatives, of which the data it was calibrated on have {}: on such data log loss and "
+        "calibration look worse than they are (--raw leaves the calibration out)",
+        run, kept);
+  }
+}
+
 Result evaluate_run(const std::string& run, const Arguments& a) {
   const Bundle bundle = Bundle::open(run);
-  const auto data = data_of(a, bundle);
+  const auto data = data_of(a.data, bundle);
   bundle.check_data(data);
   const Dataset whole = Dataset::open(data, a.split), dataset = whole.select(bundle.schema());
-  if (!a.by.empty()) check_slices(a, whole.schema());  // before the long part
+  if (!a.by.empty()) check_by(a.by, whole.schema());  // before the long part
   const auto model = bundle.model();
   Result r{.run = run,
            .model = bundle.config()["model"]["name"].as<std::string>(),
@@ -151,7 +153,14 @@ Result evaluate_run(const std::string& run, const Arguments& a) {
     read_speed(r, bundle);
     return r;
   }
-  r.metrics = evaluate(r.predictions, wanted(a, !r.predictions.group.empty()), bundle.schema().labels());
+  const Config names_of_rows = wanted(a, !r.predictions.group.empty());
+  if (const auto calibration = a.raw ? nullptr : bundle.calibration()) {
+    r.calibrator = calibration->options().method;
+    r.before = evaluate(r.predictions, names_of_rows, r.labels);
+    calibration->apply(r.predictions, dataset);
+    warn_of_sampling(run, *calibration);
+  }
+  r.metrics = evaluate(r.predictions, names_of_rows, r.labels);
   if (const auto names = of_catalogue(a); !names.empty()) {
     RetrievalOptions options;
     read_options(options, bundle.config()["train"]["retrieval"]);
@@ -203,6 +212,9 @@ void print_table(const std::vector<Result>& results, const Arguments& a) {
     for (const auto& label : labels)
       rows[0].push_back(fmt::format("AUC{}, 95% interval", several.empty() ? "" : several + label));
   }
+  const bool calibrated =
+      std::any_of(results.begin(), results.end(), [](const Result& r) { return !r.calibrator.empty(); });
+  if (calibrated) rows[0].push_back("calibrated");
   if (!same) rows[0].push_back("rows");
   for (const char* head : {"parameters", "train rows/s", "train s", "run"}) rows[0].push_back(head);
   for (const auto& r : results) {
@@ -213,6 +225,7 @@ void print_table(const std::vector<Result>& results, const Arguments& a) {
       row.push_back(same == r.metrics.end() ? "n/a" : six(same->value));
     }
     for (const auto& d : r.from_half) row.push_back(interval(d));
+    if (calibrated) row.push_back(r.calibrator.empty() ? "no" : r.calibrator);
     if (!same) row.push_back(std::to_string(r.rows));
     row.push_back(std::to_string(r.parameters));
     row.push_back(std::isfinite(r.train_rows_per_s)
@@ -233,22 +246,16 @@ struct Slice {
 
 /// Rows of each value of a field, most rows first.
 std::vector<Slice> slices(const Arguments& a, const Bundle& bundle) {
-  const auto data = data_of(a, bundle);
+  const auto data = data_of(a.data, bundle);
   const Dataset dataset = Dataset::open(data, a.split);
   const Field& field = dataset.schema().field(a.by);
   const Encoder encoder = Encoder::load(data);
   std::map<int32_t, Slice> by_id;
-  Loader loader(dataset, LoaderOptions{.batch_size = 65536, .shuffle = false});
-  loader.start(0, 0);
   int64_t row = 0;
-  for (Batch b; loader.next(b);) {
-    const auto ids = b.features.ids.select(1, field.column).contiguous();
-    for (int64_t i = 0; i < ids.size(0); ++i) by_id[ids.const_data_ptr<int32_t>()[i]].rows.push_back(row++);
-  }
+  for (const int32_t id : ids_of(dataset, a.by)) by_id[id].rows.push_back(row++);
   std::vector<Slice> out;
   for (auto& [id, slice] : by_id) {
-    const std::string token = encoder.token(field.table, id);
-    slice.value = token.empty() ? (id + 1 == field.rows ? "(unseen)" : fmt::format("id {}", id)) : token;
+    slice.value = value_name(encoder, field, id);
     if (int64_t(slice.rows.size()) >= a.min_rows) out.push_back(std::move(slice));
   }
   std::stable_sort(out.begin(), out.end(),
@@ -327,6 +334,7 @@ Json to_json(const Result& r, const Arguments& a) {
             {"train_rows_per_s", number(r.train_rows_per_s)},
             {"train_seconds", number(r.train_seconds)},
             {"eval_rows_per_s", std::round(double(r.rows) / r.seconds)}};
+  if (!r.calibrator.empty()) json["calibration"] = {{"method", r.calibrator}, {"before", to_json(r.before)}};
   const auto labels = compared_labels(a, r);
   for (size_t i = 0; i < r.from_half.size(); ++i) {
     const Json limits{0.5 + r.from_half[i].low, 0.5 + r.from_half[i].high};
@@ -336,7 +344,9 @@ Json to_json(const Result& r, const Arguments& a) {
 }
 
 void print_metrics(const Result& r, const Arguments& a) {
-  fmt::print("{}\n{} rows of {} in {}, {} rows/s\n", metrics_line(r.metrics), r.rows, a.split, human_seconds(r.seconds),
+  fmt::print("{}\n", metrics_line(r.metrics));
+  if (!r.calibrator.empty()) fmt::print("before calibration ({}): {}\n", r.calibrator, metrics_line(r.before));
+  fmt::print("{} rows of {} in {}, {} rows/s\n", r.rows, a.split, human_seconds(r.seconds),
              human_count(double(r.rows) / r.seconds));
   const auto labels = compared_labels(a, r);
   for (size_t i = 0; i < r.from_half.size(); ++i) {
@@ -426,6 +436,7 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--precision", a->precision, "of matrix products; fp32 gives the same scores everywhere")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}));
+  app.add_flag("--raw", a->raw, "of logits as the model gives them: leaves a run's calibration out");
   app.add_flag("--json", a->json, "for machines");
   return [a] { evaluate_all(*a); };
 }

@@ -79,8 +79,8 @@ void run(Arguments& a) {
   a.options.low = a.band[0], a.options.high = a.band[1];
   Side first(a.first, a.data, a.split), second(a.second, a.data, a.split);
   const auto offsets = first.bundle.logit_offsets();
-  const Reranking r =
-      rerank(*first.model, first.rows, *second.model, second.rows, a.options, offsets.empty() ? 0 : offsets[0]);
+  const Reranking r = rerank(*first.model, first.rows, *second.model, second.rows, a.options,
+                             offsets.empty() ? 0 : offsets[0], first.bundle.calibration().get());
   if (!a.scores.empty()) {
     std::string text;
     for (const float logit : r.logit) text += fmt::format("{}\n", 1 / (1 + std::exp(-double(logit))));

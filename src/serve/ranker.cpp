@@ -73,6 +73,7 @@ std::shared_ptr<RequestLayout> Scorer::State::make_layout(const std::vector<std:
   }
   std::string why;  // rounding that differs by more than it may: the model runs as it is
   layout->compiled = compile(user_ids, user_dense, why);
+  layout->user_ids = std::move(user_ids);
   return layout;
 }
 
@@ -97,7 +98,9 @@ bool Scorer::State::score_compiled(const RequestLayout& layout, Cells user, Cell
   }
   layout.compiled->plan().run({m.user_ids.data(), m.user_dense.data(), m.ids.data(), m.dense.data(), rows}, m.workspace,
                               p.data());
-  for (size_t i = 0; i < p.size(); ++i) p[i] = to_probability(p[i] + offset(i));
+  const bool of_user = slice_column >= 0 && layout.user_ids[size_t(slice_column)];
+  correct(p, (of_user ? m.user_ids : m.ids).data(), of_user ? 0 : F);
+  for (float& v : p) v = to_probability(v);
   return true;
 }
 

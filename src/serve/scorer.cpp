@@ -98,12 +98,15 @@ CompiledModel::Loan::~Loan() {
 }
 
 Scorer::State::State(Encoder e, std::shared_ptr<Model> m, std::vector<double> logit_offsets,
+                     std::shared_ptr<const Calibration> found,
                      const std::map<std::string, nn::QuantisedRows>& quantised)
     : encoder(std::move(e)),
       model(std::move(m)),
       offsets(std::move(logit_offsets)),
+      calibration(std::move(found)),
       columns(encoder.columns({.labels = false})) {
   const Schema& schema = encoder.schema();
+  if (const Field* field = calibration ? calibration->field(schema) : nullptr) slice_column = field->column;
   const std::vector<bool> no_ids(size_t(schema.count(FieldKind::categorical))),
       no_dense(size_t(schema.count(FieldKind::numeric)));
   try {
@@ -157,13 +160,20 @@ std::unique_ptr<const CompiledModel> Scorer::State::compile(const std::vector<bo
     if (found.size() != expected.size()) return why = "its steps give another number of logits", nullptr;
     compiled->plan().run({rows.ids.data(), rows.dense.data(), rows.ids.data(), rows.dense.data(), rows.rows},
                          memory->workspace, found.data());
+    correct(found, rows.ids.data(), schema.count(FieldKind::categorical));
     for (size_t i = 0; i < found.size(); ++i) {
-      const double p = to_probability(found[i] + offset(i)), q = to_probability(expected[i]);
+      const double p = to_probability(found[i]), q = to_probability(expected[i]);
       if (!(std::fabs(p - q) <= kTolerance))
         return why = fmt::format("its steps give p = {:.9f} where it gives {:.9f}", p, q), nullptr;
     }
   }
   return compiled;
+}
+
+void Scorer::State::correct(std::span<float> logits, const int32_t* ids, int64_t stride) const {
+  for (size_t i = 0; !offsets.empty() && i < logits.size(); ++i) logits[i] += float(offsets[i % offsets.size()]);
+  if (!calibration) return;
+  calibration->apply(logits, {slice_column < 0 ? nullptr : ids + slice_column, stride});
 }
 
 std::vector<float> Scorer::State::logits(const Features& x) const {
@@ -175,9 +185,11 @@ std::vector<float> Scorer::State::logits(const Features& x) const {
   auto logit = model->forward(x).logit;
   INTERPLAY_CHECK(logit.defined(),
                   "the model gives no logits yet: it was pre-trained, and nothing can be scored by it");
-  if (!offsets.empty()) logit = logit.dim() == 1 ? logit + offsets[0] : logit + at::tensor(offsets, logit.options());
   logit = logit.contiguous();
-  return {logit.const_data_ptr<float>(), logit.const_data_ptr<float>() + logit.numel()};
+  std::vector<float> out(logit.const_data_ptr<float>(), logit.const_data_ptr<float>() + logit.numel());
+  const at::Tensor ids = slice_column < 0 ? at::Tensor() : x.ids.contiguous();
+  correct(out, ids.defined() ? ids.const_data_ptr<int32_t>() : nullptr, ids.defined() ? ids.size(1) : 0);
+  return out;
 }
 
 std::vector<float> Scorer::State::logits(const EncodedBatch& rows) const {
@@ -190,7 +202,7 @@ std::vector<float> Scorer::State::run(const CompiledModel& compiled, const int32
   std::vector<float> out(size_t(rows * compiled.plan().labels()));
   const CompiledModel::Loan memory(compiled);
   compiled.plan().run({nullptr, nullptr, ids, dense, rows}, memory->workspace, out.data());
-  for (size_t i = 0; i < out.size(); ++i) out[i] += offset(i);
+  correct(out, ids, encoder.schema().count(FieldKind::categorical));
   return out;
 }
 
@@ -199,8 +211,8 @@ Scorer Scorer::load(const std::filesystem::path& run) {
   Scorer scorer;
   const Encoder encoder = Encoder::load(run);
   encoder.check();
-  scorer.state_ =
-      std::make_shared<const State>(encoder, bundle.mapped_model(), bundle.logit_offsets(), bundle.quantised());
+  scorer.state_ = std::make_shared<const State>(encoder, bundle.mapped_model(), bundle.logit_offsets(),
+                                                bundle.calibration(), bundle.quantised());
   return scorer;
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include <interplay/core/calibration.h>
 #include <interplay/core/model.h>
 #include <interplay/data/encoder.h>
 #include <interplay/serve/scorer.h>
@@ -62,22 +63,26 @@ struct RequestLayout {
   };
   std::vector<std::string> user_columns, candidate_columns;
   std::vector<Source> sources;
+  std::vector<bool> user_ids;                     // by column of ids: it is the user's
   std::unique_ptr<const CompiledModel> compiled;  // null: the model runs as it is
 };
 
 struct Scorer::State {
   State(Encoder e, std::shared_ptr<Model> m, std::vector<double> logit_offsets,
-        const std::map<std::string, nn::QuantisedRows>& quantised);
+        std::shared_ptr<const Calibration> calibration, const std::map<std::string, nn::QuantisedRows>& quantised);
 
   Encoder encoder;
   std::shared_ptr<Model> model;  // null where its tables are quantised and it runs compiled: they are not unpacked
   std::vector<double> offsets;   // of each label, or none
+  std::shared_ptr<const Calibration> calibration;  // or null
+  int64_t slice_column = -1;                       // of ids, by which a row has its map; -1: all have the same
   std::vector<std::string> columns;
   std::string fallback_reason;
   std::shared_ptr<const ForwardGraph> graph;   // null where the model runs as it is
   std::unique_ptr<const CompiledModel> whole;  // of rows that have nothing in common
 
-  float offset(size_t i) const { return offsets.empty() ? 0.f : float(offsets[i % offsets.size()]); }  // of logit i
+  /// What a model said as what is given out, in place. `ids`: of the first row, `stride` from row to row.
+  void correct(std::span<float> logits, const int32_t* ids, int64_t stride) const;
   std::vector<float> logits(const Features& x) const;
   std::vector<float> logits(const EncodedBatch& rows) const;
   /// The graph as a plan that gives what the model gives on rows drawn at random; null, with the reason, where it does

@@ -7,6 +7,8 @@
 #include <interplay/base/files.h>
 #include <interplay/train/report_page.h>
 
+#include "train/report_json.h"
+
 namespace interplay {
 
 namespace {
@@ -40,14 +42,7 @@ Json to_json(const ReportEvaluation& e) {
 
 Json to_json(const ReportSplit& s) {
   Json bins = Json::array();
-  for (const auto& b : s.calibration) {
-    bins.push_back({{"low_p", b.low_p},
-                    {"high_p", b.high_p},
-                    {"mean_p", b.mean_p},
-                    {"observed", b.observed},
-                    {"weight", b.weight},
-                    {"rows", b.rows}});
-  }
+  for (const auto& b : s.calibration) bins.push_back(bin_json(b));
   const auto& h = s.histogram;
   return {{"name", s.name},
           {"rows", s.rows},
@@ -84,6 +79,11 @@ Json to_json(const RunReport& r) {
 }
 
 }  // namespace
+
+nlohmann::ordered_json bin_json(const CalibrationBin& b) {
+  return {{"low_p", b.low_p},       {"high_p", b.high_p}, {"mean_p", b.mean_p},
+          {"observed", b.observed}, {"weight", b.weight}, {"rows", b.rows}};
+}
 
 ReportSplit report_split(std::string name, const Predictions& predictions, std::vector<MetricValue> metrics) {
   return {.name = std::move(name),

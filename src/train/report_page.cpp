@@ -179,6 +179,30 @@ function point(f, x, y, color, tip, r = 3.5) {
   make(f.svg, 'circle', {cx: f.sx(x), cy: f.sy(y), r, fill: color});
   make(make(f.svg, 'circle', {cx: f.sx(x), cy: f.sy(y), r: 11, fill: 'transparent'}), 'title', {}, tip);
 }
+// Wilson's 95% interval of a share seen in n rows.
+function interval(share, n) {
+  const z = 1.96, d = 1 + z * z / n, mid = (share + z * z / (2 * n)) / d;
+  const half = z / d * Math.sqrt(share * (1 - share) / n + z * z / (4 * n * n));
+  return [Math.max(0, mid - half), Math.min(1, mid + half)];
+}
+// series: [{name, color, bins}], each drawn over the others.
+function reliability(parent, title, note, series) {
+  const shown = series.map(s => ({...s, bins: s.bins.filter(b => b.weight > 0)})).filter(s => s.bins.length);
+  if (!shown.length) return;
+  const c = card(parent, title, note);
+  const top = Math.min(1, 1.05 * Math.max(...shown.flatMap(s => s.bins).map(b => Math.max(b.mean_p, interval(b.observed, b.rows)[1]))));
+  const f = frame(c, {x0: 0, x1: top, y0: 0, y1: top, x: 'predicted probability, mean', y: 'observed rate', height: 330});
+  make(f.svg, 'line', {x1: f.sx(0), y1: f.sy(0), x2: f.sx(top), y2: f.sy(top), stroke: 'var(--soft)', 'stroke-dasharray': '4 4'});
+  for (const s of shown) {
+    for (const b of s.bins) {
+      const [low, high] = interval(b.observed, b.rows);
+      make(f.svg, 'line', {x1: f.sx(b.mean_p), x2: f.sx(b.mean_p), y1: f.sy(low), y2: f.sy(high), stroke: s.color, 'stroke-width': 1.5});
+      point(f, b.mean_p, b.observed, s.color,
+            `predicted ${fixed(4)(b.mean_p)} (${fixed(4)(b.low_p)} to ${fixed(4)(b.high_p)})\nobserved ${fixed(4)(b.observed)}\n${group(b.rows)} rows`);
+    }
+  }
+  if (shown.length > 1) legend(c, shown.map(s => [s.name, s.color]));
+}
 function configuration(text) {
   if (!text) return;
   make(page, 'h2', {}, 'Configuration');

@@ -32,27 +32,11 @@ function curves(parent, title, note, axis, series) {
   if (series.length > 1) legend(c, series.map(s => [s.name, s.color]));
 }
 
-// Wilson's 95% interval of a share seen in n rows.
-function interval(share, n) {
-  const z = 1.96, d = 1 + z * z / n, mid = (share + z * z / (2 * n)) / d;
-  const half = z / d * Math.sqrt(share * (1 - share) / n + z * z / (4 * n * n));
-  return [Math.max(0, mid - half), Math.min(1, mid + half)];
-}
-function reliability(parent, split) {
-  const bins = split.calibration.filter(b => b.weight > 0);
-  if (!bins.length) return;
-  const c = card(parent, `Calibration on ${split.name}`,
-                 `Each point is about ${group(split.rows / split.calibration.length)} rows of like prediction; its bar is the 95% interval of ` +
-                 'what was observed. On the line, predictions are right on average; above it, they are too low.');
-  const top = Math.min(1, 1.05 * Math.max(...bins.map(b => Math.max(b.mean_p, interval(b.observed, b.rows)[1]))));
-  const f = frame(c, {x0: 0, x1: top, y0: 0, y1: top, x: 'predicted probability, mean', y: 'observed rate', height: 330});
-  make(f.svg, 'line', {x1: f.sx(0), y1: f.sy(0), x2: f.sx(top), y2: f.sy(top), stroke: 'var(--soft)', 'stroke-dasharray': '4 4'});
-  for (const b of bins) {
-    const [low, high] = interval(b.observed, b.rows);
-    make(f.svg, 'line', {x1: f.sx(b.mean_p), x2: f.sx(b.mean_p), y1: f.sy(low), y2: f.sy(high), stroke: 'var(--first)', 'stroke-width': 1.5});
-    point(f, b.mean_p, b.observed, 'var(--first)',
-          `predicted ${fixed(4)(b.mean_p)} (${fixed(4)(b.low_p)} to ${fixed(4)(b.high_p)})\nobserved ${fixed(4)(b.observed)}\n${group(b.rows)} rows`);
-  }
+function calibration(parent, split) {
+  reliability(parent, `Calibration on ${split.name}`,
+              `Each point is about ${group(split.rows / split.calibration.length)} rows of like prediction; its bar is the 95% interval of ` +
+              'what was observed. On the line, predictions are right on average; above it, they are too low.',
+              [{name: split.name, color: 'var(--first)', bins: split.calibration}]);
 }
 function histogram(parent, split) {
   const h = split.histogram, sum = a => a.reduce((x, y) => x + y, 0);
@@ -156,7 +140,7 @@ function results() {
   for (const [text, splits] of reasons) make(c, 'p', {class: 'note'}, `${text} (${splits.join(', ')}).`);
   const grid = make(page, 'div', {class: 'grid', style: 'margin-top:16px'});
   for (const split of run.splits) {
-    reliability(grid, split);
+    calibration(grid, split);
     histogram(grid, split);
   }
 }

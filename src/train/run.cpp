@@ -14,6 +14,7 @@
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/calibration.h>
 #include <interplay/core/generators.h>
 #include <interplay/core/objective.h>
 #include <interplay/core/ranking_metric.h>
@@ -71,7 +72,11 @@ DirectoryLock open_directory(const Config& resolved, const Schema& schema, const
       "{}: {} differs from the run's config.yaml; only train.epochs and threads may change on --resume; begin "
       "anew with another --out, or in this one with --force",
       out.string(), difference);
-  if (finished) fs::remove(out / kManifest);  // until it is finished anew
+  if (finished) fs::remove(out / kManifest);                           // until it is finished anew
+  for (const char* file : {Calibration::kPage, Calibration::kFile}) {  // of weights that will be others
+    if (fs::remove(out / file) && file == Calibration::kFile)
+      log::warning("{}: taken away, since training goes on; calibrate the run anew", (out / file).string());
+  }
   return lock;
 }
 

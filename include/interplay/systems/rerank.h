@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <interplay/base/options.h>
+#include <interplay/core/calibration.h>
 #include <interplay/core/model.h>
 #include <interplay/core/predictions.h>
 #include <interplay/data/dataset.h>
@@ -42,8 +43,10 @@ struct Reranking {
 };
 
 /// Both datasets are the same rows, each with the fields that its model reads. Models of one label; throws Error where
-/// a model has several, or no logit. `offset`: added to the first model's logits (Bundle::logit_offsets()).
+/// a model has several, or no logit. `offset` and `calibration` correct the first model's logits, in this order
+/// (Bundle::logit_offsets(), Bundle::calibration()).
 INTERPLAY_API Reranking rerank(Model& first, const Dataset& rows_of_first, Model& second, const Dataset& rows_of_second,
-                               const RerankOptions& options, double offset = 0);
+                               const RerankOptions& options, double offset = 0,
+                               const Calibration* calibration = nullptr);
 
 }  // namespace interplay

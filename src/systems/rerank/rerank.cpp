@@ -10,6 +10,7 @@
 
 #include <interplay/base/error.h>
 #include <interplay/base/progress.h>
+#include <interplay/core/calibration.h>
 #include <interplay/train/evaluator.h>
 
 namespace interplay {
@@ -61,7 +62,7 @@ std::vector<float> reranked(std::span<const float> first, std::span<const int64_
 }
 
 Reranking rerank(Model& first, const Dataset& rows_of_first, Model& second, const Dataset& rows_of_second,
-                 const RerankOptions& o, double offset) {
+                 const RerankOptions& o, double offset, const Calibration* calibration) {
   INTERPLAY_CHECK(o.low <= o.high, "rerank: the band begins at {} and ends at {}; expected low <= high", o.low, o.high);
   INTERPLAY_CHECK(rows_of_first.rows() == rows_of_second.rows(),
                   "rerank: {} rows for the first model, {} for the second", rows_of_first.rows(),
@@ -70,6 +71,7 @@ Reranking rerank(Model& first, const Dataset& rows_of_first, Model& second, cons
   auto begun = std::chrono::steady_clock::now();
   out.first =
       predict(first, rows_of_first, {.batch_size = o.batch_size, .logit_offsets = {offset}, .progress = "filter"});
+  if (calibration) calibration->apply(out.first, rows_of_first);
   out.seconds_first = seconds_since(begun);
   INTERPLAY_CHECK(out.first.labels == 1 && out.first.rows() == rows_of_first.rows(),
                   "the first model gives {} logits for {} rows; expected a model of one label", out.first.logit.size(),

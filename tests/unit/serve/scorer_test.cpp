@@ -6,11 +6,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <interplay/base/files.h>
 #include <interplay/base/progress.h>
+#include <interplay/core/calibration.h>
 #include <interplay/core/quantise_bundle.h>
 #include <interplay/data/event_history.h>
 #include <interplay/data/open_raw.h>
 #include <interplay/data/prepare.h>
+#include <interplay/data/row_facts.h>
 #include <interplay/data/synth.h>
 #include <interplay/train/evaluator.h>
 #include <interplay/train/run.h>
@@ -237,6 +240,73 @@ TEST_F(ScorerTest, EventsForAModelWithoutHistoryAreRefused) {
 TEST_F(ScorerTest, OtherPreparedDataAreRefused) {
   const auto scorer = Scorer::load(*dir_ / "run-criteo");
   EXPECT_THROW(scorer.score(Dataset::open(*dir_ / "prepared-ml", "train")), Error);
+}
+
+/// The run of Criteo's shape, calibrated on its test rows.
+class CalibratedScorer : public ScorerTest, public ::testing::WithParamInterface<std::tuple<std::string, std::string>> {
+ protected:
+  CalibratedScorer() {
+    fs::remove_all(run_);
+    fs::copy(*dir_ / "run-criteo", run_, fs::copy_options::recursive);
+    const auto& [method, by] = GetParam();
+    const Bundle bundle = Bundle::open(run_);
+    const Dataset rows = Dataset::open(*dir_ / "prepared-criteo", "test").select(bundle.schema());
+    PredictOptions options;
+    options.logit_offsets = bundle.logit_offsets();
+    Predictions own = predict(*bundle.model(), rows, options);
+    const auto ids = by.empty() ? std::vector<int32_t>() : ids_of(rows, by);
+    Calibration::fit(own, ids, bundle.schema(), {.method = method, .by = by, .min_rows = 20}).save(run_);
+    Bundle::open(run_).calibration()->apply(own, rows);
+    expected_ = own.logit;
+  }
+  static Scorer::Row row(const RawBatch& raw, int64_t r, const std::vector<std::string>& columns) {
+    Scorer::Row out;
+    for (const auto& name : columns) out[name] = std::string(raw.column(name).cell(r));
+    return out;
+  }
+  double p(size_t row) const { return 1 / (1 + std::exp(-double(expected_[row]))); }
+
+  const fs::path run_ = *dir_ / "calibrated";
+  std::vector<float> expected_;
+};
+INSTANTIATE_TEST_SUITE_P(Each, CalibratedScorer,
+                         ::testing::Combine(::testing::ValuesIn(calibrators().names()),
+                                            ::testing::Values("", "C9", "C20")));
+
+TEST_P(CalibratedScorer, GivesWhatEvaluationGives) {
+  const auto scorer = Scorer::load(run_);
+  EXPECT_EQ(scorer.fallback_reason(), "");
+  const auto raw = read_all(scorer.schema(), *dir_ / "criteo" / "test.txt");
+  EXPECT_NE(expected_, evaluated("criteo", "test", 4096));
+  EXPECT_EQ(scorer.logits(raw), expected_);
+  for (const int64_t size : {1, 7}) {
+    for (int64_t first = 0; first < 70; first += size) {
+      const auto found = scorer.score(rows_of(raw, first, size));
+      for (size_t i = 0; i < found.size(); ++i) ASSERT_NEAR(found[i], p(size_t(first) + i), 1e-6);
+    }
+  }
+}
+
+TEST_P(CalibratedScorer, RanksByTheSameMapsWhosesoeverTheFieldIs) {
+  const auto scorer = Scorer::load(run_);
+  const auto raw = read_all(scorer.schema(), *dir_ / "criteo" / "test.txt");
+  for (const auto& user : std::vector<std::vector<std::string>>{{"C9", "I1"}, {"C20"}, {"C9", "C20"}}) {
+    const auto others = scorer.ranker(user).candidate_columns();
+    for (int64_t r = 0; r < 20; ++r) {
+      const auto found = scorer.score(row(raw, r, user), {row(raw, r, others)});
+      ASSERT_NEAR(found.at(0), p(size_t(r)), 1e-6) << r;
+    }
+  }
+}
+
+TEST_F(ScorerTest, ACalibrationThatIsNotVouchedForIsRefused) {
+  const fs::path run = *dir_ / "stray";
+  fs::copy(*dir_ / "run-criteo", run, fs::copy_options::recursive);
+  write_file(run / Calibration::kFile, "{}");
+  EXPECT_THAT(testing::data_error([&] { Scorer::load(run); }), HasSubstr("--remove"));
+  EXPECT_EQ(Bundle::open_uncalibrated(run).calibration(), nullptr);
+  EXPECT_TRUE(Calibration::remove(run));
+  EXPECT_NO_THROW(Scorer::load(run));
 }
 
 }  // namespace

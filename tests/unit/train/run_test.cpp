@@ -12,9 +12,11 @@
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/calibration.h>
 #include <interplay/data/prepare.h>
 #include <interplay/data/synth.h>
 #include <interplay/serve/scorer.h>
+#include <interplay/train/evaluator.h>
 
 #include "support/error_of.h"
 #include "support/temp_dir.h"
@@ -66,6 +68,32 @@ TEST_F(Run, DrawsTheSameWhateverWasDrawnBefore) {
   at::rand({3});
   train("two");
   EXPECT_EQ(read_file(dir_ / "one" / Bundle::kWeights), read_file(dir_ / "two" / Bundle::kWeights));
+}
+
+std::map<std::string, std::string> files_of(const fs::path& directory) {
+  std::map<std::string, std::string> out;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    if (entry.is_regular_file()) out[entry.path().string()] = read_file(entry.path());
+  }
+  return out;
+}
+
+TEST_F(Run, IsWithoutItsCalibrationWhatItWas) {
+  train("run");
+  const fs::path run = dir_ / "run";
+  const auto before = files_of(run);
+  const Bundle bundle = Bundle::open(run);
+  const auto own = predict(*bundle.model(), Dataset::open(dir_ / "data", "train").select(bundle.schema()));
+  const auto calibration = Calibration::fit(own, {}, bundle.schema(), {.split = "train"});
+  calibration.save(run, "<html>");
+  EXPECT_NE(Bundle::open(run).calibration(), nullptr);
+  EXPECT_TRUE(Calibration::remove(run));
+  EXPECT_EQ(files_of(run), before);
+  calibration.save(run);
+  train_run(Config::load(run / Bundle::kConfig), {.data = dir_ / "data", .out = run, .resume = true});
+  EXPECT_EQ(Bundle::open(run).calibration(), nullptr);  // what goes on ends with other weights
+  EXPECT_FALSE(fs::exists(run / Calibration::kFile));
+  EXPECT_EQ(read_file(run / Bundle::kWeights), before.at((run / Bundle::kWeights).string()));
 }
 
 TEST(PeakMemory, IsNotThatOfWhoStartedTheProcess) {
