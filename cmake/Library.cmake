@@ -127,6 +127,7 @@ target_include_directories(interplay_http PRIVATE ${PROJECT_SOURCE_DIR}/src)
 target_include_directories(interplay_http SYSTEM PRIVATE ${BOOST_INCLUDE})
 target_link_libraries(interplay_http PUBLIC interplay interplay_flags nlohmann_json::nlohmann_json
                       Threads::Threads)
+interplay_units(interplay_http ${server_sources})
 add_library(interplay_server SHARED $<TARGET_OBJECTS:interplay_http>)
 add_library(Interplay::server ALIAS interplay_server)
 target_link_libraries(interplay_server PUBLIC interplay PRIVATE Threads::Threads)

@@ -73,7 +73,7 @@ std::string parameters_of(const Calibrator& map) {
 }
 
 /// What was fitted, a line a fact.
-std::vector<std::pair<std::string, std::string>> facts_of(const Arguments& a, const Calibration& calibration) {
+std::vector<std::pair<std::string, std::string>> facts_of(const Calibration& calibration) {
   const CalibrateOptions& o = calibration.options();
   std::vector<std::pair<std::string, std::string>> out{{"method", o.method}, {"fitted on", o.split}};
   if (o.sampled < 1) {
@@ -163,7 +163,7 @@ void calibrate(const Arguments& a) {
   }
   report.title = fmt::format("{}, calibrated", fs::weakly_canonical(a.run).filename().string());
   report.split = kJudged;
-  report.facts = facts_of(a, calibration);
+  report.facts = facts_of(calibration);
   calibration.save(a.run, calibration_html(report));
   a.json ? fmt::print("{}\n", calibration_json(report)) : print(a, report);
 }
