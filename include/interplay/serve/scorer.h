@@ -30,8 +30,8 @@ class Ranker;
 /// which a row's result does not depend on the other rows. A model of which that cannot be done (fallback_reason())
 /// runs as it is, at every size.
 ///
-/// A calibrated run (interplay/core/calibration.h) gives calibrated probabilities; logits() are theirs, so that p is the
-/// sigmoid of the logit with a calibration as without, and those of the model itself are what `eval --raw` has.
+/// A calibrated run (interplay/core/calibration.h) gives calibrated probabilities; logits() are theirs, so that p is
+/// the sigmoid of the logit with a calibration as without, and those of the model itself are what `eval --raw` has.
 class INTERPLAY_API Scorer {
  public:
   static constexpr int64_t kSmallBatch = 32;  ///< rows
