@@ -382,8 +382,8 @@ TEST(Manifest, FindsEveryAlteredByteAndMissingFile) {
               HasSubstr("a: 6 bytes, but manifest.json says 3"));
   fs::remove(dir / "a");
   EXPECT_THAT(data_error([&] { manifest.check(dir.path(), false); }), HasSubstr("a: missing"));
-  dir.write("manifest.json", "{\"format\": 2, \"files\": []}");
-  EXPECT_THAT(data_error([&] { Manifest::load(dir.path()); }), HasSubstr("format 2 is not known"));
+  dir.write("manifest.json", "{\"format\": 3, \"files\": []}");
+  EXPECT_THAT(data_error([&] { Manifest::load(dir.path()); }), HasSubstr("format 3 is not known"));
   dir.write("manifest.json", "{");
   EXPECT_THAT(data_error([&] { Manifest::load(dir.path()); }), HasSubstr("not a manifest"));
 }
