@@ -41,8 +41,13 @@ std::vector<std::string> Feedback::labels(const std::string& id) const {
 
 bool Feedback::take(const std::string& id, int64_t row, size_t label, float value) {
   const std::lock_guard lock(mutex_);
+  const bool known = judge(id, row, label, value);
+  ++(known ? taken_ : unknown_);
+  return known;
+}
+
+bool Feedback::judge(const std::string& id, int64_t row, size_t label, float value) {
   const auto place = requests_.find(id);
-  ++unknown_;
   if (place == requests_.end()) return false;
   Remembered& of = place->second;
   const size_t labels = of.version->outputs().size();
@@ -52,7 +57,6 @@ bool Feedback::take(const std::string& id, int64_t row, size_t label, float valu
   of.told[i] = true;
   of.version->stats().labelled[label].add({of.p[i], of.p[i], value});
   if (of.shadow) of.shadow->stats().labelled[label].add({of.of_shadow[i], of.p[i], value});
-  --unknown_, ++taken_;
   return true;
 }
 

@@ -37,6 +37,7 @@ class Feedback {
     std::vector<bool> told;
   };
   void forget_oldest();
+  bool judge(const std::string& id, int64_t row, size_t label, float value);
 
   const int64_t most_;
   mutable std::mutex mutex_;

@@ -1,7 +1,6 @@
 #include "server/service.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <span>
 
@@ -11,8 +10,9 @@
 #include <interplay/base/error.h>
 #include <interplay/base/random.h>
 
-#include "server/json_out.h"
+#include "server/answers.h"
 #include "server/labelled.h"
+#include "server/posted_labels.h"
 
 namespace interplay::server {
 namespace {
@@ -99,83 +99,6 @@ Json statistics(const std::string& name, const ServedVersion& version) {
             {"cache_hit", time(0, 0)},
             {"cache_miss", time(0, 0)}}},
           {"batch_stats", Json::array()}};
-}
-
-HttpResponse plain_answer(const ServedVersion& served, const std::string& id, std::span<const float> p) {
-  const auto& names = served.outputs();
-  const size_t labels = names.size();
-  HttpResponse out;
-  out.body.reserve(32 + p.size() * 12);
-  out.body += '{';
-  for (size_t t = 0; t < labels; ++t) {
-    if (t) out.body += ',';
-    append_string(out.body, names[t]);
-    out.body += ':';
-    append_numbers(out.body, p, labels, t);
-  }
-  out.body += ",\"model\":";
-  append_string(out.body, served.model());
-  out.body += ",\"version\":";
-  append_string(out.body, served.version());
-  if (!id.empty()) {
-    out.body += ",\"id\":";
-    append_string(out.body, id);
-  }
-  out.body += "}\n";
-  return out;
-}
-
-HttpResponse v2_answer(const ServedVersion& served, const RequestCells& cells, const std::string& id,
-                       std::span<const float> p) {
-  const auto& names = served.outputs();
-  const size_t labels = names.size();
-  HttpResponse out;
-  std::vector<std::pair<size_t, bool>> wanted;  // label, as bytes
-  for (const auto& output : cells.outputs()) {
-    const auto place = std::find(names.begin(), names.end(), output.name);
-    if (place == names.end()) {
-      throw RequestError(400, fmt::format("output '{}': the model has {}", output.name, fmt::join(names, ", ")));
-    }
-    wanted.emplace_back(size_t(place - names.begin()), output.binary || cells.all_binary());
-  }
-  for (size_t t = 0; t < labels && cells.outputs().empty(); ++t) wanted.emplace_back(t, cells.all_binary());
-  out.body.reserve(256 + p.size() * 12);
-  out.body += "{\"model_name\":";
-  append_string(out.body, served.model());
-  out.body += ",\"model_version\":";
-  append_string(out.body, served.version());
-  if (!id.empty()) {
-    out.body += ",\"id\":";
-    append_string(out.body, id);
-  }
-  out.body += ",\"outputs\":[";
-  bool any = false, first = true;
-  for (const auto& [t, binary] : wanted) {
-    if (!first) out.body += ',';
-    first = false;
-    out.body += "{\"name\":";
-    append_string(out.body, names[t]);
-    out.body += fmt::format(",\"datatype\":\"FP32\",\"shape\":[{}],", cells.rows());
-    if (binary) {
-      any = true;
-      out.body += fmt::format("\"parameters\":{{\"binary_data_size\":{}}}}}", cells.rows() * int64_t(sizeof(float)));
-    } else {
-      out.body += "\"data\":";
-      append_numbers(out.body, p, labels, t);
-      out.body += '}';
-    }
-  }
-  out.body += "]}";
-  if (any) {
-    out.headers.emplace_back("Inference-Header-Content-Length", std::to_string(out.body.size()));
-    out.content_type = "application/octet-stream";
-    for (const auto& [t, binary] : wanted) {
-      for (size_t i = t; binary && i < p.size(); i += labels) {
-        out.body.append(reinterpret_cast<const char*>(&p[i]), sizeof(float));
-      }
-    }
-  }
-  return out;
 }
 
 /// What the shadow says of the rows that the standing version answered, and who is right where that is known.
@@ -297,7 +220,8 @@ HttpResponse Service::route(HttpRequest& request, const Target& target) {
   }
   if (target.is({"v1", "labels"})) {
     only(post, "POST");
-    return labels(request);
+    const LabelCounts counts = take_labels(request.body, afterwards_.feedback, afterwards_.log);
+    return json({{"taken", counts.taken}, {"unknown", counts.unknown}});
   }
   if (target.parts.empty()) {
     only(get, "GET");
@@ -486,75 +410,6 @@ HttpResponse Service::infer(HttpRequest& request, const std::string& name, const
   stats.compute.add(scored - read);
   stats.whole.add(done - request.arrived_ns);
   return out;
-}
-
-namespace {
-
-/// {"id": ..., "row": ..., LABEL: 0 or 1}, where the only label of a model may be called `label`.
-struct PostedLabel {
-  std::string id;
-  int64_t row = 0;
-  std::vector<std::pair<std::string, float>> values;
-};
-
-PostedLabel posted_label(JsonTape::Value value, size_t place) {
-  const auto bad = [&](const std::string& what) { bad_request(fmt::format("labels: entry {}: {}", place, what)); };
-  PostedLabel out;
-  if (!value.is(JsonTape::Kind::object)) bad("expected {\"id\": ..., \"row\": ..., \"label\": 0 or 1}");
-  for (const auto [key, entry] : value.members()) {
-    const std::string_view text = entry.text();
-    if (key == "id") {
-      out.id = text;
-    } else if (key == "row") {
-      const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), out.row);
-      if (status != std::errc() || end != text.data() + text.size() || out.row < 0)
-        bad("row: expected a number from 0 on");
-    } else if (text == "1" || text == "true") {
-      out.values.emplace_back(key, 1.f);
-    } else if (text == "0" || text == "false") {
-      out.values.emplace_back(key, 0.f);
-    } else if (!entry.is(JsonTape::Kind::null)) {
-      bad(fmt::format("{}: expected 0 or 1", key));
-    }
-  }
-  if (out.id.empty()) bad("no id, which the request for scores had");
-  return out;
-}
-
-}  // namespace
-
-HttpResponse Service::labels(HttpRequest& request) {
-  JsonTape tape;
-  std::vector<PostedLabel> posted;
-  for (const auto [key, value] : parse_object(tape, request.body)) {
-    if (key != "labels" || !value.is(JsonTape::Kind::array))
-      bad_request("expected {\"labels\": [{\"id\": ..., \"row\": ..., \"label\": 0 or 1}]}");
-    for (const auto entry : value.values()) posted.push_back(posted_label(entry, posted.size() + 1));
-  }
-  int64_t taken = 0, unknown = 0;
-  for (const PostedLabel& of : posted) {
-    const auto names = afterwards_.feedback.labels(of.id);
-    std::string line;  // of what is new, as far as can be told: a row that is told of twice would be a bad one
-    for (const auto& [name, value] : of.values) {
-      const std::string& label = names.size() == 1 && name == "label" ? names[0] : name;
-      const auto place = std::find(names.begin(), names.end(), label);
-      if (place == names.end() && !names.empty())
-        bad_request(fmt::format("label '{}': the model has {}", name, fmt::join(names, ", ")));
-      const auto index = names.empty() ? 0 : size_t(place - names.begin());
-      const bool known = afterwards_.feedback.take(of.id, of.row, index, value);
-      (known ? taken : unknown) += 1;
-      if (!known && !names.empty()) continue;
-      line += ',';
-      append_string(line, label);
-      line += value > 0 ? ":1" : ":0";
-    }
-    if (afterwards_.log && !line.empty()) {
-      std::string id;
-      append_string(id, fmt::format("{}#{}", of.id, of.row));
-      afterwards_.log->labels.write(fmt::format("{{\"_id\":{}{}}}", id, line));
-    }
-  }
-  return json({{"taken", taken}, {"unknown", unknown}});
 }
 
 }  // namespace interplay::server

@@ -34,7 +34,6 @@ class Service {
   HttpResponse route(HttpRequest& request, const Target& target);
   HttpResponse of_model(HttpRequest& request, const Target& target);
   HttpResponse infer(HttpRequest& request, const std::string& model, const std::string& version, bool plain);
-  HttpResponse labels(HttpRequest& request);
   HttpResponse repository_call(const HttpRequest& request, const Target& target);
   std::string only_model() const;
   void after(const Asked& asked, std::vector<float> p);
