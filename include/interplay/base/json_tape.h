@@ -27,8 +27,16 @@ class INTERPLAY_API JsonTape {
   };
 
  public:
-  class Values;
-  class Members;
+  struct ValueIterator;
+  struct MemberIterator;
+  template <class Iterator>
+  struct Range {
+    Iterator first, last;
+    Iterator begin() const { return first; }
+    Iterator end() const { return last; }
+  };
+  using Values = Range<ValueIterator>;
+  using Members = Range<MemberIterator>;
 
   /// Holds while the tape and the text that was parsed stay as they are.
   class Value {
@@ -56,54 +64,32 @@ class INTERPLAY_API JsonTape {
   std::vector<uint32_t> open_;
 };
 
-class JsonTape::Values {
- public:
-  struct Iterator {
-    const Node *first, *at;
-    Value operator*() const { return {first, at}; }
-    Iterator& operator++() { return at = first + at->end, *this; }
-    bool operator!=(const Iterator& other) const { return at != other.at; }
-  };
-  Iterator begin() const { return begin_; }
-  Iterator end() const { return end_; }
-
- private:
-  friend class Value;
-  Iterator begin_, end_;
+struct JsonTape::ValueIterator {
+  const Node *first, *at;
+  Value operator*() const { return {first, at}; }
+  ValueIterator& operator++() { return at = first + at->end, *this; }
+  bool operator!=(const ValueIterator& other) const { return at != other.at; }
 };
 
-class JsonTape::Members {
- public:
+struct JsonTape::MemberIterator {
   struct Member {
     std::string_view key;
     Value value;
   };
-  struct Iterator {
-    const Node *first, *at;  // the key; its value follows
-    Member operator*() const { return {{at->text, at->length}, {first, at + 1}}; }
-    Iterator& operator++() { return at = first + at[1].end, *this; }
-    bool operator!=(const Iterator& other) const { return at != other.at; }
-  };
-  Iterator begin() const { return begin_; }
-  Iterator end() const { return end_; }
-
- private:
-  friend class Value;
-  Iterator begin_, end_;
+  const Node *first, *at;  // the key; its value follows
+  Member operator*() const { return {{at->text, at->length}, {first, at + 1}}; }
+  MemberIterator& operator++() { return at = first + at[1].end, *this; }
+  bool operator!=(const MemberIterator& other) const { return at != other.at; }
 };
 
 inline JsonTape::Values JsonTape::Value::values() const {
-  Values out;
-  out.end_ = {first_, first_ + node_->end};
-  out.begin_ = is(Kind::array) ? Values::Iterator{first_, node_ + 1} : out.end_;
-  return out;
+  const Node* const end = first_ + node_->end;
+  return {{first_, is(Kind::array) ? node_ + 1 : end}, {first_, end}};
 }
 
 inline JsonTape::Members JsonTape::Value::members() const {
-  Members out;
-  out.end_ = {first_, first_ + node_->end};
-  out.begin_ = is(Kind::object) ? Members::Iterator{first_, node_ + 1} : out.end_;
-  return out;
+  const Node* const end = first_ + node_->end;
+  return {{first_, is(Kind::object) ? node_ + 1 : end}, {first_, end}};
 }
 
 }  // namespace interplay
