@@ -1,12 +1,11 @@
 // interplay quantize RUN --tables TYPE --out RUN: a run whose tables take fewer bits.
-#include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <string>
 
 #include <interplay/base/log.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/bootstrap.h>
+#include <interplay/core/predictions.h>
 #include <interplay/core/quantise_bundle.h>
 #include <interplay/data/row_facts.h>
 #include <interplay/serve/scorer.h>
@@ -23,33 +22,21 @@ struct Arguments {
   bool force = false;
 };
 
-std::vector<float> logits_of(const fs::path& run, const Dataset& rows) {
-  auto p = Scorer::load(run).score(rows);
-  for (float& v : p) {
-    const double inside = std::clamp(double(v), 1e-7, 1 - 1e-7);
-    v = float(std::log(inside / (1 - inside)));
-  }
-  return p;
-}
-
-/// Every other number of `all` from `first`, `stride` apart.
-std::vector<float> column(const std::vector<float>& all, size_t first, size_t stride) {
-  std::vector<float> out;
-  for (size_t i = first; i < all.size(); i += stride) out.push_back(all[i]);
-  return out;
-}
-
 void compare(const Arguments& a, const Bundle& before) {
   before.check_data(a.data);
   const Dataset rows = Dataset::open(a.data, a.split);
   const auto& names = before.schema().labels();
-  const auto label = row_facts(rows.select(before.schema())).label;
-  const auto was = logits_of(a.run, rows), is = logits_of(a.out, rows);
+  const auto told = [&](const std::string& run) {
+    return Predictions{.logit = Scorer::load(run).logits(rows),
+                       .label = row_facts(rows.select(before.schema())).label,
+                       .labels = int64_t(names.size())};
+  };
+  const Predictions was = told(a.run), is = told(a.out);
   std::vector<std::vector<std::string>> lines{
       {"label", "AUC before", "AUC after", "after less before", "95% interval"}};
   for (size_t t = 0; t < names.size(); ++t) {
-    const auto y = column(label, t, names.size()), q = column(is, t, names.size()), p = column(was, t, names.size());
-    const auto d = bootstrap_auc_difference({.label = y, .logit_a = q, .logit_b = p});
+    const auto p = was.of_label(int64_t(t)), q = is.of_label(int64_t(t));
+    const auto d = bootstrap_auc_difference({.label = p->label, .logit_a = q->logit, .logit_b = p->logit});
     lines.push_back({names[t], fmt::format("{:.6f}", d.auc_b), fmt::format("{:.6f}", d.auc_a),
                      fmt::format("{:+.6f}", d.difference), fmt::format("{:+.6f} to {:+.6f}", d.low, d.high)});
   }

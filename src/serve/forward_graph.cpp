@@ -92,7 +92,8 @@ void ForwardGraph::read_packed(const std::map<const float*, std::shared_ptr<cons
   for (Node& node : nodes) {
     for (Table& table : node.tables) {
       const auto found = by_rows.find(table.rows);
-      if (found == by_rows.end() || found->second->held.rows.size(1) != table.width) continue;
+      if (found == by_rows.end()) continue;
+      INTERPLAY_ASSERT(found->second->held.rows.size(1) == table.width);
       table.packed = found->second.get();
       table.rows = nullptr;
       packed.push_back(found->second);

@@ -244,7 +244,7 @@ std::vector<FieldValues> Scorer::count_values(const RawBatch& rows) const {
   return interplay::count_values(to_features(state_->encoder.encode(rows, {.labels = false}), schema()), schema());
 }
 
-std::vector<float> Scorer::score(const Dataset& dataset, int64_t batch_size) const {
+std::vector<float> Scorer::logits(const Dataset& dataset, int64_t batch_size) const {
   std::vector<float> all;
   Loader loader(dataset.select(schema()), LoaderOptions{.batch_size = batch_size, .shuffle = false});
   loader.start(0, 0);
@@ -252,7 +252,11 @@ std::vector<float> Scorer::score(const Dataset& dataset, int64_t batch_size) con
     const auto some = state_->logits(batch.features);
     all.insert(all.end(), some.begin(), some.end());
   }
-  return probabilities(std::move(all));
+  return all;
+}
+
+std::vector<float> Scorer::score(const Dataset& dataset, int64_t batch_size) const {
+  return probabilities(logits(dataset, batch_size));
 }
 
 }  // namespace interplay

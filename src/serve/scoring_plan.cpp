@@ -1,12 +1,12 @@
 #include "serve/scoring_plan.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include <c10/util/Half.h>
 
 #include <interplay/base/simd.h>
+#include <interplay/nn/bf16.h>
 
 namespace interplay {
 namespace {
@@ -29,20 +29,18 @@ struct Target {
   int64_t stride, rows;
 };
 
-float from_bf16(uint16_t bits) { return std::bit_cast<float>(uint32_t(bits) << 16); }
-
 /// Row `id` of a quantised table, as nn::dequantise() gives it.
 INTERPLAY_INLINE void unpack(const PackedRows& of, int64_t id, int64_t n, float* to) {
   switch (of.type) {
     case PackedRows::Type::int8: {
       const auto* const q = static_cast<const int8_t*>(of.rows) + id * n;
-      const float scale = from_bf16(of.scale[id / of.rows_a_scale]);
+      const float scale = simd::widen(of.scale[id / of.rows_a_scale]);
       for (int64_t k = 0; k < n; ++k) to[k] = float(q[k]) * scale;
       return;
     }
     case PackedRows::Type::bf16: {
       const auto* const q = static_cast<const uint16_t*>(of.rows) + id * n;
-      for (int64_t k = 0; k < n; ++k) to[k] = from_bf16(q[k]);
+      for (int64_t k = 0; k < n; ++k) to[k] = simd::widen(q[k]);
       return;
     }
     case PackedRows::Type::fp16: {

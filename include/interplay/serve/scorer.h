@@ -57,6 +57,7 @@ class INTERPLAY_API Scorer {
   /// Prepared data, in order, `batch_size` rows at a time. Throws Error(data) unless its ids mean what they meant in
   /// training.
   std::vector<float> score(const Dataset& dataset, int64_t batch_size = 4096) const;
+  std::vector<float> logits(const Dataset& dataset, int64_t batch_size = 4096) const;
 
   /// How far each field of schema() knows its values in these rows, for watching a server; nothing is scored.
   std::vector<FieldValues> count_values(const RawBatch& rows) const;
