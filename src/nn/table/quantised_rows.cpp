@@ -1,6 +1,7 @@
 #include <interplay/nn/quantised_rows.h>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <interplay/base/error.h>
 
@@ -30,7 +31,8 @@ QuantisedRows to_int8(const at::Tensor& rows) {
   // Up to the next of bf16, so that no number is beyond 127 of them.
   const auto wanted = std::get<0>(blocks.max(1)) / kMost;
   auto scale = wanted.to(at::kBFloat16);
-  scale = at::where(scale.to(at::kFloat).lt(wanted), (wanted * (1 + 1. / 128)).to(at::kBFloat16), scale);
+  const auto next = (scale.view(at::kShort) + 1).view(at::kBFloat16);  // positive numbers rise with their bits
+  scale = at::where(scale.to(at::kFloat).lt(wanted), next, scale);
   const auto of_row = each_row(scale, rows.size(0));
   const auto q = at::where(of_row.gt(0), rows / of_row, at::zeros_like(rows)).round().clamp(-kMost, kMost);
   return {q.to(at::kChar).contiguous(), scale.contiguous()};
