@@ -37,8 +37,10 @@ void check_vocabularies(const Schema& schema, const fs::path& prepared) {
   }
 }
 
-bool is_kept_out_of_manifest(const std::string& file) {  // files that grow after a run, or that people edit
-  return file == "train.log" || file.starts_with(".") || file.find("/.") != std::string::npos;
+/// Files that grow after a run, or that people edit or tidy away.
+bool is_kept_out_of_manifest(const std::string& file) {
+  return file == "train.log" || file.starts_with("events.out.tfevents.") || file.starts_with(".") ||
+         file.find("/.") != std::string::npos;
 }
 
 struct FieldsOptions {

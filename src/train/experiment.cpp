@@ -3,6 +3,7 @@
 #include <interplay/core/model.h>
 #include <interplay/core/warm_start.h>
 #include <interplay/train/run.h>
+#include <interplay/train/tracker.h>
 #include <interplay/train/trainer.h>
 
 namespace interplay {
@@ -11,7 +12,7 @@ namespace {
 /// The keys of an experiment file; what they hold is read elsewhere.
 struct ExperimentOptions {
   Config data = Config::parse("~"), model = data, fields = data, train = data, optimizer = data, init = data,
-         search = data, seed = Config::scalar("1"), threads = Config::scalar("0");
+         search = data, tracking = data, seed = Config::scalar("1"), threads = Config::scalar("0");
   void visit(auto&& field) {
     field("data", data, "prepared data, where --data does not say");
     field("model", model, "a model's name, or a map with its name and options");
@@ -22,6 +23,7 @@ struct ExperimentOptions {
           "weights to begin with: a run, or a map from run to the part of the model that it is, as in {runs/ctr: "
           "backbone}; runs/flip:backbone is a part of a run");
     field("search", search, "for `interplay search`: a search's name and options");
+    field("tracking", tracking, "who is told of the run while it trains: a map from trackers to their options");
     field("seed", seed, "of weights, order of rows, dropout");
     field("threads", threads, "0 = one a core");
   }
@@ -45,6 +47,7 @@ Config resolve_experiment(const Config& experiment) {
   const Config rest = resolve_training(experiment);
   for (const auto& key : rest.keys()) out.set_key(key, rest[key]);
   if (experiment.has("init")) out.set("init", resolve_init(experiment["init"]));
+  if (experiment.has("tracking")) out.set("tracking", resolve_tracking(experiment["tracking"]));
   if (experiment.has("threads")) out.set("threads", experiment["threads"]);
   return out;
 }

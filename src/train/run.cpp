@@ -27,6 +27,7 @@
 #include <interplay/train/report.h>
 #include <interplay/train/run_directory.h>
 #include <interplay/train/term_means.h>
+#include <interplay/train/tracker.h>
 
 #include "train/guard.h"
 #include "train/wanted_metrics.h"
@@ -62,16 +63,17 @@ DirectoryLock open_directory(const Config& resolved, const Schema& schema, const
     c->erase("threads");
     c->erase("data");
     c->erase("init");
+    c->erase("tracking");
     Config train = (*c)["train"];
     train.erase("epochs");
     c->set("train", train);
   }
   const std::string difference = first_difference(before, now);
-  INTERPLAY_CHECK(
-      difference.empty(),
-      "{}: {} differs from the run's config.yaml; only train.epochs and threads may change on --resume; begin "
-      "anew with another --out, or in this one with --force",
-      out.string(), difference);
+  INTERPLAY_CHECK(difference.empty(),
+                  "{}: {} differs from the run's config.yaml; only train.epochs, threads and tracking may change on "
+                  "--resume; begin "
+                  "anew with another --out, or in this one with --force",
+                  out.string(), difference);
   if (finished) fs::remove(out / kManifest);                           // until it is finished anew
   for (const char* file : {Calibration::kPage, Calibration::kFile}) {  // of weights that will be others
     if (fs::remove(out / file) && file == Calibration::kFile)
@@ -288,9 +290,7 @@ void check_reload(Model& model, const fs::path& run, const Dataset& rows, const 
       run.string(), own.size(0) - 1, (first - own.slice(0, 0, 1)).abs().max().item<double>());
 }
 
-}  // namespace
-
-RunSummary train_run(const Config& experiment, const RunOptions& options) {
+RunSummary train_tracked(const Config& experiment, const RunOptions& options, Tracking& tracking) {
   const auto begun = std::chrono::steady_clock::now();
   Config config = resolve_experiment(experiment);
   config.set("data", Config::scalar(options.data.string(), true));
@@ -306,6 +306,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   const TrainOptions& t = trainer.options();
   if (rows(splits.valid) > 0) check_monitor(*splits.valid, t);
   check_labels(*model, splits.train, at::Device(t.device));
+  tracking = Tracking(config["tracking"]);
   const DirectoryLock lock = open_directory(config, schema, options);
   std::optional<WarmStart> init;
   if (config.has("init") && !options.resume) init.emplace(*model, schema, options.data).copy_all(config["init"]);
@@ -320,6 +321,7 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
             nn::to_string(nn::parse_precision(config["train"]["precision"].as<std::string>())));
   if (init) init->log();
   trainer.run_in(options.out, options.resume);
+  trainer.track(tracking, {.directory = options.out, .config = config, .resumed = options.resume});
   if (options.started) options.started(trainer);
   summary.fit = rows(splits.valid) > 0 ? trainer.fit(splits.train, *splits.valid) : trainer.fit(splits.train);
   if (summary.fit.interrupted) {
@@ -355,7 +357,23 @@ RunSummary train_run(const Config& experiment, const RunOptions& options) {
   write_report(options.out / "report.html", report);
   write_summary(options.out, summary, splits.train, not_scored);
   finish_bundle(options.out);
+  tracking.end(RunEnd::finished, &summary);
   return summary;
+}
+
+}  // namespace
+
+RunSummary train_run(const Config& experiment, const RunOptions& options) {
+  Tracking tracking;
+  try {
+    return train_tracked(experiment, options, tracking);
+  } catch (const Error& problem) {
+    tracking.end(problem.kind() == ErrorKind::interrupted ? RunEnd::interrupted : RunEnd::failed);
+    throw;
+  } catch (...) {
+    tracking.end(RunEnd::failed);
+    throw;
+  }
 }
 
 }  // namespace interplay

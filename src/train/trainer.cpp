@@ -13,6 +13,7 @@
 #include <interplay/data/loader.h>
 #include <interplay/optim/schedule.h>
 #include <interplay/train/run_directory.h>
+#include <interplay/train/tracker.h>
 
 #include "train/batches.h"
 #include "train/judge.h"
@@ -55,6 +56,8 @@ struct Trainer::State {
   StageClock clock;  // runs while steps are taken
   std::map<std::string, Memory> memories;
   std::function<void(const EpochReport&)> on_epoch;
+  Tracking* tracking = nullptr;
+  TrackedRun tracked;
   std::shared_ptr<std::atomic<bool>> stop_asked = std::make_shared<std::atomic<bool>>(false);
   bool resume = false;
 
@@ -144,6 +147,10 @@ struct Trainer::State {
     fitted = true;
     show_rows(rows.train);
     files.write_metrics(judge.evaluations());  // what was measured after the checkpoint will be measured again
+    if (!tracking) return;
+    tracked.step = steps();
+    tracked.records = judge.evaluations();
+    tracking->begin(tracked);
   }
 
   /// To the parts of the model that have to see them before they learn.
@@ -191,6 +198,7 @@ struct Trainer::State {
               metrics_line(r.metrics), human_count(r.rows_per_s), human_seconds(r.seconds), r.improved ? "  *" : "");
     log::info("  {}", profile_line(r.stages, r.rows));
     files.append_metrics(r);
+    if (tracking) tracking->record(r);
     if (on_epoch) on_epoch(r);
   }
 
@@ -304,6 +312,11 @@ Config resolve_training(const Config& config) {
 void Trainer::run_in(const fs::path& directory, bool resume) {
   state_->files.open(directory);
   state_->resume = resume;
+}
+
+void Trainer::track(Tracking& tracking, TrackedRun run) {
+  state_->tracking = &tracking;
+  state_->tracked = std::move(run);
 }
 
 void Trainer::on_epoch(std::function<void(const EpochReport&)> call) { state_->on_epoch = std::move(call); }

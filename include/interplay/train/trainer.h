@@ -14,6 +14,9 @@
 
 namespace interplay {
 
+class Tracking;
+struct TrackedRun;
+
 /// Batches from anywhere: a message queue, a generator, a file that grows. Called with the number of batches taken
 /// before, so that one that can go back gives a resumed training what it would have had next; nothing: it has ended.
 using BatchStream = std::function<std::optional<Batch>(int64_t taken)>;
@@ -41,6 +44,9 @@ class INTERPLAY_API Trainer {
   ~Trainer();
 
   void run_in(const std::filesystem::path& directory, bool resume);
+  /// Has `tracking` told that training of `run` begins (at which step, and what was measured before, is filled in), and
+  /// of each record of metrics.jsonl; it has to be there as long as fit() is called. How a run ends is for who knows.
+  void track(Tracking& tracking, TrackedRun run);
   void on_epoch(std::function<void(const EpochReport&)> call);  ///< called after each evaluation
   /// What hooks of the Stepper have to remember where training is resumed: `save` is asked at each checkpoint, `load`
   /// is given what it said, before the first step. One pair a name.
