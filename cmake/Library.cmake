@@ -120,8 +120,8 @@ endforeach()
 target_link_options(interplay INTERFACE $<INSTALL_INTERFACE:-Wl,--allow-shlib-undefined>)
 set_target_properties(interplay PROPERTIES INSTALL_RPATH "$ORIGIN")
 
-# The HTTP server, a library of its own: whoever scores in process carries none of it.
-file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/server/*.cpp)
+# What speaks HTTP, a library of its own: whoever scores in process carries none of it.
+file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/server/*.cpp ${PROJECT_SOURCE_DIR}/src/tracking/*.cpp)
 add_library(interplay_http OBJECT ${server_sources})  # of which its tests see all
 target_include_directories(interplay_http PRIVATE ${PROJECT_SOURCE_DIR}/src)
 target_include_directories(interplay_http SYSTEM PRIVATE ${BOOST_INCLUDE})

@@ -71,8 +71,7 @@ DirectoryLock open_directory(const Config& resolved, const Schema& schema, const
   const std::string difference = first_difference(before, now);
   INTERPLAY_CHECK(difference.empty(),
                   "{}: {} differs from the run's config.yaml; only train.epochs, threads and tracking may change on "
-                  "--resume; begin "
-                  "anew with another --out, or in this one with --force",
+                  "--resume; begin anew with another --out, or in this one with --force",
                   out.string(), difference);
   if (finished) fs::remove(out / kManifest);                           // until it is finished anew
   for (const char* file : {Calibration::kPage, Calibration::kFile}) {  // of weights that will be others

@@ -37,6 +37,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"explain", {"base", "data", "nn", "core", "train"}},
     {"serve", {"base", "data", "nn", "optim", "core"}},
     {"server", {"base", "data", "core", "serve", "bench"}},
+    {"tracking", {"base", "core", "train"}},
     {"bench", {"base", "data", "nn", "optim", "core", "train", "serve"}},
     {"search", {"base", "data", "nn", "optim", "core", "train"}},
     {"systems/lab", {"base", "data", "nn", "lm", "core", "bench"}},
