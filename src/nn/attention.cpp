@@ -8,6 +8,8 @@
 #include <interplay/base/error.h>
 #include <interplay/nn/row_linear.h>
 
+#include "nn/kernels/watched_call.h"
+
 namespace interplay::nn {
 
 at::Tensor pool(const SequenceVectors& s, const std::string& how) {
@@ -49,12 +51,22 @@ PaddedSequence pad(const SequenceVectors& s) {
   return {vectors.view({batch, longest, width}), valid, lengths};
 }
 
-at::Tensor segment_softmax(const at::Tensor& scores, const SequenceVectors& s) {
-  if (scores.numel() == 0) return scores;
+namespace {
+
+at::Tensor segment_softmax_of(const at::Tensor& scores, const SequenceVectors& s) {
   const auto [longest, index] = PaddedPlaces(s);
   const auto masked = s.valid.defined() ? scores.masked_fill(~s.valid, -1e30) : scores;
   auto padded = at::full({s.batch() * longest}, -1e30, scores.options()).index_copy(0, index, masked);
   return padded.view({s.batch(), longest}).softmax(1).reshape(-1).index_select(0, index);
+}
+
+}  // namespace
+
+at::Tensor segment_softmax(const at::Tensor& scores, const SequenceVectors& s) {
+  if (scores.numel() == 0) return scores;
+  return PlainScope::active() && !s.valid.defined()
+             ? watched_call("interplay::segment_softmax", scores, s.row, s.offsets)
+             : segment_softmax_of(scores, s);
 }
 
 TargetAttentionImpl::TargetAttentionImpl(int64_t width, int64_t extra, const TargetAttentionOptions& options)
@@ -77,15 +89,28 @@ at::Tensor TargetAttentionImpl::forward(const at::Tensor& target, const Sequence
   return zero.index_add(0, s.row, score.unsqueeze(1) * s.vectors);  // [B, K + E]
 }
 
+namespace {
+
+/// Where the entries of each row begin that are left of those of `offsets`. row i64 [M] -> i64 [B + 1]
+at::Tensor offsets_of(const at::Tensor& row, const at::Tensor& offsets) {
+  const auto counts = at::zeros({offsets.size(0) - 1}, offsets.options()).index_add(0, row, at::ones_like(row));
+  return at::cat({at::zeros({1}, counts.options()), counts.cumsum(0)});
+}
+
+}  // namespace
+
 SequenceVectors select_entries(const SequenceVectors& s, const at::Tensor& which) {
   const auto some = [&](const at::Tensor& x) { return x.defined() ? x.index_select(0, which) : x; };
   const auto row = some(s.row);
-  const auto counts = at::zeros({s.batch()}, s.offsets.options()).index_add(0, row, at::ones_like(row));
-  return {some(s.vectors), row, at::cat({at::zeros({1}, counts.options()), counts.cumsum(0)}), some(s.valid),
-          some(s.weights)};
+  const auto offsets =
+      PlainScope::active() ? watched_call("interplay::offsets_of", row, s.offsets) : offsets_of(row, s.offsets);
+  return {some(s.vectors), row, offsets, some(s.valid), some(s.weights)};
 }
 
-SequenceVectors last_entries(const SequenceVectors& s, int64_t count) {
+namespace {
+
+/// Places of the last entries of each row. -> i64 [M], ascending
+at::Tensor places_of_last(const SequenceVectors& s, int64_t count) {
   auto left = s.offsets.index_select(0, s.row + 1) - at::arange(s.row.size(0), s.row.options());  // [N], from 1
   auto keep = left <= count;
   if (s.valid.defined()) {                                               // padding lies behind a row's entries
@@ -93,19 +118,38 @@ SequenceVectors last_entries(const SequenceVectors& s, int64_t count) {
     const auto behind = at::cat({ahead, at::zeros({1}, ahead.options())}).index_select(0, s.offsets.slice(0, 1));
     keep = s.valid.logical_and(ahead - behind.index_select(0, s.row) <= count);
   }
-  return select_entries(s, keep.nonzero().squeeze(1));
+  return keep.nonzero().squeeze(1);
+}
+
+/// Places of the entries with the largest scores, of equal ones the last. Sorted from the end by a stable sort: what
+/// topk() leaves of equal scores depends on how long other rows are.
+at::Tensor places_of_top(const SequenceVectors& s, const at::Tensor& scores, int64_t count) {
+  const auto known = s.valid.defined() ? scores.masked_fill(~s.valid, -HUGE_VAL) : scores;
+  const auto [longest, index] = PaddedPlaces(s);
+  const auto padded = at::full({s.batch() * longest}, -HUGE_VAL, known.options())
+                          .index_copy(0, index, known)
+                          .view({s.batch(), longest});
+  const auto order = std::get<1>(padded.flip(1).sort(/*stable=*/true, 1, /*descending=*/true));
+  const auto best = longest - 1 - order.narrow(1, 0, std::min(count, longest));
+  const auto kept = at::zeros({s.batch(), longest}, at::kBool).to(scores.device()).scatter(1, best, true).flatten();
+  auto keep = kept.index_select(0, index);
+  if (s.valid.defined()) keep = keep.logical_and(s.valid);
+  return keep.nonzero().squeeze(1);
+}
+
+}  // namespace
+
+SequenceVectors last_entries(const SequenceVectors& s, int64_t count) {
+  return select_entries(s, PlainScope::active() && !s.valid.defined()
+                               ? watched_call("interplay::places_of_last", s.row, s.offsets, count)
+                               : places_of_last(s, count));
 }
 
 SequenceVectors top_entries(const SequenceVectors& s, const at::Tensor& scores, int64_t count) {
   if (scores.numel() == 0) return s;
-  const auto known = s.valid.defined() ? scores.masked_fill(~s.valid, -HUGE_VAL) : scores;
-  const auto [longest, index] = PaddedPlaces(s);
-  const auto padded = at::full({s.batch() * longest}, -HUGE_VAL, known.options()).index_copy(0, index, known);
-  const auto best = std::get<1>(padded.view({s.batch(), longest}).topk(std::min(count, longest), 1));
-  const auto kept = at::zeros({s.batch(), longest}, at::kBool).to(scores.device()).scatter(1, best, true).flatten();
-  auto keep = kept.index_select(0, index);
-  if (s.valid.defined()) keep = keep.logical_and(s.valid);
-  return select_entries(s, keep.nonzero().squeeze(1));
+  return select_entries(s, PlainScope::active() && !s.valid.defined()
+                               ? watched_call("interplay::places_of_top", scores, s.row, s.offsets, count)
+                               : places_of_top(s, scores, count));
 }
 
 MultiHeadTargetAttentionImpl::MultiHeadTargetAttentionImpl(int64_t target_width, int64_t entry_width,
@@ -132,6 +176,22 @@ at::Tensor MultiHeadTargetAttentionImpl::forward(const at::Tensor& target, const
   const auto weighed =
       (weight * row_linear(s.vectors, value_).view({n, heads_, of_head})).reshape({n, width});  // [N, A]
   return row_linear(zero.index_add(0, s.row, weighed), output_);
+}
+
+TORCH_LIBRARY_FRAGMENT(interplay, m) {
+  m.def("segment_softmax(Tensor scores, Tensor row, Tensor offsets) -> Tensor",
+        [](const at::Tensor& scores, const at::Tensor& row, const at::Tensor& offsets) {
+          return segment_softmax_of(scores, {{}, row, offsets, {}, {}});
+        });
+  m.def("offsets_of(Tensor row, Tensor offsets) -> Tensor", &offsets_of);
+  m.def("places_of_last(Tensor row, Tensor offsets, int count) -> Tensor",
+        [](const at::Tensor& row, const at::Tensor& offsets, int64_t count) {
+          return places_of_last({{}, row, offsets, {}, {}}, count);
+        });
+  m.def("places_of_top(Tensor scores, Tensor row, Tensor offsets, int count) -> Tensor",
+        [](const at::Tensor& scores, const at::Tensor& row, const at::Tensor& offsets, int64_t count) {
+          return places_of_top({{}, row, offsets, {}, {}}, scores, count);
+        });
 }
 
 }  // namespace interplay::nn

@@ -20,6 +20,7 @@
 #include <interplay/nn/sorted_reads.h>
 #include <interplay/nn/table_storage.h>
 
+#include "nn/kernels/watched_call.h"
 #include "nn/table/table_reader.h"
 
 namespace interplay::nn {
@@ -330,7 +331,7 @@ at::Tensor plain_ffm(const at::Tensor& e) {
 /// The tables are here, and none of them narrower than the others.
 bool is_fused_ffm(const FieldVectors& fields) {
   const auto& parts = fields.parts();
-  if (!parts.ids.defined() || !parts.ids.device().is_cpu() || PlainScope::active()) return false;
+  if (!parts.ids.defined() || !parts.ids.device().is_cpu()) return false;
   const auto is_whole = [&](const Embedding& t) { return t->width() == parts.vector_width(); };
   return std::all_of(parts.tables.begin(), parts.tables.end(), is_whole);
 }
@@ -341,10 +342,13 @@ at::Tensor ffm(const FieldVectors& fields) {
   INTERPLAY_CHECK(fields.width() % fields.fields() == 0,
                   "ffm: rows of {} numbers for {} fields; a row holds a vector for each field", fields.width(),
                   fields.fields());
+  if (PlainScope::active()) return watched_call("interplay::ffm", fields.tensor());
   if (!is_fused_ffm(fields)) return plain_ffm(fields);
   const auto& parts = fields.parts();
   if (!at::GradMode::is_enabled()) return run_ffm(parts, parts.others_or_empty());
   return FfmNode::apply(gradient_anchor(), parts.others_or_empty(), parts);
 }
+
+TORCH_LIBRARY_FRAGMENT(interplay, m) { m.def("ffm(Tensor vectors) -> Tensor", &plain_ffm); }
 
 }  // namespace interplay::nn

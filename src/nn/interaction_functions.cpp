@@ -10,6 +10,7 @@
 #include <torch/nn/init.h>
 
 #include <interplay/base/error.h>
+#include <interplay/nn/plain_scope.h>
 #include <interplay/nn/row_linear.h>
 
 namespace interplay::nn {
@@ -81,8 +82,8 @@ struct VectorKernelNode : torch::autograd::Function<VectorKernelNode> {
 
 /// f32 [B, F, K], i64 [P, o], f32 [P, K] -> f32 [B, P]
 at::Tensor weighted_products(const at::Tensor& e, const at::Tensor& sets, const at::Tensor& kernel) {
-  return e.device().is_cpu() ? VectorKernelNode::apply(e, kernel, sets)
-                             : (elementwise_products(e, sets) * kernel).sum(2);
+  return e.device().is_cpu() && !PlainScope::active() ? VectorKernelNode::apply(e, kernel, sets)
+                                                      : (elementwise_products(e, sets) * kernel).sum(2);
 }
 
 }  // namespace
@@ -121,7 +122,7 @@ at::Tensor InteractionFunctionImpl::outer(const FieldVectors& fields) const {
   const auto& e = fields.tensor();
   at::Tensor product;
   for (int64_t m = 0; m < sets_.size(1); ++m) {
-    const auto projected = at::GradMode::is_enabled()
+    const auto projected = at::GradMode::is_enabled() || PlainScope::active()
                                ? at::matmul(e, k[m])
                                : row_dot(e.flatten(0, 1), k[m]).view({e.size(0), e.size(1)});  // [B, F]
     const auto projection = projected.index_select(1, sets_.select(1, m));                     // [B, P]

@@ -8,6 +8,7 @@
 #include <interplay/nn/row_linear.h>
 
 #include "nn/kernels/product_tiles.h"
+#include "nn/kernels/watched_call.h"
 
 namespace interplay::nn {
 namespace {
@@ -30,7 +31,15 @@ void check_sets(const at::Tensor& sets, int64_t fields) {
 
 // The plain twins.
 
-at::Tensor plain_products(const at::Tensor& e, const at::Tensor& sets) { return elementwise_products(e, sets).sum(2); }
+at::Tensor elementwise(const at::Tensor& e, const at::Tensor& sets) {
+  auto product = e.index_select(1, sets.select(1, 0));  // [B, P, K]
+  for (int64_t m = 1; m < sets.size(1); ++m) product = product * e.index_select(1, sets.select(1, m));
+  return product;
+}
+
+at::Tensor plain_products(const at::Tensor& e, const at::Tensor& sets) {
+  return PlainScope::active() ? watched_call("interplay::set_products", e, sets) : elementwise(e, sets).sum(2);
+}
 
 at::Tensor plain_norm(const at::Tensor& z, const ProductNorm& norm) {
   if (!norm.mean.defined()) return z;
@@ -175,9 +184,7 @@ at::Tensor all_sets(int64_t fields, int64_t order) {
 }
 
 at::Tensor elementwise_products(const at::Tensor& e, const at::Tensor& sets) {
-  auto product = e.index_select(1, sets.select(1, 0));  // [B, P, K]
-  for (int64_t m = 1; m < sets.size(1); ++m) product = product * e.index_select(1, sets.select(1, m));
-  return product;
+  return PlainScope::active() ? watched_call("interplay::elementwise_products", e, sets) : elementwise(e, sets);
 }
 
 at::Tensor set_products(const FieldVectors& fields, const at::Tensor& sets) {
@@ -247,5 +254,11 @@ at::Tensor GatedProductsImpl::forward(const FieldVectors& fields) {
 }
 
 at::Tensor GatedProductsImpl::sum(const FieldVectors& fields) { return GatesImpl::sum(fields, sets_); }
+
+TORCH_LIBRARY_FRAGMENT(interplay, m) {
+  m.def("elementwise_products(Tensor vectors, Tensor sets) -> Tensor", &elementwise);
+  m.def("set_products(Tensor vectors, Tensor sets) -> Tensor",
+        [](const at::Tensor& e, const at::Tensor& sets) { return elementwise(e, sets).sum(2); });
+}
 
 }  // namespace interplay::nn

@@ -12,6 +12,7 @@
 
 #include "nn/kernels/bf16_layers.h"
 #include "nn/kernels/f32_layers.h"
+#include "nn/kernels/watched_call.h"
 
 namespace interplay::nn {
 namespace {
@@ -58,9 +59,25 @@ DiceImpl::DiceImpl(int64_t width)
                                         torch::nn::BatchNorm1dOptions(width).affine(false).eps(1e-9).momentum(0.01)))) {
 }
 
-at::Tensor DiceImpl::forward(const at::Tensor& x) {
-  const auto p = at::sigmoid(normalise(norm_, x));
+namespace {
+
+at::Tensor dice(const at::Tensor& x, const at::Tensor& normalised, const at::Tensor& alpha) {
+  const auto p = at::sigmoid(normalised);
   return p * x + (1 - p) * alpha * x;
+}
+
+}  // namespace
+
+at::Tensor DiceImpl::forward(const at::Tensor& x) {
+  if (PlainScope::active() && !is_training())
+    return watched_call("interplay::dice", x, alpha, norm_->running_mean, norm_->running_var, norm_->options.eps());
+  return dice(x, normalise(norm_, x), alpha);
+}
+
+TORCH_LIBRARY_FRAGMENT(interplay, m) {
+  m.def("dice(Tensor x, Tensor alpha, Tensor mean, Tensor variance, float eps) -> Tensor",
+        [](const at::Tensor& x, const at::Tensor& alpha, const at::Tensor& mean, const at::Tensor& variance,
+           double eps) { return dice(x, at::batch_norm(x, {}, {}, mean, variance, false, 0, eps, false), alpha); });
 }
 
 std::vector<std::string> activation_names() {

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <interplay/nn/plain_scope.h>
+
 #include "nn/kernels/f32_layers.h"
 
 namespace interplay::nn {
@@ -11,6 +13,7 @@ at::Tensor row_linear(const at::Tensor& x, const at::Tensor& weight, const at::T
   if (x.dim() == 2)
     return is_fused_f32(x) ? at::linear(whole_blocks(x), weight, bias).narrow(0, 0, x.size(0))
                            : at::linear(x, weight, bias);
+  if (PlainScope::active()) return at::linear(x, weight, bias);
   const auto rows = x.reshape({-1, x.size(-1)});
   if (!is_fused_f32(rows)) return at::linear(x, weight, bias);
   auto shape = x.sizes().vec();

@@ -48,6 +48,21 @@ TEST(Entries, TheLargestScoresInTheirOrder) {
   EXPECT_EQ(numbers(best.offsets), (std::vector<int64_t>{0, 2, 2, 4, 5}));
 }
 
+/// Which of equal scores are taken does not depend on how many entries other rows have: topk() sorts a longer row in
+/// another way.
+TEST(Entries, OfEqualScoresTheLast) {
+  for (const int64_t longest : {6, 20, 300}) {
+    SequenceVectors s;
+    s.offsets = at::tensor({int64_t(0), int64_t(6), 6 + longest});
+    s.row = at::cat({at::zeros({6}, at::kLong), at::ones({longest}, at::kLong)});
+    s.vectors = at::arange(6 + longest, at::kFloat).unsqueeze(1);
+    auto scores = at::zeros({6 + longest});
+    scores[2] = 1;
+    EXPECT_EQ(numbers(top_entries(s, scores, 3).vectors),
+              (std::vector<int64_t>{2, 4, 5, 3 + longest, 4 + longest, 5 + longest}));
+  }
+}
+
 TEST(Entries, PaddingIsNeverAmongTheLargest) {
   auto s = numbered();
   s.valid = at::tensor({1, 1, 0, 1, 0, 1, 0, 0}, at::kInt).to(at::kBool);
