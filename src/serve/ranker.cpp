@@ -58,8 +58,11 @@ std::shared_ptr<RequestLayout> Scorer::State::make_layout(const std::vector<std:
   }
   if (!graph) return layout;
   const Schema& schema = encoder.schema();
-  std::vector<bool> user_ids(size_t(schema.count(FieldKind::categorical))),
-      user_dense(size_t(schema.count(FieldKind::numeric)));
+  UserColumns& of_user = layout->user;
+  of_user = {std::vector<bool>(size_t(schema.count(FieldKind::categorical))),
+             std::vector<bool>(size_t(schema.count(FieldKind::numeric))),
+             std::vector<bool>(size_t(schema.count(FieldKind::sequence))),
+             std::vector<bool>(size_t(schema.count(FieldKind::vector)))};
   for (size_t f = 0; f < schema.fields().size(); ++f) {
     const Field& field = schema.fields()[f];
     if (field.kind != FieldKind::categorical && field.kind != FieldKind::numeric) continue;
@@ -67,15 +70,79 @@ std::shared_ptr<RequestLayout> Scorer::State::make_layout(const std::vector<std:
     const std::string column = encoder.column(f);
     if (column.empty()) return layout;  // derived of whole rows
     const bool user = contains(user_columns, column);
-    (numeric ? user_dense : user_ids)[size_t(field.column)] = user;
+    (numeric ? of_user.dense : of_user.ids)[size_t(field.column)] = user;
     layout->sources.push_back(
         {f, numeric, field.column, user, place_of(column, user ? user_columns : layout->candidate_columns)});
   }
+  if (!place_rest(*layout)) return layout;
   std::string why;  // rounding that differs by more than it may: the model runs as it is
-  layout->compiled = compile(user_ids, user_dense, why);
-  layout->user_ids = std::move(user_ids);
+  layout->compiled = compile(of_user, why);
   return layout;
 }
+
+/// Sequences and vectors: of the user, or of the candidates; false where raw columns of both make one.
+bool Scorer::State::place_rest(RequestLayout& layout) const {
+  const Schema& schema = encoder.schema();
+  std::vector<std::string> of_user, of_candidates;
+  for (const Field& field : schema.fields()) {
+    if ((field.kind != FieldKind::sequence && field.kind != FieldKind::vector) || !field.paired_with.empty()) continue;
+    std::vector<std::string> names{field.name};
+    for (const Field& other : schema.fields())
+      if (other.paired_with == field.name) names.push_back(other.name);
+    size_t users = 0;
+    const auto read = encoder.keep(schema.keep(names)).columns({.labels = false});
+    for (const auto& column : read) users += contains(layout.user_columns, column);
+    if (users != 0 && users != read.size()) return false;
+    auto& side = users > 0 ? of_user : of_candidates;
+    side.insert(side.end(), names.begin(), names.end());
+    for (const auto& name : names) {
+      const Field& one = schema.field(name);
+      (one.kind == FieldKind::sequence ? layout.user.sequences : layout.user.vectors)[size_t(one.column)] = users > 0;
+    }
+  }
+  for (const bool user : {true, false}) {
+    const auto& names = user ? of_user : of_candidates;
+    if (names.empty()) continue;
+    RequestLayout::Rest& rest = user ? layout.user_rest : layout.candidate_rest;
+    rest.encoder = encoder.keep(schema.keep(names));
+    rest.columns = rest.encoder->columns({.labels = false});
+    for (const auto& column : rest.columns)
+      rest.cells.push_back(place_of(column, user ? layout.user_columns : layout.candidate_columns));
+    for (const Field& field : rest.encoder->schema().fields())
+      (field.kind == FieldKind::sequence ? rest.sequences : rest.vectors).push_back(schema.field(field.name).column);
+  }
+  return true;
+}
+
+EncodedBatch RequestLayout::Rest::encode(std::span<const std::string_view> from, int64_t width, int64_t rows) const {
+  if (!encoder) return {};
+  RawBatch batch;
+  batch.rows = rows;
+  std::vector<std::string> texts;
+  for (size_t c = 0; c < columns.size(); ++c) {
+    texts.clear();
+    for (int64_t r = 0; r < rows; ++r) texts.emplace_back(from[size_t(r * width + cells[c])]);
+    batch.columns.push_back(make_raw_column(columns[c], texts));
+  }
+  return encoder->encode(batch, {.labels = false});
+}
+
+namespace {
+
+/// What was encoded, where the model has it.
+void point_to(const EncodedBatch& encoded, const RequestLayout::Rest& rest, const Schema& schema,
+              std::vector<ScoringPlan::Sequence>& sequences, std::vector<std::span<const float>>& vectors) {
+  sequences.resize(size_t(schema.count(FieldKind::sequence)));
+  vectors.resize(size_t(schema.count(FieldKind::vector)));
+  for (size_t i = 0; i < rest.sequences.size(); ++i) {
+    const auto& s = encoded.sequences[i];
+    sequences[size_t(rest.sequences[i])] = {s.ids.data(), s.offsets.data(),
+                                            s.weights.empty() ? nullptr : s.weights.data()};
+  }
+  for (size_t i = 0; i < rest.vectors.size(); ++i) vectors[size_t(rest.vectors[i])] = encoded.vectors[i];
+}
+
+}  // namespace
 
 /// False where a cell is one that the encoder refuses.
 bool Scorer::State::score_compiled(const RequestLayout& layout, Cells user, Cells candidates, int64_t rows,
@@ -96,10 +163,15 @@ bool Scorer::State::score_compiled(const RequestLayout& layout, Cells user, Cell
                                                      (s.user ? m.user_ids : m.ids).data() + s.column, F);
     if (!fine) return false;
   }
-  layout.compiled->plan().run({m.user_ids.data(), m.user_dense.data(), m.ids.data(), m.dense.data(), rows}, m.workspace,
-                              p.data());
-  const bool of_user = slice_column >= 0 && layout.user_ids[size_t(slice_column)];
-  correct(p, (of_user ? m.user_ids : m.ids).data(), of_user ? 0 : F);
+  const EncodedBatch of_user = layout.user_rest.encode(user, int64_t(user.size()), 1);
+  const EncodedBatch of_rows = layout.candidate_rest.encode(candidates, width, rows);
+  point_to(of_user, layout.user_rest, encoder.schema(), m.user_sequences, m.user_vectors);
+  point_to(of_rows, layout.candidate_rest, encoder.schema(), m.sequences, m.vectors);
+  layout.compiled->plan().run({m.user_ids.data(), m.user_dense.data(), m.ids.data(), m.dense.data(), rows,
+                               m.user_sequences, m.sequences, m.user_vectors, m.vectors},
+                              m.workspace, p.data());
+  const bool users_slice = slice_column >= 0 && layout.user.ids[size_t(slice_column)];
+  correct(p, (users_slice ? m.user_ids : m.ids).data(), users_slice ? 0 : F);
   for (float& v : p) v = to_probability(v);
   return true;
 }

@@ -41,31 +41,58 @@ RawBatch to_columns(const std::vector<Scorer::Row>& rows, const std::vector<std:
   return batch;
 }
 
+UserColumns nobodys(const Schema& schema) {
+  const auto none = [&](FieldKind kind) { return std::vector<bool>(size_t(schema.count(kind))); };
+  return {none(FieldKind::categorical), none(FieldKind::numeric), none(FieldKind::sequence), none(FieldKind::vector)};
+}
+
+/// How many entries a sequence has in a made-up row: none, a few, now and then many.
+int64_t random_length(const Field& field, int64_t row, uint64_t seed) {
+  constexpr int64_t kFew = 7, kMany = 70;
+  const int64_t length = row % 8 == 5 ? kMany : int64_t(kFew * random_unit(seed, uint64_t(row), 0));
+  return field.max_length > 0 ? std::min(length, field.max_length) : length;
+}
+
 /// Rows whose ids are drawn evenly from their tables, numbers from N(0, 1); columns of the user are those of the first
-/// row. Sequences and texts have two entries each, vectors are zero.
-EncodedBatch random_rows(const Schema& schema, int64_t rows, const std::vector<bool>& user_ids,
-                         const std::vector<bool>& user_dense, uint64_t seed) {
+/// row. Texts have two tokens each.
+EncodedBatch random_rows(const Schema& schema, int64_t rows, const UserColumns& user, uint64_t seed) {
   EncodedBatch batch;
   batch.rows = rows;
   for (int64_t r = 0; r < rows; ++r) {
     for (const Field* f : schema.of(FieldKind::categorical)) {
-      const bool first = r == 0 || !user_ids[size_t(f->column)];
+      const bool first = r == 0 || !user.ids[size_t(f->column)];
       const double u = random_unit(seed, uint64_t(f->column), uint64_t(r));
       batch.ids.push_back(first ? int32_t(u * double(f->rows)) : batch.ids[size_t(f->column)]);
     }
     for (const Field* f : schema.of(FieldKind::numeric)) {
-      const bool first = r == 0 || !user_dense[size_t(f->column)];
+      const bool first = r == 0 || !user.dense[size_t(f->column)];
       const double x = random_normal(seed + 1, uint64_t(f->column), uint64_t(r));
       batch.dense.push_back(first ? float(x) : batch.dense[size_t(f->column)]);
     }
   }
   for (const Field* f : schema.of(FieldKind::sequence)) {
     auto& sequence = batch.sequences.emplace_back();
-    sequence.ids.assign(size_t(2 * rows), 1);
-    for (int64_t r = 0; r <= rows; ++r) sequence.offsets.push_back(2 * r);
-    if (f->weighted) sequence.weights.assign(size_t(2 * rows), 1.f);
+    sequence.offsets.push_back(0);
+    const Field& owner = f->paired_with.empty() ? *f : schema.field(f->paired_with);
+    const auto stream = seed + 2 + uint64_t(owner.column);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t row = user.sequences[size_t(f->column)] ? 3 + 2 * int64_t(seed % 2) : r;  // a few, or many
+      for (int64_t e = 0; e < random_length(owner, row, stream); ++e) {
+        const double u = random_unit(stream, uint64_t(row), uint64_t(1000 * f->column + e + 1));
+        sequence.ids.push_back(int32_t(std::min<int64_t>(1 + int64_t(u * double(f->rows - 1)), f->rows - 1)));
+        if (f->weighted) sequence.weights.push_back(float(1 + u));
+      }
+      sequence.offsets.push_back(int64_t(sequence.ids.size()));
+    }
   }
-  for (const Field* f : schema.of(FieldKind::vector)) batch.vectors.emplace_back(size_t(rows * f->dimension), 0.f);
+  for (const Field* f : schema.of(FieldKind::vector)) {
+    auto& vectors = batch.vectors.emplace_back();
+    for (int64_t r = 0; r < rows; ++r) {
+      const auto row = uint64_t(user.vectors[size_t(f->column)] ? 0 : r);
+      for (int64_t k = 0; k < f->dimension; ++k)
+        vectors.push_back(float(random_normal(seed + 3 + uint64_t(f->column), row, uint64_t(k))));
+    }
+  }
   for (const Field* f : schema.of(FieldKind::text)) {
     auto& text = batch.texts.emplace_back();
     text.ids.assign(size_t(2 * rows), int32_t(std::min<int64_t>(1, f->rows - 1)));
@@ -73,6 +100,16 @@ EncodedBatch random_rows(const Schema& schema, int64_t rows, const std::vector<b
     for (int64_t r = 0; r <= rows; ++r) text.offsets.push_back(2 * r);
   }
   return batch;
+}
+
+/// Encoded rows of a request in which nothing is the user's alone; `sequences` and `vectors` hold what it points to.
+ScoringPlan::Request request_of(const EncodedBatch& rows, std::vector<ScoringPlan::Sequence>& sequences,
+                                std::vector<std::span<const float>>& vectors) {
+  for (const auto& s : rows.sequences)
+    sequences.push_back({s.ids.data(), s.offsets.data(), s.weights.empty() ? nullptr : s.weights.data()});
+  vectors.assign(rows.vectors.begin(), rows.vectors.end());
+  return {rows.ids.data(), rows.dense.data(), rows.ids.data(), rows.dense.data(), rows.rows, sequences,
+          sequences,       vectors,           vectors};
 }
 
 }  // namespace
@@ -107,13 +144,12 @@ Scorer::State::State(Encoder e, std::shared_ptr<Model> m, std::vector<double> lo
       columns(encoder.columns({.labels = false})) {
   const Schema& schema = encoder.schema();
   if (const Field* field = calibration ? calibration->field(schema) : nullptr) slice_column = field->column;
-  const std::vector<bool> no_ids(size_t(schema.count(FieldKind::categorical))),
-      no_dense(size_t(schema.count(FieldKind::numeric)));
+  const UserColumns nobody = nobodys(schema);
   try {
-    const auto probe = to_features(random_rows(schema, kProbeRows, no_ids, no_dense, 1), schema);
+    const auto probe = to_features(random_rows(schema, kProbeRows, nobody, 1), schema);
     auto found = ForwardGraph::record(*model, probe, fallback_reason);
     if (found) graph = std::make_shared<const ForwardGraph>(std::move(*found));
-    if (graph) whole = compile(no_ids, no_dense, fallback_reason);
+    if (graph) whole = compile(nobody, fallback_reason);
   } catch (const std::exception& error) {  // it cannot read rows made up at random: real ones will tell
     fallback_reason = error.what();
   }
@@ -138,28 +174,23 @@ void Scorer::State::read_packed(const std::map<std::string, nn::QuantisedRows>& 
   auto reads = std::make_shared<ForwardGraph>(*graph);
   reads->read_packed(by_rows);
   graph = std::move(reads);
-  const Schema& schema = encoder.schema();
-  const std::vector<bool> none_of_ids(size_t(schema.count(FieldKind::categorical))),
-      none_of_dense(size_t(schema.count(FieldKind::numeric)));
-  auto packed = compile(none_of_ids, none_of_dense, fallback_reason);
+  auto packed = compile(nobodys(encoder.schema()), fallback_reason);
   INTERPLAY_ASSERT(packed);
   whole = std::move(packed);
   model = nullptr;
 }
 
-std::unique_ptr<const CompiledModel> Scorer::State::compile(const std::vector<bool>& user_ids,
-                                                            const std::vector<bool>& user_dense,
-                                                            std::string& why) const {
-  auto compiled = std::make_unique<const CompiledModel>(graph, user_ids, user_dense);
+std::unique_ptr<const CompiledModel> Scorer::State::compile(const UserColumns& user, std::string& why) const {
+  auto compiled = std::make_unique<const CompiledModel>(graph, user);
   const Schema& schema = encoder.schema();
   const CompiledModel::Loan memory(*compiled);
   for (uint64_t seed = 2; seed < 4; ++seed) {
-    const EncodedBatch rows = random_rows(schema, kCheckedRows, user_ids, user_dense, seed);
+    const EncodedBatch rows = random_rows(schema, kCheckedRows, user, seed);
     const auto expected = logits(to_features(rows, schema));
     std::vector<float> found(size_t(rows.rows * compiled->plan().labels()));
     if (found.size() != expected.size()) return why = "its steps give another number of logits", nullptr;
-    compiled->plan().run({rows.ids.data(), rows.dense.data(), rows.ids.data(), rows.dense.data(), rows.rows},
-                         memory->workspace, found.data());
+    memory->sequences.clear();
+    compiled->plan().run(request_of(rows, memory->sequences, memory->vectors), memory->workspace, found.data());
     correct(found, rows.ids.data(), schema.count(FieldKind::categorical));
     for (size_t i = 0; i < found.size(); ++i) {
       const double p = to_probability(found[i]), q = to_probability(expected[i]);
@@ -178,10 +209,7 @@ void Scorer::State::correct(std::span<float> logits, const int32_t* ids, int64_t
 
 std::vector<float> Scorer::State::logits(const Features& x) const {
   const at::NoGradGuard no_grad;
-  if (!model) {
-    const auto ids = x.ids.contiguous(), dense = x.dense.contiguous();
-    return run(*whole, ids.const_data_ptr<int32_t>(), dense.const_data_ptr<float>(), x.rows);
-  }
+  if (!model) return run_whole(x);
   auto logit = model->forward(x).logit;
   INTERPLAY_CHECK(logit.defined(),
                   "the model gives no logits yet: it was pre-trained, and nothing can be scored by it");
@@ -194,15 +222,38 @@ std::vector<float> Scorer::State::logits(const Features& x) const {
 
 std::vector<float> Scorer::State::logits(const EncodedBatch& rows) const {
   if (!whole || (model && rows.rows > kSmallBatch)) return logits(to_features(rows, encoder.schema()));
-  return run(*whole, rows.ids.data(), rows.dense.data(), rows.rows);
+  std::vector<ScoringPlan::Sequence> sequences;
+  std::vector<std::span<const float>> vectors;
+  return run(request_of(rows, sequences, vectors));
 }
 
-std::vector<float> Scorer::State::run(const CompiledModel& compiled, const int32_t* ids, const float* dense,
-                                      int64_t rows) const {
-  std::vector<float> out(size_t(rows * compiled.plan().labels()));
-  const CompiledModel::Loan memory(compiled);
-  compiled.plan().run({nullptr, nullptr, ids, dense, rows}, memory->workspace, out.data());
-  correct(out, ids, encoder.schema().count(FieldKind::categorical));
+std::vector<float> Scorer::State::run_whole(const Features& x) const {
+  std::vector<at::Tensor> held;
+  const auto numbers = [&](const at::Tensor& t) { return held.emplace_back(t.contiguous()).const_data_ptr<float>(); };
+  std::vector<ScoringPlan::Sequence> sequences;
+  std::vector<std::span<const float>> vectors;
+  for (const Sequence& s : x.sequences) {
+    sequences.push_back({s.ids.const_data_ptr<int32_t>(), s.offsets.const_data_ptr<int64_t>(),
+                         s.weights.defined() ? s.weights.const_data_ptr<float>() : nullptr});
+  }
+  for (const at::Tensor& v : x.vectors) vectors.emplace_back(numbers(v), size_t(v.numel()));
+  const at::Tensor ids = x.ids.contiguous();
+  return run({.user_ids = nullptr,
+              .user_dense = nullptr,
+              .ids = ids.const_data_ptr<int32_t>(),
+              .dense = numbers(x.dense),
+              .rows = x.rows,
+              .user_sequences = {},
+              .sequences = sequences,
+              .user_vectors = {},
+              .vectors = vectors});
+}
+
+std::vector<float> Scorer::State::run(const ScoringPlan::Request& request) const {
+  std::vector<float> out(size_t(request.rows * whole->plan().labels()));
+  const CompiledModel::Loan memory(*whole);
+  whole->plan().run(request, memory->workspace, out.data());
+  correct(out, request.ids, encoder.schema().count(FieldKind::categorical));
   return out;
 }
 

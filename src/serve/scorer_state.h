@@ -20,14 +20,14 @@ namespace interplay {
 /// A plan and the memory that its requests take turns with.
 class CompiledModel {
  public:
-  CompiledModel(std::shared_ptr<const ForwardGraph> graph, const std::vector<bool>& user_ids,
-                const std::vector<bool>& user_dense)
-      : plan_(std::move(graph), user_ids, user_dense) {}
+  CompiledModel(std::shared_ptr<const ForwardGraph> graph, const UserColumns& user) : plan_(std::move(graph), user) {}
 
   struct Memory {
     ScoringPlan::Workspace workspace;
     std::vector<int32_t> user_ids, ids;
     std::vector<float> user_dense, dense;
+    std::vector<ScoringPlan::Sequence> user_sequences, sequences;
+    std::vector<std::span<const float>> user_vectors, vectors;
   };
   /// Memory for one request, given back when it goes.
   class Loan {
@@ -63,7 +63,17 @@ struct RequestLayout {
   };
   std::vector<std::string> user_columns, candidate_columns;
   std::vector<Source> sources;
-  std::vector<bool> user_ids;                     // by column of ids: it is the user's
+  /// Sequences and vectors, which are not read cell by cell.
+  struct Rest {
+    std::optional<Encoder> encoder;  // of these fields alone
+    std::vector<std::string> columns;
+    std::vector<int64_t> cells;               // where these are among the user's columns, or a candidate's
+    std::vector<int64_t> sequences, vectors;  // columns of Features, beside those of the encoder
+    /// Cells of `rows` rows, `width` to a row.
+    EncodedBatch encode(std::span<const std::string_view> cells, int64_t width, int64_t rows) const;
+  };
+  Rest user_rest, candidate_rest;
+  UserColumns user;
   std::unique_ptr<const CompiledModel> compiled;  // null: the model runs as it is
 };
 
@@ -87,8 +97,7 @@ struct Scorer::State {
   std::vector<float> logits(const EncodedBatch& rows) const;
   /// The graph as a plan that gives what the model gives on rows drawn at random; null, with the reason, where it does
   /// not.
-  std::unique_ptr<const CompiledModel> compile(const std::vector<bool>& user_ids, const std::vector<bool>& user_dense,
-                                               std::string& why) const;
+  std::unique_ptr<const CompiledModel> compile(const UserColumns& user, std::string& why) const;
 
   using Cells = std::span<const std::string_view>;
   /// The layout for these user columns, made when first asked for.
@@ -97,8 +106,10 @@ struct Scorer::State {
 
  private:
   void read_packed(const std::map<std::string, nn::QuantisedRows>& quantised);
-  std::vector<float> run(const CompiledModel& compiled, const int32_t* ids, const float* dense, int64_t rows) const;
+  std::vector<float> run(const ScoringPlan::Request& request) const;
+  std::vector<float> run_whole(const Features& x) const;
   std::shared_ptr<RequestLayout> make_layout(const std::vector<std::string>& user_columns) const;
+  bool place_rest(RequestLayout& layout) const;
   bool score_compiled(const RequestLayout& layout, Cells user, Cells candidates, int64_t rows,
                       std::span<float> p) const;
 

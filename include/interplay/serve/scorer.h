@@ -41,7 +41,7 @@ class INTERPLAY_API Scorer {
   const Schema& schema() const;
   std::vector<std::string> columns() const;  ///< raw columns that a row must have, named as in the raw files
   std::string separator(const std::string& column) const;  ///< between entries of a cell; "" where it is one value
-  /// Empty where the model runs compiled, else what stands against it ("it reads a sequence, a vector or a text").
+  /// Empty where the model runs compiled, else what stands against it ("aten::bmm has no step").
   const std::string& fallback_reason() const;
 
   /// Rows as column -> cell. An empty cell, or one that other rows have, is a missing value; a column of columns() that
@@ -76,7 +76,8 @@ class INTERPLAY_API Scorer {
 
 /// Scores one user's candidates: what the user's columns say is encoded, looked up and computed once a request, and a
 /// layer over all columns is split, so that a candidate costs only what is its own. Immutable: any number of threads
-/// may score at once; each has memory of its own, and once that has grown, nothing is allocated.
+/// may score at once; each has memory of its own, and once that has grown, nothing is allocated but what a history's or
+/// a vector's cells are parsed into.
 ///
 ///     const Ranker ranker = scorer.ranker({"user_id", "age"});
 ///     // candidate_columns(): item_id, category

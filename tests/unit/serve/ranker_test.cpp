@@ -2,12 +2,15 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 #include <new>
+#include <sstream>
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <interplay/base/files.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
 #include <interplay/data/open_raw.h>
@@ -95,6 +98,8 @@ fields:
         "{model: {name: deepfm, hidden: [20, 12], norm: batch}, train: {epochs: 2, batch_size: 64, "
         "negative_rate: 0.5}}");
     run("autoint", "{model: {name: autoint, attention_layers: 1}, train: {epochs: 1, batch_size: 256}}");
+    run("ffm", "{model: {name: ffm}, train: {epochs: 1, batch_size: 256}}");
+    run("fwfm", "{model: {name: fwfm}, train: {epochs: 1, batch_size: 256}}");
     const Scorer scorer = Scorer::load(*dir_ / "deepfm");
     ReadRequest request;
     request.files = {*dir_ / "raw" / "test.txt"};
@@ -183,13 +188,111 @@ TEST_F(RankerTest, UserWhoDecidesAloneScoresAlikeForAll) {
   expect_near({p[0]}, of_model("deepfm", flat(ranker, r)));
 }
 
+TEST_F(RankerTest, AttentionAndPairsOfFieldsScoreAsTheirRowsDo) {
+  for (const std::string name : {"autoint", "ffm"}) {
+    const auto scorer = Scorer::load(*dir_ / name);
+    EXPECT_THAT(scorer.fallback_reason(), IsEmpty());
+    const Ranker ranker = scorer.ranker(user());
+    const Request r = request(ranker, 40);
+    expect_near(ranker.score(r.user_views(), r.views()), of_model(name, flat(ranker, r)));
+  }
+}
+
 TEST_F(RankerTest, ModelsThatRunAsTheyAreScoreAsTheirRowsDo) {
-  const auto scorer = Scorer::load(*dir_ / "autoint");
+  const auto scorer = Scorer::load(*dir_ / "fwfm");
   EXPECT_THAT(scorer.fallback_reason(), HasSubstr("aten::"));
   const Ranker ranker = scorer.ranker(user());
   const Request r = request(ranker, 40);
-  expect_near(ranker.score(r.user_views(), r.views()), of_model("autoint", flat(ranker, r)));
+  expect_near(ranker.score(r.user_views(), r.views()), of_model("fwfm", flat(ranker, r)));
 }
+
+/// Runs on rows that have a history of items and what these were rated, beside a vector and a weighted list of tags.
+class RankerOfHistories : public ::testing::TestWithParam<const char*> {
+ protected:
+  RankerOfHistories() {
+    Progress::enable(false);
+    std::string rows = "user,item,age,past,ratings,tags,weights,image,click\n";
+    for (int i = 0; i < 400; ++i) {
+      std::string past, ratings;
+      for (int e = 0; e < i % 7; ++e) {
+        past += fmt::format("{}i{}", e > 0 ? "|" : "", (3 * i + e) % 40);
+        ratings += fmt::format("{}{}", e > 0 ? "|" : "", (i + e) % 5);
+      }
+      rows += fmt::format("u{},i{},{},{},{},t{}|t{},0.{}|0.5,{}|0.25,{}\n", i % 30, i % 40, i % 50, past, ratings,
+                          i % 9, i % 4, 1 + i % 8, (i % 10) / 10., i % 3 == 0);
+    }
+    write_file(dir_ / "rows.csv", rows);
+    prepare(Config::parse(fmt::format(R"(
+format: csv
+root: {}
+files: {{train: rows.csv}}
+label: click
+fields:
+  - {{columns: [user, item]}}
+  - {{column: age, kind: numeric, transform: log1p}}
+  - {{column: past, kind: sequence, separator: "|", target: item, share: item}}
+  - {{column: ratings, kind: sequence, separator: "|", paired: past}}
+  - {{column: tags, kind: sequence, separator: "|", weights: weights}}
+  - {{column: image, kind: vector, dimension: 2, separator: "|"}}
+)",
+                                      (dir_ / "").string())),
+            dir_ / "prepared");
+    train_run(Config::parse(fmt::format("{{model: {}, train: {{epochs: 2, batch_size: 32}}}}", GetParam())),
+              {.data = dir_ / "prepared", .out = dir_ / "run"});
+  }
+  static constexpr int kRows = 60;
+  const testing::TempDir dir_;
+};
+
+TEST_P(RankerOfHistories, ScoresAsEvaluationDoes) {
+  const auto scorer = Scorer::load(dir_ / "run");
+  ASSERT_EQ(scorer.fallback_reason(), "");
+  const Bundle bundle = Bundle::open(dir_ / "run");
+  const auto all = predict(*bundle.model(), Dataset::open(dir_ / "prepared", "train"), {.batch_size = 400}).logit;
+  const auto p = [&](int row) { return 1 / (1 + std::exp(-double(all[size_t(row)]))); };
+  std::map<std::string, std::vector<std::string>> cells;
+  const std::string text = read_file(dir_ / "rows.csv");
+  std::vector<std::vector<std::string>> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) {
+    auto& parts = lines.emplace_back();
+    std::istringstream of_line(line);
+    for (std::string part; std::getline(of_line, part, ',');) parts.push_back(part);
+  }
+  for (int row = 0; row < kRows; ++row)
+    for (size_t c = 0; c < lines[0].size(); ++c) cells[lines[0][c]].push_back(lines[size_t(row) + 1][c]);
+  for (const auto& user : std::vector<std::vector<std::string>>{{"user", "past", "ratings"},
+                                                                {"tags", "weights", "image", "past", "ratings", "user"},
+                                                                {"item", "image"},
+                                                                {"past"},
+                                                                {}}) {
+    const Ranker ranker = scorer.ranker(user);
+    for (int row = 0; row < kRows; ++row) {
+      Views of_user, candidates;
+      for (const auto& name : ranker.user_columns()) of_user.push_back(cells[name][size_t(row)]);
+      for (const auto& name : ranker.candidate_columns()) candidates.push_back(cells[name][size_t(row)]);
+      ASSERT_NEAR(ranker.score(of_user, candidates)[0], p(row), 1e-6) << row << " of " << user.size();
+    }
+    if (user == std::vector<std::string>{"past"}) continue;  // the ratings beside it are the candidate's
+    Views of_user, candidates;                               // one user's history, all candidates
+    for (const auto& name : ranker.user_columns()) of_user.push_back(cells[name][13]);
+    for (int row = 0; row < kRows; ++row)
+      for (const auto& name : ranker.candidate_columns()) candidates.push_back(cells[name][size_t(row)]);
+    const auto together = ranker.score(of_user, candidates);
+    const size_t width = ranker.candidate_columns().size();
+    for (int row = 0; row < kRows; ++row) {
+      const auto alone = ranker.score(
+          of_user, Views(candidates.begin() + row * int(width), candidates.begin() + (row + 1) * int(width)));
+      EXPECT_NEAR(together[size_t(row)], alone[0], 1e-6);
+    }
+    EXPECT_NEAR(together[13], p(13), 1e-6);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, RankerOfHistories,
+                         ::testing::Values("{name: din, hidden: [16]}", "{name: sim, hidden: [16], top_k: 2}",
+                                           "{name: sim, attention: din, short_length: 0}",
+                                           "{name: deepfm, hidden: [16]}"));
 
 TEST_F(RankerTest, RowsOfCellsScoreAsViewsDo) {
   const auto scorer = Scorer::load(*dir_ / "deepfm");

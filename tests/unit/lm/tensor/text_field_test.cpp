@@ -163,7 +163,7 @@ TEST_F(TextField, ARunThatReadsItScoresRawRowsAsEvaluationDoes) {
             {.data = folder, .out = dir_ / "run"});
   const auto scorer = Scorer::load(dir_ / "run");
   EXPECT_THAT(scorer.columns(), ::testing::UnorderedElementsAre("genres", "sex"));
-  EXPECT_THAT(scorer.fallback_reason(), HasSubstr("it reads a sequence, a vector or a text"));
+  EXPECT_THAT(scorer.fallback_reason(), HasSubstr("it reads a text"));
   const auto expected = scorer.score(Dataset::open(folder, "test"));
   const auto found = scorer.score(raw(scorer.schema()));
   ASSERT_EQ(found.size(), 40u);
