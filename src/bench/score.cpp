@@ -1,11 +1,7 @@
-#include <algorithm>
-#include <string_view>
-
-#include <ATen/Parallel.h>
-
 #include <interplay/bench/criteo.h>
-#include <interplay/bench/peaks.h>
 #include <interplay/serve/scorer.h>
+
+#include "bench/rank_requests.h"
 
 namespace fs = std::filesystem;
 
@@ -38,27 +34,8 @@ class Score final : public Workload {
     auto columns = criteo_columns();
     columns.resize(size_t(options_.user_columns));
     const auto ranker = scorer.ranker(columns);
-    const int threads = at::get_num_threads();
-    at::set_num_threads(1);
     Findings out;
-    std::vector<float> p(static_cast<size_t>(options_.candidates));
-    for (int64_t i = -1; i < setting.repeats; ++i) {  // the first round warms up
-      std::vector<double> ms;
-      for (int64_t r = 0; r < options_.requests; ++r) {
-        const CriteoRequest& request = requests[size_t(r) % requests.size()];
-        ms.push_back(1e3 * seconds_of([&] { ranker.score(request.user, request.candidates, p); }));
-      }
-      if (i < 0) continue;
-      std::sort(ms.begin(), ms.end());
-      const auto quantile = [&](double share) { return ms[size_t(share * double(ms.size() - 1))]; };
-      out.figure("request, p50", "ms", quantile(0.5));
-      out.figure("request, p99", "ms", quantile(0.99));
-      double sum = 0;
-      for (const double m : ms) sum += m;
-      out.figure("candidates", "rows/s", 1e3 * double(options_.candidates) * double(ms.size()) / sum);
-    }
-    at::set_num_threads(threads);
-    fs::remove_all(run);
+    rank_requests(ranker, requests, options_.candidates, options_.requests, setting.repeats, out);
     return out;
   }
 
