@@ -13,6 +13,7 @@
 #include <interplay/base/progress.h>
 #include <interplay/data/dataset_writer.h>
 #include <interplay/data/encoder.h>
+#include <interplay/data/split_counts.h>
 
 #include "data/encode/coded_rows.h"
 #include "data/encode/encoder_builder.h"
@@ -71,6 +72,7 @@ class Preparation {
     report_.encode_seconds = clock.lap();
     report_.rejected_rows = bad_rows_->count();
     bad_rows_->finish();
+    write_counts();
     Manifest::describe(partial_, entries_).save(partial_);
     directory_.commit();
     report_.sync_seconds = clock.lap();
@@ -141,6 +143,7 @@ class Preparation {
       writers[size_t(s)] =
           std::make_unique<DatasetWriter>(partial_, kSplits[s], encoder.schema(), !spec_.options.weight.empty(),
                                           !spec_.options.group.empty(), !spec_.options.time.empty());
+      split_counts_[size_t(s)] = SplitCounts(kSplits[s], encoder.schema());
     }
     struct Part {
       int64_t number = 0;
@@ -168,7 +171,9 @@ class Preparation {
         for (size_t f = 0; f < part.unseen[s].size(); ++f) {
           unseen_[s][f].present += part.unseen[s][f].present;
           unseen_[s][f].unseen += part.unseen[s][f].unseen;
+          unseen_[s][f].missing += part.unseen[s][f].missing;
         }
+        if (writers[s]) split_counts_[s].add(part.splits[s], encoder.schema());
         if (part.splits[s].rows > 0) writers[s]->write(std::move(part.splits[s]));
       }
     };
@@ -183,6 +188,19 @@ class Preparation {
     coded_.reset();
   }
 
+  void write_counts() {
+    std::vector<SplitCounts> counted;
+    for (size_t s = 0; s < 3; ++s) {
+      if (split_counts_[s].rows == 0) continue;
+      for (size_t f = 0; f < unseen_[s].size(); ++f) {
+        split_counts_[s].fields[f].missing += unseen_[s][f].missing;
+        split_counts_[s].fields[f].unseen = unseen_[s][f].unseen;
+      }
+      counted.push_back(std::move(split_counts_[s]));
+    }
+    write_split_counts(partial_, counted);
+  }
+
   /// Ids that training never saw are many in a split that is written in another way.
   void tell_unseen(const Schema& schema) {
     constexpr double kMost = 0.9;
@@ -190,7 +208,7 @@ class Preparation {
     for (size_t s = 0; s < 3; ++s) {
       EncoderBuilder::Unseen all;
       for (size_t f = 0; f < unseen_[s].size(); ++f) {
-        const auto [present, unseen] = unseen_[s][f];
+        const auto [present, unseen, missing] = unseen_[s][f];
         all.present += present, all.unseen += unseen;
         const auto most = [](const EncoderBuilder::Unseen& n) { return double(n.unseen) > kMost * double(n.present); };
         if (present < 2 || !most(unseen_[s][f]) || most(unseen_[0][f])) continue;
@@ -222,6 +240,7 @@ class Preparation {
   std::vector<Manifest::Entry> entries_;
   PrepareReport report_;
   std::array<std::vector<EncoderBuilder::Unseen>, 3> unseen_;  // beside the fields
+  std::array<SplitCounts, 3> split_counts_;
 };
 
 }  // namespace

@@ -41,12 +41,13 @@ class EncoderBuilder {
   CodedRows code(const RowValues& values, std::vector<uint8_t> splits);
   int64_t runs() const { return counts_.runs(); }
   Encoder build();
-  /// How many ids of a field are there, missing values left out, and how many of those no vocabulary holds.
+  /// How many ids of a field are there, missing values left out, how many of those no vocabulary holds, and how many
+  /// values are missing.
   struct Unseen {
-    int64_t present = 0, unseen = 0;
+    int64_t present = 0, unseen = 0;  ///< 0 for fields without a vocabulary
+    int64_t missing = 0;              ///< of categorical and numeric fields
   };
-  /// The rows of one split as the built encoder encodes them. From any thread. `unseen`: one a field of the schema, and
-  /// 0 for those without a vocabulary.
+  /// The rows of one split as the built encoder encodes them. From any thread. `unseen`: one a field of the schema.
   EncodedBatch resolve(const CodedRows& rows, int split, std::vector<Unseen>& unseen) const;
 
  private:

@@ -165,9 +165,12 @@ EncodedBatch EncoderBuilder::resolve(const CodedRows& rows, int split, std::vect
   out.dense.resize(picked.size() * rows.numbers.size());
   for (const Field* field : schema.of(FieldKind::numeric)) {
     const auto column = size_t(field->column);
-    const NumberRule& rule = built_->parser.numbers(size_t(field - schema.fields().data()));
+    const auto place = size_t(field - schema.fields().data());
+    const NumberRule& rule = built_->parser.numbers(place);
     for (size_t i = 0; i < picked.size(); ++i) {
-      out.dense[i * rows.numbers.size() + column] = rule.dense(rows.numbers[column][picked[i]]);
+      const double number = rows.numbers[column][picked[i]];
+      unseen[place].missing += std::isnan(number);
+      out.dense[i * rows.numbers.size() + column] = rule.dense(number);
     }
   }
   for (const Field* field : schema.of(FieldKind::sequence)) {
@@ -200,9 +203,11 @@ void EncoderBuilder::resolve_categorical(const CodedRows& rows, std::span<const 
   const size_t F = rows.categorical.size();
   std::vector<Ids> ids(F);
   std::vector<Unseen> counts(F);
+  std::vector<int32_t> absent(F);  // what a missing value becomes
   for (const Field* field : built_->schema.of(FieldKind::categorical)) {
     const auto& codes = rows.categorical[size_t(field->column)];
     if (codes.epoch != CodedRows::kIds) ids[size_t(field->column)] = ids_of(table_of(*field), codes.epoch);
+    absent[size_t(field->column)] = int32_t(field->rows - 1);
   }
   out.ids.resize(picked.size() * F);
   for (size_t first = 0; first < picked.size(); first += kIdRows) {
@@ -211,7 +216,7 @@ void EncoderBuilder::resolve_categorical(const CodedRows& rows, std::span<const 
       const uint32_t* const codes = rows.categorical[column].values.data();
       const int32_t* const id = ids[column] ? ids[column]->data() : nullptr;
       int32_t* to = out.ids.data() + first * F + column;
-      const int32_t last = id ? id[0] : 0;  // what a missing value becomes
+      const int32_t last = absent[column];
       int64_t present = 0, at_last = 0;
       for (const uint32_t r : block) {
         const uint32_t code = codes[r];  // once: what is written might be codes, for all that the compiler knows
@@ -221,14 +226,15 @@ void EncoderBuilder::resolve_categorical(const CodedRows& rows, std::span<const 
         at_last += found == last;
         to += F;
       }
+      const int64_t missing = id ? int64_t(block.size()) - present : at_last;  // a hash is never the last id
+      counts[column].missing += missing;
+      if (!id) continue;
       counts[column].present += present;
-      counts[column].unseen += at_last - (int64_t(block.size()) - present);  // without the missing ones
+      counts[column].unseen += at_last - missing;
     }
   }
-  for (const Field* field : built_->schema.of(FieldKind::categorical)) {
-    if (ids[size_t(field->column)])
-      unseen[size_t(field - built_->schema.fields().data())] = counts[size_t(field->column)];
-  }
+  for (const Field* field : built_->schema.of(FieldKind::categorical))
+    unseen[size_t(field - built_->schema.fields().data())] = counts[size_t(field->column)];
 }
 
 void EncoderBuilder::resolve_sequence(const CodedRows::Codes& codes, const EncodedBatch::Sequence& from,
