@@ -9,15 +9,10 @@ const shown = f => f.unit === 'share' ? (100 * f.value).toFixed(1) + '%' : f.uni
 function summary() {
   make(page, 'h1', {}, run.data);
   const tiles = make(page, 'div', {class: 'tiles'});
-  const tile = (title, value) => {
-    const t = make(tiles, 'div', {class: 'tile'});
-    make(t, 'span', {}, title);
-    make(t, 'b', {}, value);
-  };
-  for (const severity of Object.keys(colors)) tile(severity, count(run.findings.filter(f => f.severity === severity).length));
-  for (const s of run.splits) tile(`${s.name} rows`, count(s.rows));
-  if (run.unusable_rows) tile('rows that cannot be used', count(run.unusable_rows));
-  if (run.left_out_rows) tile('rows left out', count(run.left_out_rows));
+  for (const severity of Object.keys(colors)) tile(tiles, severity, count(run.findings.filter(f => f.severity === severity).length));
+  for (const s of run.splits) tile(tiles, `${s.name} rows`, count(s.rows));
+  if (run.unusable_rows) tile(tiles, 'rows that cannot be used', count(run.unusable_rows));
+  if (run.left_out_rows) tile(tiles, 'rows left out', count(run.left_out_rows));
 }
 function rowsOf(parent, finding) {
   const heads = [...new Set(finding.rows.flatMap(r => Object.keys(r.cells)))];

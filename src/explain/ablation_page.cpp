@@ -19,9 +19,7 @@ make(page, 'h1', {}, run.title);
 const tiles = make(page, 'div', {class: 'tiles'});
 for (const [title, value] of [[`AUC on ${run.split}, all fields`, fixed(5)(run.auc)], [`logloss on ${run.split}, all fields`, fixed(5)(run.logloss)],
                               ['rows', group(run.rows)], ['seeds', run.seeds.join(', ')], ['label', run.label]]) {
-  const tile = make(tiles, 'div', {class: 'tile'});
-  make(tile, 'span', {}, title);
-  make(tile, 'b', {}, value);
+  tile(tiles, title, value);
 }
 const named = v => v.fields.join(' + '), shown = run.values.slice(0, most);
 make(page, 'h2', {}, 'Does it help?');
@@ -75,7 +73,7 @@ std::string ablation_html(const Ablation& a, const std::string& config) {
       fmt::format("Ablation: {} on {}", a.model, std::filesystem::weakly_canonical(a.data).filename().string());
   page["config"] = config;
   return page_html(page["title"].get<std::string>(), page.dump(-1, ' ', false, Json::error_handler_t::replace),
-                   std::string(kBarTools).append(kAblationScript));
+                   kAblationScript);
 }
 
 }  // namespace interplay

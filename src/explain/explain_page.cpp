@@ -2,70 +2,23 @@
 
 namespace interplay {
 
-const std::string_view kBarTools = R"html(
-const signed = digits => v => known(v) ? (v >= 0 ? '+' : '\u2212') + Math.abs(v).toFixed(digits) : 'n/a';
-const shortened = (text, most) => text.length > most ? text.slice(0, most - 1) + '\u2026' : text;
-
-// Horizontal bars from 0, each with its 95% interval. bars: [{name, value, low, high}]; low and high may be left out.
-function bars(parent, list, axis, digits = 5) {
-  const rowHeight = 22, w = 900, foot = 40;
-  const left = 14 + 7.2 * Math.max(...list.map(b => Math.min(b.name.length, 34))), right = 92;
-  const ends = list.flatMap(b => [b.value, b.low ?? b.value, b.high ?? b.value]);
-  let x0 = Math.min(0, ...ends), x1 = Math.max(0, ...ends);
-  if (x0 === x1) x1 = 1;
-  const height = list.length * rowHeight + 8 + foot;
-  const svg = make(parent, 'svg', {viewBox: `0 0 ${w} ${height}`, role: 'img', 'aria-label': axis});
-  const sx = v => left + (v - x0) / (x1 - x0) * (w - left - right);
-  const grid = ticks(x0, x1, 6), bottom = height - foot;
-  for (const v of grid.at) {
-    make(svg, 'line', {x1: sx(v), x2: sx(v), y1: 4, y2: bottom, stroke: 'var(--grid)'});
-    make(svg, 'text', {x: sx(v), y: bottom + 16, 'text-anchor': 'middle'}, grid.show(v));
-  }
-  list.forEach((b, i) => {
-    const y = 4 + i * rowHeight, from = sx(Math.min(0, b.value)), to = sx(Math.max(0, b.value));
-    make(svg, 'text', {x: left - 8, y: y + 15, 'text-anchor': 'end'}, shortened(b.name, 34));
-    make(svg, 'rect', {x: from, y: y + 4, width: Math.max(1, to - from), height: rowHeight - 9, rx: 2, fill: b.value < 0 ? 'var(--second)' : 'var(--first)'});
-    if (known(b.low)) {
-      const edge = {stroke: 'var(--text)', 'stroke-width': 1.4};
-      make(svg, 'line', {x1: sx(b.low), x2: sx(b.high), y1: y + 10.5, y2: y + 10.5, ...edge});
-      for (const v of [b.low, b.high]) make(svg, 'line', {x1: sx(v), x2: sx(v), y1: y + 6.5, y2: y + 14.5, ...edge});
-    }
-    make(svg, 'text', {x: w - 4, y: y + 15, 'text-anchor': 'end'}, signed(digits)(b.value));
-    const hit = make(svg, 'rect', {x: 0, y, width: w, height: rowHeight, fill: 'transparent'});
-    make(hit, 'title', {}, `${b.name}\n${signed(6)(b.value)}` + (known(b.low) ? `, 95% interval ${signed(6)(b.low)} to ${signed(6)(b.high)}` : ''));
-  });
-  make(svg, 'line', {x1: sx(0), x2: sx(0), y1: 4, y2: bottom, stroke: 'var(--text)'});
-  make(svg, 'text', {x: (left + w - right) / 2, y: height - 6, 'text-anchor': 'middle'}, axis);
-}
-const barOf = (name, i) => ({name, value: i.value, low: i.low, high: i.high});
-const between = (i, show) => `${show(i.low)} to ${show(i.high)}`;
-function more(parent, all, shown) {
-  if (all > shown) make(parent, 'p', {class: 'note'}, `The first ${shown} of ${group(all)}; all of them are in the JSON beside this page.`);
-}
-)html";
-
 const std::string_view kExplainScript = R"html(
 const most = 40;
 function summary() {
   make(page, 'h1', {}, run.title);
   const tiles = make(page, 'div', {class: 'tiles'});
-  const tile = (title, value, tip = '') => {
-    const t = make(tiles, 'div', {class: 'tile', title: tip});
-    make(t, 'span', {}, title);
-    make(t, 'b', {}, value);
-  };
-  tile(`AUC on ${run.split}`, fixed(5)(run.auc.value), `95% interval ${between(run.auc, fixed(5))}`);
-  tile(`logloss on ${run.split}`, fixed(5)(run.logloss.value), `95% interval ${between(run.logloss, fixed(5))}`);
-  tile('rows looked at', run.rows === run.of_rows ? group(run.rows) : `${group(run.rows)} of ${group(run.of_rows)}`);
-  tile('label', run.label);
-  tile('run', run.run);
+  tile(tiles, `AUC on ${run.split}`, fixed(5)(run.auc.value), between(run.auc, fixed(5)));
+  tile(tiles, `logloss on ${run.split}`, fixed(5)(run.logloss.value), between(run.logloss, fixed(5)));
+  tile(tiles, 'rows looked at', run.rows === run.of_rows ? group(run.rows) : `${group(run.rows)} of ${group(run.of_rows)}`);
+  tile(tiles, 'label', run.label);
+  tile(tiles, 'run', run.run);
 }
 function importances(list, title, note) {
   if (!list?.length) return;
   make(page, 'h2', {}, title);
   const shown = list.slice(0, most);
   const c = card(page, 'Log loss gained', note);
-  bars(c, shown.map(i => barOf(i.name, i.logloss_gained)), 'mean log loss gained where the values are shuffled among the rows');
+  bars(c, shown.map(i => barOf(i.name, i.logloss_gained)), 'mean log loss gained');
   const auc = card(page, 'AUC lost', 'The same shuffles, by the AUC.');
   auc.style.marginTop = '16px';
   bars(auc, shown.map(i => barOf(i.name, i.auc_lost)), 'AUC lost');

@@ -104,7 +104,7 @@ std::string explanation_html(const Explanation& e) {
   Json page = to_json(e);
   page["title"] = fmt::format("Why: {} on {}", e.model, std::filesystem::weakly_canonical(e.data).filename().string());
   return page_html(page["title"].get<std::string>(), page.dump(-1, ' ', false, Json::error_handler_t::replace),
-                   std::string(kBarTools).append(kExplainScript));
+                   kExplainScript);
 }
 
 }  // namespace interplay

@@ -13,24 +13,18 @@ const nameOf = i => i.fields.join(' \u00d7 ') + (several ? ` (${i.function})` : 
 const setName = order => ({2: 'pairs', 3: 'triples'})[order] ?? `sets of ${order}`;
 const bytes = v => !known(v) ? 'n/a' : v < 1e3 ? v + ' B' : v < 1e6 ? (v / 1e3).toFixed(1) + ' KB' : v < 1e9 ? (v / 1e6).toFixed(1) + ' MB' : (v / 1e9).toFixed(2) + ' GB';
 const stageNamed = name => run.stages.find(s => s.name === name);
-const signed = (v, digits) => known(v) ? (v >= 0 ? '+' : '\u2212') + Math.abs(v).toFixed(digits) : 'n/a';
 
 function summary() {
   make(page, 'h1', {}, run.title);
   const tiles = make(page, 'div', {class: 'tiles'});
-  const tile = (title, value) => {
-    const t = make(tiles, 'div', {class: 'tile'});
-    make(t, 'span', {}, title);
-    make(t, 'b', {}, value);
-  };
-  if (found.length) tile('interactions kept', `${group(kept.length)} of ${group(found.length)} (${percent(kept.length, found.length)})`);
+  if (found.length) tile(tiles, 'interactions kept', `${group(kept.length)} of ${group(found.length)} (${percent(kept.length, found.length)})`);
   const base = stageNamed('base'), again = stageNamed('retrain');
   const split = again?.split || base?.split;
-  if (again) tile(`AUC on ${split}, re-trained`, fixed(5)(again.auc));
+  if (again) tile(tiles, `AUC on ${split}, re-trained`, fixed(5)(again.auc));
   if (base && again) {
-    tile('against base', signed(again.auc - base.auc, 5));
-    tile('parameters, of base', percent(again.parameters, base.parameters));
-    tile('training speed, of base', (again.rows_per_s / base.rows_per_s).toFixed(2) + '\u00d7');
+    tile(tiles, 'against base', signed(5)(again.auc - base.auc));
+    tile(tiles, 'parameters, of base', percent(again.parameters, base.parameters));
+    tile(tiles, 'training speed, of base', (again.rows_per_s / base.rows_per_s).toFixed(2) + '\u00d7');
   }
 }
 function stages() {
@@ -41,7 +35,7 @@ function stages() {
   if (split) make(c, 'p', {class: 'note'}, `AUC and logloss are of the ${split} split; rows/s is training speed. Each stage is a run of its own, in ${run.stages[0].directory.replace(/\/.*/, '/')}.`);
   table(c, [
     {title: 'stage', get: s => s.name}, {title: 'AUC', get: s => s.auc, show: fixed(6)},
-    ...(base ? [{title: 'AUC \u2212 base', get: s => s === base ? null : s.auc - base.auc, show: v => v === null ? '' : signed(v, 6)}] : []),
+    ...(base ? [{title: 'AUC \u2212 base', get: s => s === base ? null : s.auc - base.auc, show: v => v === null ? '' : signed(6)(v)}] : []),
     {title: 'logloss', get: s => s.logloss, show: fixed(6)}, {title: 'parameters', get: s => s.parameters, show: count},
     {title: 'weights', get: s => s.bytes, show: bytes}, {title: 'rows/s', get: s => s.rows_per_s, show: count},
     {title: 'steps', get: s => s.steps, show: count}, {title: 'time', get: s => s.seconds, show: duration}], run.stages);
@@ -76,8 +70,8 @@ function heatMap(parent, f) {
                  'Each cell is a pair of fields; the stronger its colour, the larger its gate. Blue: positive; orange: negative; a dot: left out. An empty cell was no candidate.');
   const n = fields.length, cell = Math.max(15, Math.min(34, 900 / n)), left = 8 + 7.2 * Math.max(...fields.map(x => Math.min(x.length, 22)));
   const label = x => x.length > 22 ? x.slice(0, 21) + '\u2026' : x, top = left * .78 + 8;
-  const svg = make(c, 'svg', {viewBox: `0 0 ${left + n * cell + 70} ${top + n * cell + 8}`, role: 'img', 'aria-label': 'gate by pair of fields',
-                              style: `max-width:${left + n * cell + 70}px`});
+  const svg = make(c, 'svg', {viewBox: `0 0 ${left + n * cell + 90} ${top + n * cell + 8}`, role: 'img', 'aria-label': 'gate by pair of fields',
+                              style: `max-width:${left + n * cell + 90}px`});
   const largest = Math.max(...pairs.map(p => Math.abs(p.gate ?? 0))) || 1;
   const at = new Map(fields.map((x, i) => [x, i]));
   fields.forEach((x, i) => {

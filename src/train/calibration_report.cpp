@@ -71,12 +71,7 @@ Json to_json(const CalibrationPart& part) {
 
 constexpr std::string_view kScript = R"html(
 make(page, 'h1', {}, run.title);
-const facts = make(make(page, 'div', {class: 'card'}), 'dl');
-for (const [name, value] of run.facts) {
-  const item = make(facts, 'div');
-  make(item, 'dt', {}, name);
-  make(item, 'dd', {}, value);
-}
+facts(make(page, 'div', {class: 'card'}), run.facts);
 const colors = {before: 'var(--second)', unsampled: 'var(--soft)', after: 'var(--first)'};
 const figure = (title, key, show = fixed(6)) => ({title, get: r => r[key], show});
 const range = f => known(f.low) ? `${f.low.toFixed(4)} to ${f.high.toFixed(4)}` : 'n/a';

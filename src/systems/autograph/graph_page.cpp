@@ -20,10 +20,9 @@ const percent = (part, whole) => whole ? (100 * part / whole).toFixed(1) + '%' :
 function head() {
   make(page, 'h1', {}, run.title);
   const tiles = make(page, 'div', {class: 'tiles'});
-  const tile = (title, value) => { const t = make(tiles, 'div', {class: 'tile'}); make(t, 'span', {}, title); make(t, 'b', {}, value); };
-  for (const s of run.sides) tile(`${s.name} with codes`, group(s.coded));
-  tile('clicks', group(run.clicks));
-  if (run.shuffled !== null) tile('codes', `shuffled by seed ${run.shuffled}`);
+  for (const s of run.sides) tile(tiles, `${s.name} with codes`, group(s.coded));
+  tile(tiles, 'clicks', group(run.clicks));
+  if (run.shuffled !== null) tile(tiles, 'codes', `shuffled by seed ${run.shuffled}`);
 }
 function usage(s) {
   make(page, 'h2', {}, `${s.name}: ${s.field}`);

@@ -17,7 +17,7 @@ constexpr size_t kShownTerms = 8, kShownQueries = 40;
 constexpr std::string_view kScript = R"html(
 make(page, 'h1', {}, 'QA4PRF');
 const tiles = make(page, 'div', {class: 'tiles'});
-for (const [title, value] of run.facts) { const t = make(tiles, 'div', {class: 'tile'}); make(t, 'span', {}, title); make(t, 'b', {}, value); }
+for (const [title, value] of run.facts) tile(tiles, title, value);
 make(page, 'h2', {}, 'Methods');
 const m = card(page, 'Mean average precision', 'Of the run\'s own rankings, each query by the networks of its fold. p: paired randomisation test of QA4PRF against the method, two-sided.');
 table(m, [{title: 'method', get: r => r.name}, {title: 'MAP', get: r => r.map, show: fixed(4)},

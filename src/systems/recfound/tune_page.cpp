@@ -20,11 +20,10 @@ const last = run.steps.length ? run.steps[run.steps.length - 1].step : 1;
 function head() {
   make(page, 'h1', {}, run.title);
   const tiles = make(page, 'div', {class: 'tiles'});
-  const tile = (title, value) => { const t = make(tiles, 'div', {class: 'tile'}); make(t, 'span', {}, title); make(t, 'b', {}, value); };
-  tile('steps', group(last));
-  tile('tasks', run.tasks.length);
-  tile('rows', group(run.steps.reduce((s, r) => s + r.rows.reduce((a, b) => a + b, 0), 0)));
-  tile('tokens', group(run.steps.reduce((s, r) => s + r.tokens, 0)));
+  tile(tiles, 'steps', group(last));
+  tile(tiles, 'tasks', run.tasks.length);
+  tile(tiles, 'rows', group(run.steps.reduce((s, r) => s + r.rows.reduce((a, b) => a + b, 0), 0)));
+  tile(tiles, 'tokens', group(run.steps.reduce((s, r) => s + r.tokens, 0)));
 }
 
 // Means over stretches of steps, so that no picture has more than 200 points.
