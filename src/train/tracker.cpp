@@ -41,6 +41,7 @@ void add(NamedValues& out, const std::string& prefix, const std::vector<MetricVa
 }  // namespace
 
 Tracker::~Tracker() = default;
+void Tracker::progress(const FitProgress&) {}
 
 Registry<Tracker>& trackers() {
   static Registry<Tracker> registry("tracker");
@@ -78,9 +79,15 @@ Tracking::Tracking(const Config& tracking) {
   for (const auto& name : names_in(tracking)) trackers_.push_back(trackers().make(named_tracker(tracking, name)));
 }
 
+void Tracking::add(std::shared_ptr<Tracker> tracker) { trackers_.push_back(std::move(tracker)); }
+
 void Tracking::begin(const TrackedRun& run) {
   if (std::exchange(begun_, true)) return;
   for (const auto& tracker : trackers_) tracker->begin(run);
+}
+
+void Tracking::progress(const FitProgress& progress) {
+  for (const auto& tracker : trackers_) tracker->progress(progress);
 }
 
 void Tracking::record(const EpochReport& report) {

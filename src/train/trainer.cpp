@@ -17,6 +17,7 @@
 
 #include "train/batches.h"
 #include "train/judge.h"
+#include "train/pace.h"
 #include "train/run_files.h"
 #include "train/stretch.h"
 #include "train/wanted_metrics.h"
@@ -53,6 +54,7 @@ struct Trainer::State {
   Judge judge;
   RunFiles files;
   Stretch stretch;
+  Pace pace;
   StageClock clock;  // runs while steps are taken
   std::map<std::string, Memory> memories;
   std::function<void(const EpochReport&)> on_epoch;
@@ -67,6 +69,8 @@ struct Trainer::State {
   bool due = false;   // an evaluation, which was cut short
   int64_t train_rows = -1;
   std::string train_checksum;
+
+  int64_t until = 0;  // the epoch that the present fit ends with
 
   bool fitted = false, unfinished = false;  // a fit: there was one; the last was stopped
   bool changed = true;                      // since the last checkpoint
@@ -173,6 +177,16 @@ struct Trainer::State {
     for (auto* part : parts) part->saw_all_rows();
   }
 
+  /// Trackers of where the pass is.
+  void tell(FitProgress::Doing doing) {
+    if (!tracking) return;
+    FitProgress p{.doing = doing, .epoch = std::min(epoch + 1, until), .epochs = until, .epochs_done = double(epoch)};
+    p.lr = stepper.lr();
+    pace.tell(p);
+    if (p.steps > 0) p.epochs_done = double(p.step) * double(until) / double(p.steps);
+    tracking->progress(p);
+  }
+
   void stop_clock() { stretch.add(clock.take()); }
 
   /// Leaves `due` set where it is cut short.
@@ -186,6 +200,7 @@ struct Trainer::State {
     try {
       r.metrics = judge.measure(stepper, *rows.valid, rows.train ? *rows.train : *rows.valid, [this] {
         if (*stop_asked) throw Stopped();
+        if (pace.is_due()) tell(FitProgress::Doing::evaluating);
       });
     } catch (const Stopped&) {
       return;
@@ -213,20 +228,24 @@ struct Trainer::State {
   bool stopping() const { return *stop_asked || due || judge.out_of_patience(); }
 
   /// Steps to the end of the pass, or until it is time to stop. Returns whether it came to the end.
-  bool pass(Batches& batches, const Rows& rows, int64_t until) {
+  bool pass(Batches& batches, const Rows& rows) {
     batches.start(epoch, batch);
     stepper.ends_at(batches.steps(until));
     Progress progress(batches.once() ? "stream" : fmt::format("epoch {}/{}", epoch + 1, until), batches.rows());
     progress.skip(batch * options.batch_size);
+    pace.begin(steps(), batches.steps(until));
+    tell(FitProgress::Doing::training);
     clock.start();
     bool ended = batches.was_last(batch);
     for (Batch b; !stopping() && !ended && batches.next(b);) {
       const StepReport step = stepper.step(b);
       stretch.add(step);
+      pace.add(step);
       changed = true;
       ended = batches.was_last(++batch);
       progress.also(step.tokens, "tokens");
       progress.add(step.rows, fmt::format("loss {:.4f}", step.loss));
+      if (pace.is_due()) tell(FitProgress::Doing::training);
       if (ended) break;
       const auto at = [&](int64_t every) { return every > 0 && step.step % every == 0; };
       const bool judged = rows.valid && at(options.eval_every), saved = at(options.checkpoint_every);
@@ -242,10 +261,10 @@ struct Trainer::State {
 
   FitReport fit(Batches& batches, const Rows& rows) {
     begin(rows);
-    const int64_t until = begun + (batches.once() ? 1 : options.epochs);
+    until = begun + (batches.once() ? 1 : options.epochs);
     if (std::exchange(due, false) && rows.valid) evaluate(rows);
     while (epoch < until && !stopping()) {
-      if (!pass(batches, rows, until)) break;
+      if (!pass(batches, rows)) break;
       ++epoch;
       batch = 0;
       if (!rows.valid) {
@@ -255,10 +274,10 @@ struct Trainer::State {
       }
       if (options.checkpoint_every == 0 || steps() % options.checkpoint_every == 0) save();
     }
-    return end(batches.once() ? "the stream has ended" : fmt::format("all {} epochs done", options.epochs), until);
+    return end(batches.once() ? "the stream has ended" : fmt::format("all {} epochs done", options.epochs));
   }
 
-  FitReport end(const std::string& at_the_end, int64_t until) {
+  FitReport end(const std::string& at_the_end) {
     FitReport report;
     report.interrupted = unfinished = due || (*stop_asked && !judge.out_of_patience() && epoch < until);
     save();

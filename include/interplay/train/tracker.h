@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <interplay/base/registry.h>
+#include <interplay/train/fit_progress.h>
 #include <interplay/train/fit_report.h>
 
 namespace interplay {
@@ -26,8 +27,8 @@ struct TrackedRun {
 enum class RunEnd { finished, interrupted, failed };
 
 /// Somebody who is told of a run while it trains: `tracking:` of an experiment names them. One thread calls, in the
-/// order begin(), record()..., end(). What begin() and record() throw ends the run, as a metrics.jsonl that cannot be
-/// written does.
+/// order begin(), progress() and record()..., end(). What begin(), progress() and record() throw ends the run, as a
+/// metrics.jsonl that cannot be written does.
 ///
 /// A new tracker is one file:
 ///
@@ -44,6 +45,7 @@ class INTERPLAY_API Tracker {
  public:
   virtual ~Tracker();
   virtual void begin(const TrackedRun& run) = 0;
+  virtual void progress(const FitProgress& progress);                     ///< about once a second; does nothing
   virtual void record(const EpochReport& report) = 0;                     ///< once a line of metrics.jsonl
   virtual void end(RunEnd how, const RunSummary* summary = nullptr) = 0;  ///< `summary`: of a finished run
 };
@@ -68,7 +70,10 @@ class INTERPLAY_API Tracking {
   Tracking() = default;                       ///< nobody
   explicit Tracking(const Config& tracking);  ///< as resolve_tracking() takes it
 
+  void add(std::shared_ptr<Tracker> tracker);  ///< one that no experiment names
+
   void begin(const TrackedRun& run);  ///< the first time; a Trainer that fits again goes on with the same run
+  void progress(const FitProgress& progress);
   void record(const EpochReport& report);
   /// The first time. Throws nothing: the run has ended already; what cannot be recorded is said in the log.
   void end(RunEnd how, const RunSummary* summary = nullptr) noexcept;
