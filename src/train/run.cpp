@@ -30,6 +30,8 @@
 #include <interplay/train/tracker.h>
 
 #include "train/guard.h"
+#include "train/live_report.h"
+#include "train/run_report.h"
 #include "train/wanted_metrics.h"
 
 namespace fs = std::filesystem;
@@ -181,14 +183,16 @@ Config closing_metrics(const WantedMetrics& asked, bool groups) {
   return Config::sequence(out);
 }
 
+struct JudgedSplit {
+  const char* name;
+  const Dataset& rows;
+  const Dataset& train;
+  std::function<void()> before_batch;  ///< may throw
+};
+
 /// The best weights on one split; its part of the report goes to `report`.
-std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& dataset, const Dataset& train,
-                               const Trainer& trainer, RunReport& report) {
-  const TrainOptions& t = trainer.options();
-  const auto heed_stop = [&trainer] {
-    if (trainer.stop_asked())
-      throw Error("interrupted after training, while rows were scored; go on with --resume", ErrorKind::interrupted);
-  };
+std::vector<MetricValue> judge(Model& model, const JudgedSplit& split, const TrainOptions& t, RunReport& report) {
+  const auto& [name, dataset, train, before_batch] = split;
   const auto& labels = dataset.schema().labels();
   const Objective objective(t.loss, t.terms, labels);
   TermMeans terms(objective, at::Device(t.device));
@@ -197,7 +201,7 @@ std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& da
                      negative_offsets(t.negative_rate, t.negative_label, labels),
                      nn::Precision::fp32,
                      name,
-                     heed_stop};
+                     before_batch};
   how.each = [&](const Output& out, const Batch& batch) {
     if (!out.logit.defined()) terms.add(out, batch);
   };
@@ -212,7 +216,7 @@ std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& da
   auto values = evaluate(p, closing_metrics(asked, !p.group.empty()), labels);
   if (const auto& of_catalogue = asked.of_catalogue; !of_catalogue.empty()) {
     const auto found =
-        evaluate_retrieval(model, dataset, train, of_catalogue, t.retrieval, t.eval_batch_size, heed_stop);
+        evaluate_retrieval(model, dataset, train, of_catalogue, t.retrieval, t.eval_batch_size, before_batch);
     values.insert(values.end(), found.begin(), found.end());
   }
   log::record(fmt::format("{} {}", name, metrics_line(values)));
@@ -226,30 +230,17 @@ std::vector<MetricValue> judge(Model& model, const char* name, const Dataset& da
   return values;
 }
 
-void fill_report(RunReport& report, const RunSummary& s, const Config& config, const Schema& schema, int64_t rows) {
-  const Config monitor = config["train"]["monitor"];
-  report.title = fmt::format("{} on {}", config["model"]["name"].as<std::string>(),
-                             fs::weakly_canonical(config["data"].as<std::string>()).filename().string());
-  report.config = config.yaml();
-  report.monitor = monitor.is_scalar() ? monitor.as<std::string>() : monitor.yaml();
-  const std::vector<std::pair<std::string, std::string>> facts{
-      {"parameters", human_count(double(s.parameters))},
-      {"fields", std::to_string(schema.fields().size())},
-      {"train rows", std::to_string(rows)},
-      {"training speed", human_count(s.fit.rows_per_s) + " rows/s"},
-      {"training time", human_seconds(s.fit.seconds)},
-      {"peak memory", human_bytes(double(s.peak_bytes))},
-      {"stopped by", s.fit.stopped_by}};
-  report.facts.insert(report.facts.begin(), facts.begin(), facts.end());
-  double seconds = 0;
-  for (const auto& e : s.fit.evaluations) {
-    seconds += e.seconds;
-    report.evaluations.push_back(
-        {e.step, double(e.epoch), e.train_loss, e.lr, e.monitor, e.rows_per_s, seconds, e.metrics, e.terms});
-  }
-  for (size_t i = 0; i < kStages; ++i) report.profile.emplace_back(kStageNames[i], s.fit.stages[i]);
-  report.trained_rows = std::llround(s.fit.rows_per_s * s.fit.seconds);
-  if (s.fit.best >= 0) report.best_step = s.fit.evaluations[size_t(s.fit.best)].step;
+/// Rows of the splits, as far as they can be told without what prepare counted.
+std::vector<SplitCounts> plain_counts(const Splits& splits) {
+  std::vector<SplitCounts> out;
+  const auto add = [&](const char* name, const Dataset& rows) {
+    out.emplace_back().split = name;
+    out.back().rows = rows.rows();
+  };
+  add("train", splits.train);
+  if (splits.valid) add("valid", *splits.valid);
+  if (splits.test) add("test", *splits.test);
+  return out;
 }
 
 /// Whether the model has a logit for each label: told before there is a run, not at its first step.
@@ -306,6 +297,8 @@ RunSummary train_tracked(const Config& experiment, const RunOptions& options, Tr
   if (rows(splits.valid) > 0) check_monitor(*splits.valid, t);
   check_labels(*model, splits.train, at::Device(t.device));
   tracking = Tracking(config["tracking"]);
+  const auto live = std::make_shared<LiveReport>(options.out / "report.html");
+  tracking.add(live);
   const DirectoryLock lock = open_directory(config, schema, options);
   std::optional<WarmStart> init;
   if (config.has("init") && !options.resume) init.emplace(*model, schema, options.data).copy_all(config["init"]);
@@ -331,12 +324,17 @@ RunSummary train_tracked(const Config& experiment, const RunOptions& options, Tr
   log::info("stopped: {}; {} steps, {} rows/s", summary.fit.stopped_by, summary.fit.steps,
             human_count(summary.fit.rows_per_s));
 
-  RunReport report;
+  RunReport report = live->report();
   std::map<std::string, std::string> not_scored;
   const auto judge_split = [&](const char* name, const std::optional<Dataset>& split) -> std::vector<MetricValue> {
     if (rows(split) == 0) return {};
+    const auto before_batch = [&] {
+      live->scores(name);
+      if (trainer.stop_asked())
+        throw Error("interrupted after training, while rows were scored; go on with --resume", ErrorKind::interrupted);
+    };
     try {
-      return judge(*model, name, *split, splits.train, trainer, report);
+      return judge(*model, {name, *split, splits.train, before_batch}, t, report);
     } catch (const Error& problem) {  // of a row: the run is as good as it was
       if (problem.kind() != ErrorKind::numeric) throw;
       log::warning("{} has no metrics: {}", name, problem.what());
@@ -351,10 +349,13 @@ RunSummary train_tracked(const Config& experiment, const RunOptions& options, Tr
   if (!fs::exists(options.out / Bundle::kWeights) || summary.fit.best < 0)
     save_weights(options.out / Bundle::kWeights, *model);
   check_reload(*model, options.out, splits.train, t, uint64_t(config["seed"].as<int64_t>()));
-  fill_report(report, summary, config, schema, splits.train.rows());
+  fill_report(report, summary, schema, splits.train.rows());
   for (const auto& [name, why] : not_scored) report.facts.emplace_back(name + " has no metrics", why);
-  write_report(options.out / "report.html", report);
+  report.data = report_data(options.data, schema, plain_counts(splits));
   write_summary(options.out, summary, splits.train, not_scored);
+  if (options.report) options.report(report);
+  conclude(report);
+  write_report(options.out / "report.html", report);
   finish_bundle(options.out);
   tracking.end(RunEnd::finished, &summary);
   return summary;

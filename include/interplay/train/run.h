@@ -11,6 +11,8 @@
 
 namespace interplay {
 
+struct RunReport;
+
 struct RunOptions {
   std::filesystem::path data;                ///< prepared data
   std::filesystem::path out;                 ///< the run directory (a Bundle)
@@ -18,6 +20,8 @@ struct RunOptions {
   bool test = true;                          ///< judge the best weights on the test split too, where there is one
   std::function<void(Trainer&)> started{};   ///< called before the first step: a place to keep trainer.stop()
   std::function<void(Trainer&)> finished{};  ///< called after the last step, unless it was stopped
+  /// Adds to report.html; called when all else of the run but report.html and the manifest is written.
+  std::function<void(RunReport&)> report{};
 };
 
 /// What a finished run says of itself; also in `<run>/summary.json`.

@@ -1,6 +1,7 @@
 #include <interplay/train/report.h>
 
 #include <unistd.h>
+#include <cmath>
 #include <filesystem>
 #include <vector>
 
@@ -53,6 +54,36 @@ TEST(Report, CarriesItsNumbersAsJson) {
   EXPECT_EQ(data["splits"][0]["rows"], 4);
   EXPECT_EQ(data["splits"][0]["calibration"].size(), 4u);
   EXPECT_EQ(data["splits"][0]["histogram"]["positive"].size(), 50u);
+}
+
+/// 2,000 rows with logits from -2 to 1.98, 999 of them positive.
+struct ManyRows {
+  ManyRows() {
+    for (int i = 0; i < 2000; ++i) {
+      logit.push_back(float(i * 37 % 200) / 50 - 2);
+      label.push_back(double(i * 7919 % 1999) / 1999 < 1 / (1 + std::exp(-double(logit.back()))) ? 1.0f : 0.0f);
+    }
+  }
+  std::vector<float> logit, label;
+};
+
+TEST(Report, SaysHowSureItsFiguresAre) {
+  const ManyRows rows;
+  const ReportSplit split = report_split("test", {.logit = rows.logit, .label = rows.label}, {});
+  ASSERT_TRUE(split.auc && split.logloss && split.error);
+  // Standard errors by DeLong et al. 1988, and of a mean; the bootstrap's own error is about 3% of them.
+  const double auc_error = 0.0103162494, logloss_error = 0.0103157507;
+  EXPECT_NEAR(split.auc->value, 0.7788752789, 1e-6);
+  EXPECT_NEAR(split.auc->high - split.auc->low, 2 * 1.96 * auc_error, 0.15 * 2 * 1.96 * auc_error);
+  EXPECT_NEAR(split.logloss->value, 0.5668536210, 1e-6);
+  EXPECT_NEAR(split.logloss->high - split.logloss->low, 2 * 1.96 * logloss_error, 0.15 * 2 * 1.96 * logloss_error);
+}
+
+TEST(Report, OfOneClassHasNoIntervals) {
+  static const std::vector<float> logit = {-1, 0, 1}, label = {0, 0, 0};
+  const ReportSplit split = report_split("test", {.logit = logit, .label = label}, {});
+  EXPECT_FALSE(split.auc);
+  EXPECT_FALSE(split.logloss);
 }
 
 TEST(Report, WritesAnUndefinedMetricAsNullWithItsReason) {
