@@ -11,8 +11,10 @@
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
 #include <interplay/core/warm_start.h>
+#include <interplay/train/report.h>
 #include <interplay/train/run.h>
 
+#include "brief_explanation.h"
 #include "command.h"
 #include "on_interrupt.h"
 
@@ -63,6 +65,7 @@ std::function<void()> add(CLI::App& app) {
   struct Arguments : ExperimentArguments {
     std::vector<std::string> init;
     bool print = false, force = false;
+    double explain_seconds = 5;
   };
   auto a = std::make_shared<Arguments>();
   a->add(app);
@@ -72,6 +75,10 @@ std::function<void()> add(CLI::App& app) {
                  "RUN or RUN=PART: begin with the weights of this run, whose vocabularies the data extend; PART is the "
                  "part of the model that they are (may be given again); RUN:PART takes a part of the run")
       ->allow_extra_args(false);
+  app.add_option("--explain-seconds", a->explain_seconds,
+                 "that the report may take to find out which fields count and where the run does worst; 0 = none")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 86400.0));
   app.add_flag("--print-config", a->print, "print the experiment with every default, and do nothing");
   return [a, &app] {
     Config experiment = a->load(app);
@@ -92,6 +99,9 @@ std::function<void()> add(CLI::App& app) {
     options.started = [&](Trainer& trainer) {
       replaced.drop();
       interrupt = std::make_unique<OnInterrupt>(trainer.stopper());
+    };
+    options.report = [&](RunReport& report) {
+      report.explanation = brief_explanation(report, {options.out, options.data, a->explain_seconds});
     };
     const RunSummary s = train_run(experiment, options);
     if (!s.valid.empty()) fmt::print("valid {}\n", metrics_line(s.valid));
