@@ -114,7 +114,7 @@ fields:
 
 TEST_F(PreparedData, AFileCutOrAlteredAnywhereIsNamed) {
   const auto files = files_below(data_);
-  ASSERT_EQ(files.size(), 6u);  // manifest, schema, two vocabularies, two splits
+  ASSERT_EQ(files.size(), 7u);  // manifest, schema, counts, two vocabularies, two splits
   for (const auto& name : files) {
     const std::string bytes = bytes_of(data_ / name);
     each_alteration(bytes, {}, [&](const std::string& what, const std::string& altered) {
