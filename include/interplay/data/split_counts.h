@@ -43,7 +43,8 @@ struct INTERPLAY_API SplitCounts {
 
 /// counts.json of prepared data.
 INTERPLAY_API void write_split_counts(const std::filesystem::path& directory, const std::vector<SplitCounts>& splits);
-/// Empty where there is none: earlier versions wrote none. Throws Error(data) where it is damaged.
+/// Empty where there is none: earlier versions wrote none. Throws Error(data) where it is not what the
+/// manifest lists, or damaged.
 INTERPLAY_API std::vector<SplitCounts> read_split_counts(const std::filesystem::path& directory);
 
 }  // namespace interplay

@@ -91,7 +91,15 @@ void write_split_counts(const fs::path& directory, const std::vector<SplitCounts
 std::vector<SplitCounts> read_split_counts(const fs::path& directory) {
   const fs::path file = directory / kFile;
   std::vector<SplitCounts> out;
-  if (!fs::exists(file)) return out;
+  if (!fs::exists(directory / "manifest.json")) return out;
+  const Manifest manifest = Manifest::load(directory);
+  const auto* const known = manifest.find(kFile);
+  if (!known) return out;
+  INTERPLAY_CHECK_DATA(
+      hash64_file(file) == known->xxh3,
+      "{}: its checksum differs from manifest.json; the file was changed after it was written, prepare "
+      "the data again",
+      file.string());
   try {
     const Json json = Json::parse(read_file(file));
     INTERPLAY_CHECK_DATA(json.at("format") == 1, "{}: format {}; this version reads 1", file.string(),

@@ -10,6 +10,7 @@
 #include <interplay/base/progress.h>
 #include <interplay/data/encoder.h>
 #include <interplay/data/prepare.h>
+#include <interplay/data/split_counts.h>
 
 #include "corrupt/alter.h"
 #include "data/schema/vocabulary.h"
@@ -89,6 +90,11 @@ fields:
       const auto source = RowSource::open(data_, split);
       out << source->schema().fingerprint();
       for (int64_t b = 0; b < source->blocks(); ++b) put(out, source->block(b), source->schema());
+    }
+    for (const auto& counts : read_split_counts(data_)) {
+      out << counts.split << counts.rows << "\n";
+      for (const auto& field : counts.fields)
+        out << field.name << field.values << field.missing << field.unseen << "\n";
     }
     return out.str();
   }

@@ -1,3 +1,4 @@
+#include <interplay/base/files.h>
 #include <interplay/data/split_counts.h>
 
 #include <cmath>
@@ -90,12 +91,21 @@ TEST_F(PreparedCounts, CountUnseenValuesAndLengths) {
 
 TEST_F(PreparedCounts, AreNotThereInDataOfEarlierVersions) {
   std::filesystem::remove(dir_ / "data" / "counts.json");
+  EXPECT_THAT(testing::data_error([&] { read_split_counts(dir_ / "data"); }),
+              HasSubstr("counts.json"));  // listed still
+  Manifest manifest = Manifest::load(dir_ / "data");
+  manifest.erase("counts.json");
+  manifest.save(dir_ / "data");
   EXPECT_TRUE(read_split_counts(dir_ / "data").empty());
 }
 
 TEST_F(PreparedCounts, AreRefusedWhereTheyAreDamaged) {
   const auto refusal = [&](const char* text) {
     dir_.write("counts.json", text);
+    std::filesystem::remove(dir_ / "manifest.json");
+    Manifest::describe(dir_.path(), {}, [](const std::string& file) {
+      return file == "counts.json";
+    }).save(dir_.path());
     return testing::error_of(ErrorKind::data, [&] { read_split_counts(dir_.path()); });
   };
   EXPECT_THAT(refusal("{"), HasSubstr("counts.json: damaged"));
