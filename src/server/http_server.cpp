@@ -227,6 +227,7 @@ class HttpServer::State::Session : public std::enable_shared_from_this<Session> 
     auto message = std::make_shared<http::request<http::string_body>>(parser_->release());
     parser_.reset();
     last_ = !message->keep_alive();
+    head_ = message->method() == http::verb::head;
     auto request = std::make_shared<HttpRequest>();
     request->method = std::string(message->method_string());
     request->target = std::string(message->target());
@@ -273,12 +274,15 @@ class HttpServer::State::Session : public std::enable_shared_from_this<Session> 
     response_.body() = std::move(response.body);
     response_.prepare_payload();
     stream_.expires_after(duration(server_->limits.request_seconds));
-    http::async_write(stream_, response_, [self = this->shared_from_this()](beast::error_code problem, size_t) {
+    auto written = [self = this->shared_from_this()](beast::error_code problem, size_t) {
       self->stream_.expires_never();
       if (problem || self->last_) return self->close();
       self->response_ = {};
       self->wait();
-    });
+    };
+    if (!head_) return http::async_write(stream_, response_, std::move(written));
+    serializer_.emplace(response_);  // the header alone, with the length of the body that GET has
+    http::async_write_header(stream_, *serializer_, std::move(written));
   }
 
   const std::shared_ptr<State> server_;
@@ -287,6 +291,8 @@ class HttpServer::State::Session : public std::enable_shared_from_this<Session> 
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   http::response<http::string_body> response_;
+  std::optional<http::response_serializer<http::string_body>> serializer_;
+  bool head_ = false;
   int64_t requests_ = 0;                 // read so far
   bool waiting_ = false, last_ = false;  // last_: the connection ends with this answer
   bool late_ = false;                    // the request takes longer than it may

@@ -95,6 +95,13 @@ class Client {
     return out;
   }
   bool ended() { return next().empty(); }
+  /// Status line and header of the next answer, and nothing behind them.
+  std::string header() {
+    const size_t head = asio::read_until(socket_, asio::dynamic_buffer(left_), "\r\n\r\n");
+    const std::string out = left_.substr(0, head);
+    left_.erase(0, head);
+    return out;
+  }
 
  private:
   asio::io_context io_;
@@ -117,6 +124,16 @@ TEST(HttpServer, AnswersManyRequestsOfOneConnectionInTheirOrder) {
   EXPECT_THAT(client.next(), HasSubstr("GET /c "));
   client.send(post("/d", ""));
   EXPECT_THAT(client.next(), HasSubstr("POST /d "));
+}
+
+TEST(HttpServer, HeadIsAnsweredWithoutABody) {
+  Running running;
+  Client client(running);
+  client.send("HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n" + get("/b"));
+  EXPECT_THAT(client.header(), HasSubstr("Content-Length: "));
+  EXPECT_THAT(client.next(), StartsWith("HTTP/1.1 200"));  // and not what HEAD would have had
+  client.send(get("/c"));
+  EXPECT_THAT(client.next(), HasSubstr("GET /c "));
 }
 
 TEST(HttpServer, EndsAConnectionWhoseClientAsksForIt) {
