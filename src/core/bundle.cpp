@@ -137,11 +137,23 @@ Schema select_fields(const Schema& schema, const Config& given) {
   return out.with_labels(choice.labels);
 }
 
-Bundle Bundle::open(const fs::path& directory) { return open(directory, /*with_calibration=*/true); }
+Bundle Bundle::open(const fs::path& directory) { return open(directory, Opening{}); }
 
-Bundle Bundle::open_uncalibrated(const fs::path& directory) { return open(directory, /*with_calibration=*/false); }
+Bundle Bundle::open_uncalibrated(const fs::path& directory) { return open(directory, {.calibrated = false}); }
 
-Bundle Bundle::open(const fs::path& directory, bool with_calibration) {
+Bundle Bundle::open_unread(const fs::path& directory) { return open(directory, {.read_weights = false}); }
+
+void Bundle::check_weights(const fs::path& directory) {
+  const fs::path file = directory / kWeights;
+  const Manifest manifest = Manifest::load(directory);
+  const auto* const known = manifest.find(kWeights);
+  INTERPLAY_CHECK_DATA(known && hash64_file(file) == known->xxh3,
+                       "{}: its checksum differs from manifest.json; the file was changed after it was written, or its "
+                       "disk is failing; take it from where it is whole, or train again",
+                       file.string());
+}
+
+Bundle Bundle::open(const fs::path& directory, const Opening& how) {
   Bundle bundle;
   bundle.directory_ = directory;
   INTERPLAY_CHECK_DATA(fs::is_directory(directory), "{}: no such run directory", directory.string());
@@ -153,13 +165,15 @@ Bundle Bundle::open(const fs::path& directory, bool with_calibration) {
   bundle.finished_ = fs::exists(directory / "manifest.json");
   if (bundle.finished_) {
     Manifest manifest = Manifest::load(directory);
-    if (!with_calibration) manifest.erase(Calibration::kFile), manifest.erase(Calibration::kPage);
-    manifest.check(directory, /*contents=*/true);
+    if (!how.calibrated) manifest.erase(Calibration::kFile), manifest.erase(Calibration::kPage);
     bundle.calibrated_ = manifest.find(Calibration::kFile);
+    manifest.check(directory, /*contents=*/false);
+    if (!how.read_weights) manifest.erase(kWeights);
+    manifest.check(directory, /*contents=*/true);
   } else {
     nn::Safetensors(directory / kWeights).check();
   }
-  INTERPLAY_CHECK_DATA(!with_calibration || bundle.calibrated_ || !fs::exists(directory / Calibration::kFile),
+  INTERPLAY_CHECK_DATA(!how.calibrated || bundle.calibrated_ || !fs::exists(directory / Calibration::kFile),
                        "{}: manifest.json does not list it, so it may be of other weights, or half written; calibrate "
                        "the run again, or take it away with `interplay calibrate {} --remove`",
                        (directory / Calibration::kFile).string(), directory.string());

@@ -257,10 +257,12 @@ std::vector<float> Scorer::State::run(const ScoringPlan::Request& request) const
   return out;
 }
 
-Scorer Scorer::load(const std::filesystem::path& run) {
-  const Bundle bundle = Bundle::open(run);
+Scorer Scorer::load(const std::filesystem::path& run) { return of(Bundle::open(run)); }
+Scorer Scorer::load_unread(const std::filesystem::path& run) { return of(Bundle::open_unread(run)); }
+
+Scorer Scorer::of(const Bundle& bundle) {
   Scorer scorer;
-  const Encoder encoder = Encoder::load(run);
+  const Encoder encoder = Encoder::load(bundle.directory());
   encoder.check();
   scorer.state_ = std::make_shared<const State>(encoder, bundle.mapped_model(), bundle.logit_offsets(),
                                                 bundle.calibration(), bundle.quantised());

@@ -1,13 +1,20 @@
 #include "server/repository.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <exception>
+#include <functional>
+#include <thread>
 
 #include <fmt/ranges.h>
 
 #include <interplay/base/error.h>
 #include <interplay/base/files.h>
 #include <interplay/base/log.h>
+#include <interplay/core/bundle.h>
 
 namespace interplay::server {
 namespace {
@@ -15,6 +22,21 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kManifest = "manifest.json";
+
+/// Runs on a thread of its own that those which answer requests go before. An exception is thrown here.
+void give_way(const std::function<void()>& work) {
+  constexpr int kNice = 10;
+  std::exception_ptr problem;
+  std::thread([&] {
+    ::setpriority(PRIO_PROCESS, id_t(::gettid()), kNice);  // of this thread alone, and a wish
+    try {
+      work();
+    } catch (...) {
+      problem = std::current_exception();
+    }
+  }).join();
+  if (problem) std::rethrow_exception(problem);
+}
 
 bool is_number(const std::string& name) {
   return !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
@@ -107,6 +129,50 @@ std::shared_ptr<ServedVersion> ServedModel::chosen(const ColumnCells& cells) con
 }
 
 /// The version that is in use already, where its files are still those it was loaded from.
+/// Reads the weights of versions that were served before they were read.
+void Repository::check_unread() {
+  for (;;) {
+    std::shared_ptr<ServedVersion> version;
+    {
+      const std::lock_guard lock(mutex_);
+      if (unread_.empty()) {
+        checking_ = false;
+        return;
+      }
+      version = unread_.back();
+      unread_.pop_back();
+    }
+    try {
+      give_way([&] { Bundle::check_weights(version->run()); });
+    } catch (const std::exception& error) {
+      take_away(*version, fmt::format("version {}: {}", version->version(), error.what()));
+    }
+  }
+}
+
+void Repository::take_away(const ServedVersion& damaged, const std::string& problem) {
+  log::warning("{} version {} is served no more: {}", damaged.model(), damaged.version(), problem);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto written = loaded_.find(damaged.run());
+    if (written == loaded_.end()) return;
+    failed_[damaged.run()] = {written->second, problem};
+    loaded_.erase(written);
+    failures_.fetch_add(1);
+    auto next = std::make_shared<Catalogue>(*catalogue());
+    for (auto& [name, model] : *next) {
+      const auto drop = [&](std::shared_ptr<ServedVersion>& version) {
+        if (version.get() == &damaged) version = nullptr;
+      };
+      drop(model.standing), drop(model.canary), drop(model.shadow);
+      std::erase_if(model.versions, [&](const auto& one) { return one.second.get() == &damaged; });
+      if (name == damaged.model()) model.problem = problem;
+    }
+    catalogue_.store(next);
+  }
+  refresh();  // an older version, perhaps
+}
+
 const ServedVersion* Repository::up_to_date(const std::shared_ptr<ServedVersion>& loaded, const std::string& version,
                                             const Found& at) const {
   if (!loaded || loaded->version() != version || loaded->run() != at.run) return nullptr;
@@ -124,7 +190,14 @@ std::shared_ptr<ServedVersion> Repository::load(const std::string& name, const s
   }
   try {
     const auto begun = std::chrono::steady_clock::now();
-    auto loaded = ServedVersion::load(name, version, at.run);
+    const bool at_once = !model.standing;  // nobody answers meanwhile
+    std::shared_ptr<ServedVersion> loaded;
+    if (at_once) {
+      loaded = ServedVersion::load(name, version, at.run, /*unread=*/true);
+      unread_.push_back(loaded);
+    } else {
+      give_way([&] { loaded = ServedVersion::load(name, version, at.run); });
+    }
     log::info("{} version {}: ready after {:.1f} s", name, version,
               std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
     loaded_[at.run] = at.written;
@@ -269,6 +342,9 @@ void Repository::refresh() {
     changed = true;
   }
   if (changed) catalogue_.store(next);
+  if (unread_.empty() || checking_) return;
+  checking_ = true;
+  checker_ = std::jthread([this] { check_unread(); });
 }
 
 void Repository::poll(double seconds) {

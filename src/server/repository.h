@@ -53,7 +53,8 @@ using Catalogue = std::map<std::string, ServedModel>;
 /// `root`/MODEL/VERSION/ are runs, or `root`/MODEL/, or `root` itself is one: version 1 then. Of each model the newest
 /// version is served (the largest number; of names that are none, the last), unless MODEL/serving.yaml says otherwise.
 /// A version is there once its manifest is, which a run writes last: what is half copied or still trains is never
-/// looked at. Thread-safe.
+/// looked at. A version that takes another's place is read whole before, for its checksum; one that would keep a model
+/// from being there is served at once, read meanwhile, and taken away where it is damaged. Thread-safe.
 class Repository {
  public:
   /// Loads the newest version of every model; throws Error where there is no run at all.
@@ -87,6 +88,8 @@ class Repository {
                   const ServedModel& before, ServedModel& model);
   std::shared_ptr<ServedVersion> load(const std::string& name, const std::string& version, const Found& at,
                                       ServedModel& model);
+  void check_unread();
+  void take_away(const ServedVersion& damaged, const std::string& problem);
   const ServedVersion* up_to_date(const std::shared_ptr<ServedVersion>& loaded, const std::string& version,
                                   const Found& at) const;
 
@@ -99,12 +102,15 @@ class Repository {
   };
   std::map<std::filesystem::path, std::filesystem::file_time_type> loaded_;
   std::map<std::filesystem::path, Failure> failed_;
+  std::vector<std::shared_ptr<ServedVersion>> unread_;  // versions whose weights are to be read for their checksum
   std::atomic<int64_t> swaps_{0}, failures_{0};
 
   std::thread poller_;
   std::mutex poll_mutex_;
   std::condition_variable woken_;
   bool ending_ = false;
+  bool checking_ = false;  // guarded by mutex_
+  std::jthread checker_;   // reads `unread_`
 };
 
 }  // namespace interplay::server

@@ -61,8 +61,9 @@ ServedVersion::ServedVersion(std::string model, std::string version, fs::path ru
       stats_(std::make_unique<VersionStats>(columns_.names.size(), outputs_.size())) {}
 
 std::shared_ptr<ServedVersion> ServedVersion::load(const std::string& model, const std::string& version,
-                                                   const fs::path& run) {
-  std::shared_ptr<ServedVersion> out(new ServedVersion(model, version, run, Scorer::load(run)));
+                                                   const fs::path& run, bool unread) {
+  std::shared_ptr<ServedVersion> out(
+      new ServedVersion(model, version, run, unread ? Scorer::load_unread(run) : Scorer::load(run)));
   std::error_code ignored;
   const auto written = fs::last_write_time(run / "manifest.json", ignored);
   if (!ignored) out->trained_at_ = seconds_of_epoch(written);

@@ -20,8 +20,9 @@ namespace interplay::server {
 class ServedVersion {
  public:
   /// Loads and scores rows made of missing cells, so that the first request is as fast as those after it.
+  /// `unread`: as Scorer::load_unread().
   static std::shared_ptr<ServedVersion> load(const std::string& model, const std::string& version,
-                                             const std::filesystem::path& run);
+                                             const std::filesystem::path& run, bool unread = false);
 
   const std::string& model() const { return model_; }
   const std::string& version() const { return version_; }

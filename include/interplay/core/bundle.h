@@ -26,6 +26,11 @@ class INTERPLAY_API Bundle {
   static Bundle open(const std::filesystem::path& directory);
   /// A finished run as it was before it was calibrated, whatever its calibration.json holds now.
   static Bundle open_uncalibrated(const std::filesystem::path& directory);
+  /// A finished run whose weights are not read for their checksum, which takes a second for a gigabyte: for who cannot
+  /// wait. check_weights() is to follow.
+  static Bundle open_unread(const std::filesystem::path& directory);
+  /// Throws Error(data) unless model.safetensors has the checksum that the manifest says.
+  static void check_weights(const std::filesystem::path& directory);
 
   const std::filesystem::path& directory() const { return directory_; }
   const Config& config() const { return config_; }
@@ -55,7 +60,10 @@ class INTERPLAY_API Bundle {
   Schema schema_;
   bool finished_ = false, calibrated_ = false;
 
-  static Bundle open(const std::filesystem::path& directory, bool with_calibration);
+  struct Opening {
+    bool calibrated = true, read_weights = true;
+  };
+  static Bundle open(const std::filesystem::path& directory, const Opening& how);
 };
 
 /// The fields that an experiment's `fields:` (keys keep, drop) leaves of a schema, the labels that it names (key

@@ -16,6 +16,7 @@
 namespace interplay {
 
 class BadRows;
+class Bundle;
 class Ranker;
 
 /// Raw values in, P(click) out, from a bundle: the encoder, the vocabularies and the model that training left there.
@@ -37,6 +38,8 @@ class INTERPLAY_API Scorer {
   static constexpr int64_t kSmallBatch = 32;  ///< rows
 
   static Scorer load(const std::filesystem::path& run);
+  /// Of Bundle::open_unread(): a finished run of gigabytes, at once. Bundle::check_weights() is to follow.
+  static Scorer load_unread(const std::filesystem::path& run);
 
   const Schema& schema() const;
   std::vector<std::string> columns() const;  ///< raw columns that a row must have, named as in the raw files
@@ -71,6 +74,7 @@ class INTERPLAY_API Scorer {
  private:
   friend class Ranker;
   struct State;
+  static Scorer of(const Bundle& bundle);
   std::shared_ptr<const State> state_;
 };
 

@@ -1,5 +1,6 @@
 #include <atomic>
 #include <cstring>
+#include <fstream>
 
 #include <interplay/base/error.h>
 
@@ -167,6 +168,50 @@ TEST_F(ServerTest, AVersionThatCannotBeLoadedLeavesTheOneBefore) {
   put(at / "m" / "3", "two");
   EXPECT_TRUE(within_seconds(20, [&] { return client.post("/v1/score", kRows).json()["version"] == "3"; }));
   EXPECT_FALSE(client.get("/v2/models/m").json().contains("problem"));
+}
+
+/// One bit of the last table: nothing but the checksum tells.
+void damage(const fs::path& weights) {
+  std::fstream file(weights, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(-5, std::ios::end);
+  const int byte = file.get();
+  file.seekp(-5, std::ios::end);
+  file.put(char(byte ^ 1));
+}
+
+TEST_F(ServerTest, ADamagedVersionIsTakenAwayOnceItWasRead) {
+  const TempDir at;
+  served(at, {{"m/1", "one"}, {"m/2", "two"}});
+  damage(at / "m" / "2" / "model.safetensors");
+  Running server(at.path(), {.poll = 0});
+  HttpClient client(server.port());
+  EXPECT_TRUE(within_seconds(20, [&] { return client.post("/v1/score", kRows).json()["version"] == "1"; }));
+  EXPECT_THAT(client.get("/v2/models/m").json()["problem"].get<std::string>(), HasSubstr("its checksum differs"));
+  EXPECT_EQ(client.post("/v1/score", kRows).json()["p"].get<std::vector<float>>(), expected_of(*dir_ / "one"));
+  EXPECT_THAT(client.get("/metrics").body, HasSubstr("interplay_version_failures_total 1\n"));
+}
+
+TEST_F(ServerTest, OfADamagedModelAloneNothingIsServed) {
+  const TempDir at;
+  served(at, {{"m/1", "one"}});
+  damage(at / "m" / "1" / "model.safetensors");
+  Running server(at.path(), {.poll = 0});
+  HttpClient client(server.port());
+  EXPECT_TRUE(within_seconds(20, [&] { return client.post("/v1/score", kRows).status == 503; }));
+  EXPECT_EQ(client.get("/v2/health/ready").status, 503);
+}
+
+TEST_F(ServerTest, ADamagedVersionNeverTakesAnothersPlace) {
+  const TempDir at;
+  Running server(served(at, {{"m/1", "one"}}), {.poll = .05});
+  const fs::path aside = at / "m" / ".2";
+  fs::copy(*dir_ / "two", aside, fs::copy_options::recursive);
+  damage(aside / "model.safetensors");
+  fs::rename(aside, at / "m" / "2");
+  HttpClient client(server.port());
+  EXPECT_TRUE(within_seconds(20, [&] { return client.get("/v2/models/m").json().contains("problem"); }));
+  EXPECT_THAT(client.get("/metrics").body, HasSubstr("interplay_version_swaps_total 0\n"));
+  EXPECT_EQ(client.post("/v1/score", kRows).json()["version"], "1");
 }
 
 TEST_F(ServerTest, ModelsAreUnloadedAndLoadedWhenToldTo) {
