@@ -37,6 +37,13 @@ void check_vocabularies(const Schema& schema, const fs::path& prepared) {
   }
 }
 
+/// And those of checkpoints, which have manifests of their own, for who goes on from one.
+void leave_out_weights(Manifest& manifest) {
+  const auto entries = manifest.entries();
+  for (const auto& entry : entries)
+    if (entry.file == Bundle::kWeights || entry.file.starts_with("checkpoint-")) manifest.erase(entry.file);
+}
+
 /// Files that grow after a run, or that people edit or tidy away.
 bool is_kept_out_of_manifest(const std::string& file) {
   return file == "train.log" || file.starts_with("events.out.tfevents.") || file.starts_with(".") ||
@@ -168,7 +175,7 @@ Bundle Bundle::open(const fs::path& directory, const Opening& how) {
     if (!how.calibrated) manifest.erase(Calibration::kFile), manifest.erase(Calibration::kPage);
     bundle.calibrated_ = manifest.find(Calibration::kFile);
     manifest.check(directory, /*contents=*/false);
-    if (!how.read_weights) manifest.erase(kWeights);
+    if (!how.read_weights) leave_out_weights(manifest);
     manifest.check(directory, /*contents=*/true);
   } else {
     nn::Safetensors(directory / kWeights).check();

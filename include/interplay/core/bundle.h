@@ -26,8 +26,8 @@ class INTERPLAY_API Bundle {
   static Bundle open(const std::filesystem::path& directory);
   /// A finished run as it was before it was calibrated, whatever its calibration.json holds now.
   static Bundle open_uncalibrated(const std::filesystem::path& directory);
-  /// A finished run whose weights are not read for their checksum, which takes a second for a gigabyte: for who cannot
-  /// wait. check_weights() is to follow.
+  /// A finished run whose weights, and checkpoints, are not read for their checksum, which takes a second for a
+  /// gigabyte or two: for who cannot wait. check_weights() is to follow.
   static Bundle open_unread(const std::filesystem::path& directory);
   /// Throws Error(data) unless model.safetensors has the checksum that the manifest says.
   static void check_weights(const std::filesystem::path& directory);
