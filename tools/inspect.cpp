@@ -8,6 +8,7 @@
 #include <interplay/base/files.h>
 #include <interplay/base/progress.h>
 #include <interplay/core/bundle.h>
+#include <interplay/core/calibration.h>
 #include <interplay/data/dataset.h>
 #include <interplay/serve/scorer.h>
 
@@ -95,6 +96,12 @@ void inspect_run(const fs::path& directory) {
   const std::string against = Scorer::load(directory).fallback_reason();
   fmt::print("\nscores {}\n", against.empty() ? "compiled: requests and small batches run without LibTorch"
                                               : "through LibTorch at every size: " + against);
+  if (const auto quantised = bundle.quantised(); !quantised.empty())
+    fmt::print("tables quantised: {} of them\n", quantised.size());
+  if (const auto calibration = bundle.calibration()) {
+    const CalibrateOptions& o = calibration->options();
+    fmt::print("calibrated: {}, fitted on {}{}\n", o.method, o.split, o.by.empty() ? "" : ", by " + o.by);
+  }
 }
 
 void inspect_search(const fs::path& directory) {
