@@ -11,7 +11,6 @@ namespace {
 
 using Graph = ForwardGraph;
 using Op = Graph::Op;
-using scoring::Addend;
 using scoring::Source;
 using scoring::Target;
 
@@ -165,21 +164,11 @@ void ScoringPlan::run_entries_of(const Step& step, int64_t row, const Part& part
       return;
     }
     case Op::softmax: return scoring::softmax(input(0), node.n, out);
-    case Op::unary: return scoring::unary(node, input(0), out);
-    case Op::dice: return scoring::dice(node, input(0), out);
-    case Op::scale: return scoring::scale(node, input(0), out);
-    case Op::normalise: return scoring::normalise(node, input(0), out);
-    case Op::sum: return scoring::sum(node, input(0), out);
-    case Op::dot: return scoring::dot(node, input(0), input(1), out);
-    case Op::binary: {
-      const auto term = [&](const Graph::Operand& o) {
-        if (o.node < 0) return Addend{{o.constant.data(), 0}, nullptr};
-        return Addend{entries_of(o.node, row, part, w), o.index.empty() ? nullptr : o.index.data()};
-      };
-      return scoring::combine(node.binary, term(node.left), term(node.right), node.n, out);
-    }
-    default: return;
+    default: break;
   }
+  Source inputs[2];
+  for (size_t i = 0; i < std::min<size_t>(2, node.inputs.size()); ++i) inputs[i] = input(i);
+  scoring::apply(node, inputs, out);
 }
 
 }  // namespace interplay

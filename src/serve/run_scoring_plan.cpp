@@ -10,7 +10,6 @@ namespace {
 
 using Graph = ForwardGraph;
 using Op = Graph::Op;
-using scoring::Addend;
 using scoring::Source;
 using scoring::Target;
 
@@ -133,21 +132,11 @@ void ScoringPlan::run_rows(const Step& step, const Request& request, const Part&
       return scoring::add_pairs(node.inner, step.both_parts, source(node.inputs[0], true, w), input(0), out);
     }
     case Op::attention: return scoring::attention(node, input(0), input(1), input(2), w.scratch.data(), out);
-    case Op::unary: return scoring::unary(node, input(0), out);
-    case Op::dice: return scoring::dice(node, input(0), out);
-    case Op::scale: return scoring::scale(node, input(0), out);
-    case Op::normalise: return scoring::normalise(node, input(0), out);
-    case Op::sum: return scoring::sum(node, input(0), out);
-    case Op::dot: return scoring::dot(node, input(0), input(1), out);
-    case Op::binary: {
-      const auto term = [&](const Graph::Operand& o) {
-        if (o.node < 0) return Addend{{o.constant.data(), 0}, nullptr};
-        return Addend{source(o.node, for_user, w), o.index.empty() ? nullptr : o.index.data()};
-      };
-      return scoring::combine(node.binary, term(node.left), term(node.right), node.n, out);
-    }
-    default: return;  // of entries
+    default: break;
   }
+  Source inputs[2];
+  for (size_t i = 0; i < std::min<size_t>(2, node.inputs.size()); ++i) inputs[i] = input(i);
+  scoring::apply(node, inputs, out);
 }
 
 void ScoringPlan::run(const Request& request, Workspace& w, float* logits) const {

@@ -94,6 +94,11 @@ INTERPLAY_CLONES void silu(Source x, int64_t n, Target out) {
   each(x, n, out, [&](float v, int64_t) INTERPLAY_INLINE_LAMBDA { return v * exp.sigmoid(v); });
 }
 
+struct Addend {
+  Source from;
+  const int32_t* index;  // or nullptr
+};
+
 template <class F>
 INTERPLAY_INLINE void combine_by(Addend l, Addend r, int64_t n, Target out, F f) {
   for (int64_t row = 0; row < out.rows; ++row) {
@@ -273,6 +278,8 @@ INTERPLAY_CLONES void copy_run(Source from, int64_t count, Target out) {
   }
 }
 
+namespace {
+
 void unary(const Graph::Node& node, Source x, Target out) {
   const int64_t n = node.n;
   const auto parameter = float(node.parameter);
@@ -354,6 +361,40 @@ INTERPLAY_CLONES void sum(const Graph::Node& node, Source x, Target out) {
   }
 }
 
+INTERPLAY_CLONES void dot(const Graph::Node& node, Source x, Source y, Target out) {
+  for (int64_t r = 0; r < out.rows; ++r) {
+    for (int64_t o = 0; o < node.outer; ++o) {
+      const int64_t at = o * node.reduced;
+      out.data[r * out.stride + o] = dot_of(x.data + r * x.stride + at, y.data + r * y.stride + at, node.reduced);
+    }
+  }
+}
+
+void binary(const Graph::Node& node, std::span<const Source> inputs, Target out) {
+  size_t next = 0;
+  const auto term = [&](const Graph::Operand& o) {
+    if (o.node < 0) return Addend{{o.constant.data(), 0}, nullptr};
+    return Addend{inputs[next++], o.index.empty() ? nullptr : o.index.data()};
+  };
+  const Addend left = term(node.left), right = term(node.right);
+  combine(node.binary, left, right, node.n, out);
+}
+
+}  // namespace
+
+bool apply(const Graph::Node& node, std::span<const Source> inputs, Target out) {
+  switch (node.op) {
+    case Graph::Op::unary: return unary(node, inputs[0], out), true;
+    case Graph::Op::dice: return dice(node, inputs[0], out), true;
+    case Graph::Op::scale: return scale(node, inputs[0], out), true;
+    case Graph::Op::normalise: return normalise(node, inputs[0], out), true;
+    case Graph::Op::sum: return sum(node, inputs[0], out), true;
+    case Graph::Op::dot: return dot(node, inputs[0], inputs[1], out), true;
+    case Graph::Op::binary: return binary(node, inputs, out), true;
+    default: return false;
+  }
+}
+
 void products(const Graph::Node& node, std::span<const int32_t> which, Source x, float* scratch, Target out) {
   set_products(node, which.data(), int64_t(which.size()), x, out, scratch);
 }
@@ -375,15 +416,6 @@ void attention(const Graph::Node& node, Source q, Source k, Source v, float* scr
       const int64_t at = h * F * D;
       attend(q.data + r * q.stride + at, k.data + r * k.stride + at, v.data + r * v.stride + at, F, D,
              float(node.factor), scratch, out.data + r * out.stride + at);
-    }
-  }
-}
-
-INTERPLAY_CLONES void dot(const Graph::Node& node, Source x, Source y, Target out) {
-  for (int64_t r = 0; r < out.rows; ++r) {
-    for (int64_t o = 0; o < node.outer; ++o) {
-      const int64_t at = o * node.reduced;
-      out.data[r * out.stride + o] = dot_of(x.data + r * x.stride + at, y.data + r * y.stride + at, node.reduced);
     }
   }
 }

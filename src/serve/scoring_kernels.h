@@ -23,18 +23,9 @@ void look_up(const ForwardGraph::Table& table, const int32_t* ids, int64_t ids_s
 void look_up(const std::vector<ForwardGraph::Table>& tables, const int32_t* ids, int64_t ids_stride, Target out);
 /// `count` numbers; zeros where there is no data.
 void copy_run(Source from, int64_t count, Target out);
-void unary(const ForwardGraph::Node& node, Source x, Target out);
-void dice(const ForwardGraph::Node& node, Source x, Target out);
-void scale(const ForwardGraph::Node& node, Source x, Target out);
-void normalise(const ForwardGraph::Node& node, Source x, Target out);
-void sum(const ForwardGraph::Node& node, Source x, Target out);
-void dot(const ForwardGraph::Node& node, Source x, Source y, Target out);
-
-struct Addend {
-  Source from;
-  const int32_t* index;  // or nullptr
-};
-void combine(ForwardGraph::Binary how, Addend l, Addend r, int64_t n, Target out);
+/// Steps that are alike for rows and for entries: unary, dice, scale, normalise, sum, dot, binary. `inputs` as the node
+/// has them. False, and nothing is done, for another.
+bool apply(const ForwardGraph::Node& node, std::span<const Source> inputs, Target out);
 
 /// Of the sets at these places. `scratch` f32 [K]
 void products(const ForwardGraph::Node& node, std::span<const int32_t> which, Source x, float* scratch, Target out);
