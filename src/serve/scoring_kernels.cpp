@@ -115,6 +115,12 @@ INTERPLAY_INLINE void combine_by(Addend l, Addend r, int64_t n, Target out, F f)
 // Half of simd::Floats: sixteen floats are two registers of AVX2, and sums of them were kept in memory.
 using Eight = float __attribute__((vector_size(32)));
 using Four = float __attribute__((vector_size(16)));
+template <class Vector>
+constexpr int64_t kWidth = 1;
+template <>
+constexpr int64_t kWidth<Eight> = 8;
+template <>
+constexpr int64_t kWidth<Four> = 4;
 
 template <class Vector>
 INTERPLAY_INLINE Vector load(const float* from) {
@@ -125,7 +131,7 @@ INTERPLAY_INLINE Vector load(const float* from) {
 
 template <class Vector>
 INTERPLAY_INLINE float sum_of(Vector v) {
-  float lanes[sizeof(Vector) / sizeof(float)], total = 0;
+  float lanes[size_t(kWidth<Vector>)], total = 0;
   std::memcpy(lanes, &v, sizeof(Vector));
   for (const float lane : lanes) total += lane;
   return total;
@@ -196,7 +202,7 @@ INTERPLAY_INLINE void sum_parts(const Graph::Node& node, float factor, Source x,
 /// The sum over pairs of vectors of K numbers, of x and of y, of which `places` says where they begin.
 template <class Vector>
 INTERPLAY_INLINE float pair_sums(const float* x, const float* y, std::span<const int32_t> places, int64_t K) {
-  constexpr int64_t L = sizeof(Vector) / sizeof(float);
+  constexpr int64_t L = kWidth<Vector>;
   Vector sum{}, other{};
   size_t p = 0;
   for (; p + 4 <= places.size(); p += 4) {
@@ -215,7 +221,7 @@ INTERPLAY_INLINE float pair_sums(const float* x, const float* y, std::span<const
 template <class Vector>
 INTERPLAY_INLINE void attend_by(const float* q, const float* k, const float* v, int64_t F, int64_t D, float factor,
                                 float* scratch, float* out) {
-  constexpr int64_t L = sizeof(Vector) / sizeof(float);
+  constexpr int64_t L = kWidth<Vector>;
   const FastExp exp;
   const int64_t padded = (F + 7) / 8 * 8;
   float *const weight = scratch, *const by_number = scratch + padded;  // k [D, padded]
