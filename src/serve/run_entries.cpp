@@ -114,11 +114,11 @@ void ScoringPlan::run_entries(const Step& step, const Request& request, const Pa
     default: break;
   }
   // All rows at once, where no input is the row's or the user's alone.
-  const bool at_once = part.for_user || std::all_of(node.inputs.begin(), node.inputs.end(), [&](int i) {
-                         const Step& x = step_of(i);
-                         return x.node->list == node.list && !x.all_user && x.node->op != Op::spread;
-                       });
-  if (at_once && !part.for_user) return run_entries_of(step, -1, part, w);
+  const bool at_once = !part.for_user && std::all_of(node.inputs.begin(), node.inputs.end(), [&](int i) {
+    const Step& x = step_of(i);
+    return x.node->list == node.list && !x.all_user && x.node->op != Op::spread;
+  });
+  if (at_once) return run_entries_of(step, -1, part, w);
   for (int64_t r = 0; r < part.rows; ++r) run_entries_of(step, r, part, w);
 }
 

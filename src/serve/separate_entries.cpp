@@ -19,9 +19,7 @@ class Separation {
 
   void run() {
     for (Node& node : graph_.nodes) {
-      for (int& input : node.inputs) input = place_[size_t(input)];
-      for (auto* o : {&node.left, &node.right})
-        if (o->node >= 0) o->node = place_[size_t(o->node)];
+      renumber(node, place_);
       const bool of_entries = node.op == Op::linear && node.list >= 0 && node.outer == 1;
       if (!of_entries || !separate(node)) add(std::move(node));
       place_.push_back(int(nodes_.size()) - 1);

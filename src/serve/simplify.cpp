@@ -106,9 +106,7 @@ void remove_unread(ForwardGraph& graph) {
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     if (!read[i]) continue;
     Node node = std::move(graph.nodes[i]);
-    for (int& input : node.inputs) input = place[size_t(input)];
-    for (auto* o : {&node.left, &node.right})
-      if (o->node >= 0) o->node = place[size_t(o->node)];
+    renumber(node, place);
     place[i] = int(kept.size());
     kept.push_back(std::move(node));
   }
@@ -118,6 +116,12 @@ void remove_unread(ForwardGraph& graph) {
 
 }  // namespace
 
+void renumber(ForwardGraph::Node& node, const std::vector<int>& place) {
+  for (int& input : node.inputs) input = place[size_t(input)];
+  for (auto* o : {&node.left, &node.right})
+    if (o->node >= 0) o->node = place[size_t(o->node)];
+}
+
 void simplify(ForwardGraph& graph) {
   separate_entries(graph);
   join_lookups(graph);
@@ -125,9 +129,7 @@ void simplify(ForwardGraph& graph) {
   std::vector<int> same(graph.nodes.size());
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     Node& node = graph.nodes[i];
-    for (int& input : node.inputs) input = same[size_t(input)];
-    for (auto* o : {&node.left, &node.right})
-      if (o->node >= 0) o->node = same[size_t(o->node)];
+    renumber(node, same);
     same[i] = is_whole_copy(node, graph) ? node.inputs[size_t(node.runs[0].input)] : int(i);
     if (node.op != Op::lookup) continue;
     for (size_t j = 0; j < i && same[i] == int(i); ++j) {
@@ -150,9 +152,7 @@ ForwardGraph multiply_before_picks(const ForwardGraph& graph, const std::vector<
   out.nodes.clear();
   std::vector<int> place;
   for (Node node : graph.nodes) {
-    for (int& input : node.inputs) input = place[size_t(input)];
-    for (auto* o : {&node.left, &node.right})
-      if (o->node >= 0) o->node = place[size_t(o->node)];
+    renumber(node, place);
     const Node* const pick = node.op == Op::linear && node.inputs.size() == 1 && node.outer == 1
                                  ? &out.nodes[size_t(node.inputs[0])]
                                  : nullptr;

@@ -8,6 +8,9 @@ namespace interplay {
 /// follows, and what nobody reads goes.
 void simplify(ForwardGraph& graph);
 
+/// Nodes that `node` reads by where they are now.
+void renumber(ForwardGraph::Node& node, const std::vector<int>& place);
+
 /// Linear steps over entries that read what their row has (a candidate, say) become sums of what depends on the row,
 /// on the entry, and on both: the unit [q, h, q - h, q h] of DIN is one product of [q h] for each entry, where q and h
 /// are multiplied once each.
