@@ -174,8 +174,10 @@ Bundle Bundle::open(const fs::path& directory, const Opening& how) {
     Manifest manifest = Manifest::load(directory);
     if (!how.calibrated) manifest.erase(Calibration::kFile), manifest.erase(Calibration::kPage);
     bundle.calibrated_ = manifest.find(Calibration::kFile);
-    manifest.check(directory, /*contents=*/false);
-    if (!how.read_weights) leave_out_weights(manifest);
+    if (!how.read_weights) {
+      manifest.check(directory, /*contents=*/false);
+      leave_out_weights(manifest);
+    }
     manifest.check(directory, /*contents=*/true);
   } else {
     nn::Safetensors(directory / kWeights).check();

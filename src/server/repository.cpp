@@ -128,7 +128,6 @@ std::shared_ptr<ServedVersion> ServedModel::chosen(const ColumnCells& cells) con
   return percent < canary_percent ? canary : standing;
 }
 
-/// The version that is in use already, where its files are still those it was loaded from.
 /// Reads the weights of versions that were served before they were read.
 void Repository::check_unread() {
   for (;;) {
@@ -173,6 +172,7 @@ void Repository::take_away(const ServedVersion& damaged, const std::string& prob
   refresh();  // an older version, perhaps
 }
 
+/// The version that is in use already, where its files are still those it was loaded from.
 const ServedVersion* Repository::up_to_date(const std::shared_ptr<ServedVersion>& loaded, const std::string& version,
                                             const Found& at) const {
   if (!loaded || loaded->version() != version || loaded->run() != at.run) return nullptr;
