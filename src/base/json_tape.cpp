@@ -23,6 +23,14 @@ namespace {
 
 constexpr size_t kReadAhead = 16;  // bytes that RapidJSON looks at together
 
+/// Whether an escape told half of a surrogate pair, which RapidJSON writes as three bytes that are not UTF-8 if it is
+/// the lower half. Raw text that has them is refused before.
+bool holds_half_a_pair(std::string_view text) {
+  for (size_t i = text.find('\xed'); i != text.npos; i = text.find('\xed', i + 1))
+    if (uint8_t(text[i + 1]) >= 0xa0) return true;
+  return false;
+}
+
 }  // namespace
 
 /// What RapidJSON meets, in the order of the text.
@@ -47,14 +55,18 @@ struct JsonTape::Handler : json::BaseReaderHandler<json::UTF8<>, Handler> {
   bool Null() { return add(Kind::null, nullptr, 0); }
   bool Bool(bool value) { return value ? add(Kind::boolean, "true", 4) : add(Kind::boolean, "false", 5); }
   bool RawNumber(const char* text, json::SizeType length, bool) { return add(Kind::number, text, length); }
-  bool String(const char* text, json::SizeType length, bool) { return add(Kind::string, text, length); }
-  bool Key(const char* text, json::SizeType length, bool) { return add(Kind::string, text, length); }
+  bool String(const char* text, json::SizeType length, bool) {
+    if (holds_half_a_pair({text, length})) return refused = text, false;
+    return add(Kind::string, text, length);
+  }
+  bool Key(const char* text, json::SizeType length, bool copied) { return String(text, length, copied); }
   bool StartObject() { return open(Kind::object); }
   bool EndObject(json::SizeType) { return close(); }
   bool StartArray() { return open(Kind::array); }
   bool EndArray(json::SizeType) { return close(); }
 
   JsonTape& tape;
+  const char* refused = nullptr;  // string that is no text
 };
 
 JsonTape::Value JsonTape::parse(std::string& text, size_t length) {
@@ -74,6 +86,9 @@ JsonTape::Value JsonTape::parse(std::string& text, size_t length) {
   const json::ParseResult result = reader.Parse<kFlags>(in, handler);
   const size_t read = in.Tell();
   text[length] = behind;
+  INTERPLAY_CHECK_DATA(!handler.refused,
+                       "not JSON at byte {}: half of a surrogate pair in this string; such escapes come in pairs",
+                       handler.refused - text.data());
   INTERPLAY_CHECK_DATA(result, "not JSON at byte {}: {}", result.Offset() + 1, json::GetParseError_En(result.Code()));
   INTERPLAY_CHECK_DATA(read == length, "not JSON at byte {}: a zero byte", read + 1);
   return {nodes_.data(), nodes_.data()};

@@ -68,6 +68,13 @@ TEST(JsonTape, WhatIsNoJsonIsRefusedWithItsPlace) {
   }
 }
 
+TEST(JsonTape, HalfOfASurrogatePairIsNoText) {
+  for (const char* text : {R"("ab\udddd")", R"("\udc00\ud83d\ude00")", R"(["\udfff"])", R"({"ab\udc00": 1})"})
+    EXPECT_THAT(refusal(text), HasSubstr("half of a surrogate pair")) << text;
+  EXPECT_THAT(refusal(R"([1, "ab\udddd"])"), HasSubstr("not JSON at byte 5: "));
+  EXPECT_EQ(read(R"(["\ud83d\ude00 \ud7ff \ue000"])"), "['\xf0\x9f\x98\x80 \xed\x9f\xbf \xee\x80\x80']");
+}
+
 TEST(JsonTape, AZeroByteDoesNotEndTheText) {
   EXPECT_THAT(refusal(std::string("[1]\0[2]", 7)), HasSubstr("not JSON at byte 4"));
 }
