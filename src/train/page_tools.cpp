@@ -33,23 +33,26 @@ function duration(s) {
 }
 
 // Columns: {title, get(row) -> number or text, show(value, row) -> text}. A click sorts, a second click turns the order.
+// Words stand at the left and go on in the next line, numbers and ranges of numbers at the right.
 function table(parent, columns, rows, best = () => false) {
   const scroll = make(parent, 'div', {class: 'scroll'});
   const t = make(scroll, 'table');
   const head = make(make(t, 'thead'), 'tr');
   const body = make(t, 'tbody');
+  const words = columns.map(c => !c.show && rows.some(r => /\p{L}{3}/u.test(c.get(r) ?? '')));
+  const cell = i => words[i] ? {class: 'words'} : {};
   const fill = () => {
     body.replaceChildren();
     for (const row of rows) {
       const tr = make(body, 'tr', best(row) ? {class: 'best'} : {});
-      for (const c of columns) {
-        const td = make(tr, 'td', {}, c.show ? c.show(c.get(row), row) : c.get(row));
+      for (const [i, c] of columns.entries()) {
+        const td = make(tr, 'td', cell(i), c.show ? c.show(c.get(row), row) : c.get(row));
         if (c.why && c.why(row)) td.title = c.why(row);
       }
     }
   };
-  for (const c of columns) {
-    const th = make(head, 'th', {scope: 'col'});
+  for (const [i, c] of columns.entries()) {
+    const th = make(head, 'th', {scope: 'col', ...cell(i)});
     make(th, 'button', {type: 'button', title: 'sort'}, c.title).onclick = () => {
       const down = th.getAttribute('aria-sort') !== 'descending';
       for (const other of head.children) other.removeAttribute('aria-sort');

@@ -52,7 +52,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { position: sticky; top: 0; background: var(--card); }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, .words { text-align: left; }
+td.words:not(:first-child) { white-space: normal; min-width: 12ch; }
 th button { all: unset; cursor: pointer; font-weight: 600; font-size: 13.5px; }
 th button:hover, th button:focus-visible { text-decoration: underline; }
 th[aria-sort=ascending] button::after { content: " \25B2"; }
