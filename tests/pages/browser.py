@@ -28,7 +28,7 @@ class Page(HTMLParser):
         if tag in ('h2', 'h3'):
             self.heading = ''
             self.cards.setdefault('', [])
-        elif self.heading is not None and tag in MARKS | {'tr'}:
+        elif self.heading is not None and tag in MARKS | {'tr', 'td'}:
             self.cards[self.heading].append((tag, dict(attributes)))
 
     def handle_endtag(self, tag):

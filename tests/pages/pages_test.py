@@ -14,6 +14,7 @@ from browser import CHROMIUM, Page, Session
 
 SKIPPED = 77  # as CMakeLists.txt has it
 PROGRAM, FOLDER = sys.argv[1], Path(sys.argv[2])
+TINY_LM = Path(__file__).resolve().parent.parent / 'reference/data/tiny_chat.gguf'
 
 DATA = '''
 format: recbole
@@ -204,6 +205,58 @@ class Pages(unittest.TestCase):
         interplay('check', 'data.yaml', '--report', 'check.html')
         page = self.opened('check.html')
         self.assertEqual(len(page.marks('Splits', 'tr')), 1 + 3)
+
+    def test_a_graph(self):
+        last = DATA.replace('user_time', 'user_last').replace(', ratios: [0.8, 0.1, 0.1]', '')
+        (FOLDER / 'last.yaml').write_text(last)
+        side = 'quantizer: {books: 2, codes: 6, width: 4, hidden: [8], epochs: 1}'
+        (FOLDER / 'graph.yaml').write_text(f'data: last.yaml\nencoder: {TINY_LM}\ncomponents: 4\n'
+                                           f'users: {{field: user_id, template: "{{gender}}", {side}}}\n'
+                                           f'items: {{field: item_id, template: "{{class}}", title: class, {side}}}\n')
+        interplay('prepare', 'last.yaml', '--out', 'last')
+        interplay('graph', 'build', 'graph.yaml', '--data', 'last', '--out', 'graph', '--threads', 1)
+        page = self.opened('graph/graph.html')
+        self.assertEqual(len(page.marks('Codebooks', 'tr')), 2 * (1 + 2))
+        self.assertGreater(len(page.marks('Clicks', 'rect')), 4)
+        words = [cell for cell in page.marks('What codes hold', 'td') if cell.get('class') == 'words']
+        self.assertTrue(words)  # titles begin at the left, as words do
+
+    def test_a_tuned_language_model(self):
+        (FOLDER / 'find.jsonl').write_text('{"query": "a", "positive": "aa", "negatives": ["b", "c"]}\n'
+                                           '{"query": "b", "positive": "bb", "negatives": ["a", "c"]}\n')
+        (FOLDER / 'ask.jsonl').write_text('{"prompt": "M", "answer": "Yes"}\n{"prompt": "o", "answer": "No"}\n')
+        tasks = ''.join(f'  - {{name: {name}, train: {name}.jsonl, valid: {name}.jsonl, test: {name}.jsonl, {more}}}\n'
+                        for name, more in (('find', 'family: embedding, metrics: [mrr@3]'),
+                                           ('ask', 'family: generation, answers: ["Yes", "No"]')))
+        (FOLDER / 'tasks.yaml').write_text(f'lm: {TINY_LM}\nprecision: fp32\ntasks:\n{tasks}'
+                                           'adapters: {rank: 2, router_width: 8}\n'
+                                           'batch: {embedding: 2, generation: 2}\n'
+                                           'sampling: {warmup: 3, valid_batches: 1}\nsteps: 6\n')
+        interplay('lm', 'tune', 'tasks.yaml', '--out', 'tuned', '--threads', 1)
+        page = self.opened('tuned/report.html')
+        for heading, lines in (('Ratios of embedding', 1), ('Ratios of generation', 1), ('Training loss', 2)):
+            self.assertEqual(len(page.marks(heading, 'path')), lines, heading)
+        self.assertEqual(len(page.marks('What experts count for', 'tr')), 1 + 2)
+
+    def test_expansion_of_queries(self):
+        docs, queries, qrels = [], [], []
+        for q in range(6):
+            queries.append(f'{q}\tabout topic{q}')
+            for d in range(6):
+                qrels.append(f'{q}\t{len(docs)}\t1')
+                docs.append(f'{len(docs)}\t' + (f'topic{q} also other{q} noise{d}' if d < 3 else f'other{q} noise{d}'))
+        for name, lines in (('docs', docs), ('queries', queries), ('qrels', qrels)):
+            (FOLDER / f'{name}.tsv').write_text(''.join(line + '\n' for line in lines))
+        (FOLDER / 'prf.yaml').write_text('index: index\nqueries: queries.tsv\nqrels: qrels.tsv\nfolds: 3\n'
+                                         'feedback: {documents: 4, most_common: 0.5}\n'
+                                         'network: {width: 8, hidden: 4, epochs: 2, steps: 3}\nranker: {epochs: 3}\n')
+        interplay('prf', 'index', 'docs.tsv', '--out', 'index')
+        interplay('prf', 'train', 'prf.yaml', '--out', 'expanded', '--threads', 1)
+        page = self.opened('expanded/report.html')
+        self.assertEqual(len(page.marks('Mean average precision', 'tr')), 1 + 4)
+        self.assertEqual(len(page.marks('Reader: loss', 'polyline')), 3)
+        self.assertEqual(len(page.marks('Where QA4PRF changed most', 'tr')), 1 + 6)
+        self.assertRegex(page.text, r'queries\s+6')
 
 
 if __name__ == '__main__':

@@ -99,19 +99,15 @@ std::string prf_page(const PrfPage& page, const PrfSummary& s) {
   const Config options = Config::parse(page.options);
   std::vector<double> betas;
   for (const Config& beta : options["betas"].items()) betas.push_back(beta.as<double>());
-  const Json json{{"facts",
-                   {{"queries", std::to_string(s.queries)},
-                    {"with judgements", std::to_string(s.judged)},
-                    {"folds", std::to_string(page.reports.size())},
-                    {"parameters a fold", human_count(double(s.parameters))},
-                    {"pairs read/s", human_count(s.pairs_per_s)},
-                    {"seconds", human_seconds(s.seconds)},
-                    {"peak memory", human_bytes(double(s.peak_bytes))}}},
-                  {"methods", methods_of(page, s)},
-                  {"folds", folds},
-                  {"betas", betas},
-                  {"queries", queries_of(page)},
-                  {"options", page.options}};
+  const std::vector<std::pair<std::string, std::string>> facts{{"queries", std::to_string(s.queries)},
+                                                               {"with judgements", std::to_string(s.judged)},
+                                                               {"folds", std::to_string(page.reports.size())},
+                                                               {"parameters a fold", human_count(double(s.parameters))},
+                                                               {"pairs read/s", human_count(s.pairs_per_s)},
+                                                               {"time", human_seconds(s.seconds)},
+                                                               {"peak memory", human_bytes(double(s.peak_bytes))}};
+  const Json json{{"facts", facts}, {"methods", methods_of(page, s)}, {"folds", folds},
+                  {"betas", betas}, {"queries", queries_of(page)},    {"options", page.options}};
   return page_html("QA4PRF", json.dump(-1, ' ', false, Json::error_handler_t::replace), kScript);
 }
 
