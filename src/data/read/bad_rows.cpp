@@ -87,7 +87,8 @@ void BadRows::report(const std::string& file, int64_t line, const std::string& c
                           state_->option.empty() ? "the limit" : fmt::format("{}{}", state_->option, state_->limit))
         : state_->option.empty() ? "mend the row"
                                  : fmt::format("mend the row, or leave such rows out with {}N", state_->option);
-    throw Error(fmt::format("{}:{}:{} {}; {}", file, line, cell, reason, remedy), ErrorKind::data);
+    const std::string place = file.empty() ? fmt::format("row {}", line) : fmt::format("{}:{}", file, line);
+    throw Error(fmt::format("{}:{} {}; {}", place, cell, reason, remedy), ErrorKind::data);
   }
   state_->write(file, line, column, value, reason);
   lines.insert(line);

@@ -26,6 +26,12 @@ TEST(BadRows, TheFirstStopsWithFileLineColumnValueAndRemedy) {
             "allows");
 }
 
+TEST(BadRows, ARowOfNoFileIsNamedByItsNumber) {
+  BadRows bad_rows;
+  EXPECT_EQ(error_of([&] { bad_rows.report("", 3, "age", "x", "is not a number"); }),
+            "row 3: age = 'x' is not a number; mend the row");
+}
+
 TEST(BadRows, ARowIsCountedOnceWhateverIsWrongWithItAndHoweverOftenItIsRead) {
   const TempDir dir;
   BadRows bad_rows(2, dir / "rejected.tsv");
