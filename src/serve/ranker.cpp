@@ -58,11 +58,7 @@ std::shared_ptr<RequestLayout> Scorer::State::make_layout(const std::vector<std:
   }
   if (!graph) return layout;
   const Schema& schema = encoder.schema();
-  UserColumns& of_user = layout->user;
-  of_user = {std::vector<bool>(size_t(schema.count(FieldKind::categorical))),
-             std::vector<bool>(size_t(schema.count(FieldKind::numeric))),
-             std::vector<bool>(size_t(schema.count(FieldKind::sequence))),
-             std::vector<bool>(size_t(schema.count(FieldKind::vector)))};
+  UserColumns& of_user = layout->user = UserColumns::none(schema);
   for (size_t f = 0; f < schema.fields().size(); ++f) {
     const Field& field = schema.fields()[f];
     if (field.kind != FieldKind::categorical && field.kind != FieldKind::numeric) continue;

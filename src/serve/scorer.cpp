@@ -41,11 +41,6 @@ RawBatch to_columns(const std::vector<Scorer::Row>& rows, const std::vector<std:
   return batch;
 }
 
-UserColumns nobodys(const Schema& schema) {
-  const auto none = [&](FieldKind kind) { return std::vector<bool>(size_t(schema.count(kind))); };
-  return {none(FieldKind::categorical), none(FieldKind::numeric), none(FieldKind::sequence), none(FieldKind::vector)};
-}
-
 /// How many entries a sequence has in a made-up row: none, a few, now and then many.
 int64_t random_length(const Field& field, int64_t row, uint64_t seed) {
   constexpr int64_t kFew = 7, kMany = 70;
@@ -144,7 +139,7 @@ Scorer::State::State(Encoder e, std::shared_ptr<Model> m, std::vector<double> lo
       columns(encoder.columns({.labels = false})) {
   const Schema& schema = encoder.schema();
   if (const Field* field = calibration ? calibration->field(schema) : nullptr) slice_column = field->column;
-  const UserColumns nobody = nobodys(schema);
+  const UserColumns nobody = UserColumns::none(schema);
   try {
     const auto probe = to_features(random_rows(schema, kProbeRows, nobody, 1), schema);
     auto found = ForwardGraph::record(*model, probe, fallback_reason);
@@ -174,7 +169,7 @@ void Scorer::State::read_packed(const std::map<std::string, nn::QuantisedRows>& 
   auto reads = std::make_shared<ForwardGraph>(*graph);
   reads->read_packed(by_rows);
   graph = std::move(reads);
-  auto packed = compile(nobodys(encoder.schema()), fallback_reason);
+  auto packed = compile(UserColumns::none(encoder.schema()), fallback_reason);
   INTERPLAY_ASSERT(packed);
   whole = std::move(packed);
   model = nullptr;

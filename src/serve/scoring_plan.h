@@ -15,6 +15,11 @@ namespace interplay {
 /// Which columns of Features are the same for all rows of a request: the user's.
 struct UserColumns {
   std::vector<bool> ids, dense, sequences, vectors;
+
+  static UserColumns none(const Schema& schema) {
+    const auto none = [&](FieldKind kind) { return std::vector<bool>(size_t(schema.count(kind))); };
+    return {none(FieldKind::categorical), none(FieldKind::numeric), none(FieldKind::sequence), none(FieldKind::vector)};
+  }
 };
 
 /// A ForwardGraph made ready to run without LibTorch, for requests in which some columns are the same for all rows: the
