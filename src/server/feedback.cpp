@@ -1,5 +1,9 @@
 #include "server/feedback.h"
 
+#include <fmt/format.h>
+
+#include <interplay/base/files.h>
+
 namespace interplay::server {
 
 void Feedback::forget_oldest() {
@@ -33,41 +37,47 @@ void Feedback::remember_shadow(const std::string& id, std::shared_ptr<ServedVers
   place->second.of_shadow.assign(p.begin(), p.end());
 }
 
-std::vector<std::string> Feedback::labels(const std::string& id) const {
+Feedback::Known Feedback::known(const std::string& id) const {
   const std::lock_guard lock(mutex_);
   const auto place = requests_.find(id);
-  return place == requests_.end() ? std::vector<std::string>() : place->second.version->labels();
+  if (place == requests_.end()) return {};
+  const auto& of = place->second;
+  return {of.version->labels(), int64_t(of.p.size() / of.version->labels().size())};
 }
 
-bool Feedback::take(const std::string& id, int64_t row, size_t label, float value) {
+Feedback::Told Feedback::take(const std::string& id, int64_t row, uint64_t label, float value) {
   const std::lock_guard lock(mutex_);
-  const bool known = judge(id, row, label, value);
-  ++(known ? taken_ : unknown_);
-  return known;
+  const Told told = judge(id, row, label, value);
+  ++counts_[size_t(told)];
+  return told;
 }
 
-bool Feedback::judge(const std::string& id, int64_t row, size_t label, float value) {
+Feedback::Told Feedback::judge(const std::string& id, int64_t row, uint64_t label, float value) {
   const auto place = requests_.find(id);
-  if (place == requests_.end()) return false;
+  if (place == requests_.end()) {
+    const uint64_t told = hash64(fmt::format("{}\n{}\n{}", row, label, id));
+    if (!strangers_.insert(told).second) return Told::repeated;
+    strangers_order_.push_back(told);
+    if (int64_t(strangers_order_.size()) > most_) {
+      strangers_.erase(strangers_order_.front());
+      strangers_order_.pop_front();
+    }
+    return Told::unknown;
+  }
   Remembered& of = place->second;
   const size_t labels = of.version->outputs().size();
-  if (row < 0 || row >= int64_t(of.p.size() / labels) || label >= labels) return false;
-  const size_t i = size_t(row) * labels + label;
-  if (of.told[i]) return false;
+  const size_t i = size_t(row) * labels + size_t(label);
+  if (i >= of.told.size()) return Told::unknown;  // another request took the id meanwhile
+  if (of.told[i]) return Told::repeated;
   of.told[i] = true;
-  of.version->stats().labelled[label].add({of.p[i], of.p[i], value});
-  if (of.shadow) of.shadow->stats().labelled[label].add({of.of_shadow[i], of.p[i], value});
-  return true;
+  of.version->stats().labelled[size_t(label)].add({of.p[i], of.p[i], value});
+  if (of.shadow) of.shadow->stats().labelled[size_t(label)].add({of.of_shadow[i], of.p[i], value});
+  return Told::taken;
 }
 
-int64_t Feedback::taken() const {
+int64_t Feedback::count(Told what) const {
   const std::lock_guard lock(mutex_);
-  return taken_;
-}
-
-int64_t Feedback::unknown() const {
-  const std::lock_guard lock(mutex_);
-  return unknown_;
+  return counts_[size_t(what)];
 }
 
 }  // namespace interplay::server

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "server/served_version.h"
@@ -22,13 +24,16 @@ class Feedback {
   /// What another version said of the same rows: from then on their labels compare the two.
   void remember_shadow(const std::string& id, std::shared_ptr<ServedVersion> shadow, std::span<const float> p);
 
-  /// The names of the labels of a request, or none where it is not remembered.
-  std::vector<std::string> labels(const std::string& id) const;
-  /// False where the request is not remembered, has no such row, or has this label of it already.
-  bool take(const std::string& id, int64_t row, size_t label, float value);
+  struct Known {
+    std::vector<std::string> labels;  ///< of the model; none where the request is not remembered
+    int64_t rows = 0;
+  };
+  Known known(const std::string& id) const;
+  enum class Told { taken, unknown, repeated };  ///< unknown: the request is not remembered; repeated: told before
+  /// `label`: by its place among the model's, or, of a request that is not remembered, its name's hash.
+  Told take(const std::string& id, int64_t row, uint64_t label, float value);
 
-  int64_t taken() const;
-  int64_t unknown() const;
+  int64_t count(Told what) const;
 
  private:
   struct Remembered {
@@ -37,13 +42,16 @@ class Feedback {
     std::vector<bool> told;
   };
   void forget_oldest();
-  bool judge(const std::string& id, int64_t row, size_t label, float value);
+  Told judge(const std::string& id, int64_t row, uint64_t label, float value);
 
   const int64_t most_;
   mutable std::mutex mutex_;
   std::unordered_map<std::string, Remembered> requests_;
-  std::deque<std::string> order_;  // the oldest first
-  int64_t rows_ = 0, taken_ = 0, unknown_ = 0;
+  std::deque<std::string> order_;           // the oldest first
+  std::unordered_set<uint64_t> strangers_;  // labels of requests that are not remembered, as many of the last as rows
+  std::deque<uint64_t> strangers_order_;
+  int64_t rows_ = 0;
+  std::array<int64_t, 3> counts_{};
 };
 
 }  // namespace interplay::server

@@ -37,6 +37,12 @@ HttpResponse refusal(int status, std::string_view text) {
   return out;
 }
 
+HttpResponse busy(std::string_view text) {
+  HttpResponse out = refusal(503, text);
+  out.headers.emplace_back("Retry-After", "1");
+  return out;
+}
+
 tcp::endpoint endpoint_of(const std::string& listen) {
   const auto colon = listen.rfind(':');
   std::string address = listen.substr(0, colon == std::string::npos ? 0 : colon);
@@ -240,11 +246,8 @@ class HttpServer::State::Session : public std::enable_shared_from_this<Session> 
     request->arrived_ns = now_ns();
     const Lane lane = server_->handler.lane(*request);
     if (lane == Lane::now) return write(answer_to(*request));
-    if (server_->waiting.load() >= int64_t(server_->limits.queue)) {
-      HttpResponse busy = refusal(503, "too many requests wait already; try again");
-      busy.headers.emplace_back("Retry-After", "1");
-      return write(busy);
-    }
+    if (server_->waiting.load() >= int64_t(server_->limits.queue))
+      return write(busy("too many requests wait already; try again"));
     server_->waiting.fetch_add(1);
     auto& pool = lane == Lane::score ? server_->scoring : server_->slow;
     asio::post(pool, [self = this->shared_from_this(), request]() mutable {
@@ -305,7 +308,7 @@ void HttpServer::State::accept() {
       const bool full = self->sessions.size() >= self->limits.connections;
       const auto session = std::make_shared<Session>(self, std::move(socket));
       if (full) {
-        session->refuse(refusal(503, "too many connections are open; try again"));
+        session->refuse(busy("too many connections are open; try again"));
       } else {
         session->wait();
       }

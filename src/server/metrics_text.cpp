@@ -114,9 +114,11 @@ std::string metrics_text(const Repository& repository, const ServerCounts& count
   page.family("interplay_observed_dropped_total", "counter",
               "answered requests that were neither logged nor compared nor counted, for there were too many");
   page.line("interplay_observed_dropped_total", "", counts.dropped);
-  page.family("interplay_labels_total", "counter", "labels that were posted, by whether their row was remembered");
+  page.family("interplay_labels_total", "counter",
+              "labels that were posted: taken, or told before, or of a row that is not remembered");
   page.line("interplay_labels_total", "outcome=\"taken\"", counts.labels);
   page.line("interplay_labels_total", "outcome=\"unknown\"", counts.labels_unknown);
+  page.line("interplay_labels_total", "outcome=\"repeated\"", counts.labels_repeated);
 
   std::vector<std::pair<std::string, const ServedVersion*>> all;
   const auto catalogue = repository.catalogue();

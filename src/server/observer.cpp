@@ -11,6 +11,18 @@
 namespace interplay::server {
 namespace {
 
+/// The entries of a cell that holds several, as an array: which separator a reader takes does not matter then.
+void append_entries(std::string& out, std::string_view cell, std::string_view separator) {
+  out += '[';
+  for (size_t begin = 0; !cell.empty() && begin <= cell.size();) {
+    const size_t end = std::min(cell.find(separator, begin), cell.size());
+    if (begin > 0) out += ',';
+    append_string(out, cell.substr(begin, end - begin));
+    begin = end + separator.size();
+  }
+  out += ']';
+}
+
 /// A row as `interplay prepare` reads it (format: jsonl): its raw cells, and who said what of it.
 std::string log_line(const Observed& request, int64_t row) {
   std::string out = "{\"_id\":";
@@ -31,7 +43,9 @@ std::string log_line(const Observed& request, int64_t row) {
     out += ',';
     append_string(out, request.columns->names[c]);
     out += ':';
-    append_string(out, request.cells.cell(c, row));
+    const std::string_view cell = request.cells.cell(c, row);
+    const std::string& separator = request.columns->separators[c];
+    separator.empty() ? append_string(out, cell) : append_entries(out, cell, separator);
   }
   return out + "}";
 }

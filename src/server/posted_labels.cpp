@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include <interplay/base/files.h>
 
 #include "server/json_out.h"
 
@@ -14,7 +17,7 @@ namespace {
 /// {"id": ..., "row": ..., LABEL: 0 or 1}, where the only label of a model may be called `label`.
 struct PostedLabel {
   std::string id;
-  int64_t row = 0;
+  std::optional<int64_t> row;
   std::vector<std::pair<std::string, float>> values;
 };
 
@@ -27,9 +30,10 @@ PostedLabel posted_label(JsonTape::Value value, size_t place) {
     if (key == "id") {
       out.id = text;
     } else if (key == "row") {
-      const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), out.row);
-      if (status != std::errc() || end != text.data() + text.size() || out.row < 0)
-        bad("row: expected a number from 0 on");
+      int64_t row = -1;
+      const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), row);
+      if (status != std::errc() || end != text.data() + text.size() || row < 0) bad("row: expected a number from 0 on");
+      out.row = row;
     } else if (text == "1" || text == "true") {
       out.values.emplace_back(key, 1.f);
     } else if (text == "0" || text == "false") {
@@ -42,36 +46,56 @@ PostedLabel posted_label(JsonTape::Value value, size_t place) {
   return out;
 }
 
+/// Makes sure that the labels and the row are those of the request, where it is remembered.
+void check_label(PostedLabel& of, const Feedback::Known& known, size_t place) {
+  const auto bad = [&](const std::string& what) { bad_request(fmt::format("labels: entry {}: {}", place, what)); };
+  if (!known.labels.empty()) {
+    if (!of.row && known.rows > 1)
+      bad(fmt::format("no row, from 0 to {}, which one of them is told of", known.rows - 1));
+    if (of.row.value_or(0) >= known.rows) bad(fmt::format("row {}: the request had {}", *of.row, known.rows));
+  }
+  for (auto& [name, value] : of.values) {
+    if (known.labels.size() == 1 && name == "label") name = known.labels[0];
+    if (!known.labels.empty() && std::find(known.labels.begin(), known.labels.end(), name) == known.labels.end())
+      bad(fmt::format("label '{}': the model has {}", name, fmt::join(known.labels, ", ")));
+  }
+}
+
 }  // namespace
 
 LabelCounts take_labels(std::string& body, Feedback& feedback, RequestLog* log) {
   JsonTape tape;
   std::vector<PostedLabel> posted;
+  std::vector<Feedback::Known> known;
   for (const auto [key, value] : parse_object(tape, body)) {
     if (key != "labels" || !value.is(JsonTape::Kind::array))
       bad_request("expected {\"labels\": [{\"id\": ..., \"row\": ..., \"label\": 0 or 1}]}");
-    for (const auto entry : value.values()) posted.push_back(posted_label(entry, posted.size() + 1));
+    for (const auto entry : value.values()) {
+      posted.push_back(posted_label(entry, posted.size() + 1));
+      known.push_back(feedback.known(posted.back().id));
+      check_label(posted.back(), known.back(), posted.size());
+    }
   }
-  LabelCounts counts;
-  for (const PostedLabel& of : posted) {
-    const auto names = feedback.labels(of.id);
+  LabelCounts counts;  // from here on nothing is refused: all are taken, or none
+  for (size_t i = 0; i < posted.size(); ++i) {
+    const PostedLabel& of = posted[i];
+    const auto& names = known[i].labels;
+    const int64_t row = of.row.value_or(0);
     std::string line;  // of what is new, as far as can be told: a row that is told of twice would be a bad one
     for (const auto& [name, value] : of.values) {
-      const std::string& label = names.size() == 1 && name == "label" ? names[0] : name;
-      const auto place = std::find(names.begin(), names.end(), label);
-      if (place == names.end() && !names.empty())
-        bad_request(fmt::format("label '{}': the model has {}", name, fmt::join(names, ", ")));
-      const auto index = names.empty() ? 0 : size_t(place - names.begin());
-      const bool known = feedback.take(of.id, of.row, index, value);
-      ++(known ? counts.taken : counts.unknown);
-      if (!known && !names.empty()) continue;
+      const auto place = uint64_t(std::find(names.begin(), names.end(), name) - names.begin());
+      const auto told = feedback.take(of.id, row, names.empty() ? hash64(name) : place, value);
+      ++(told == Feedback::Told::taken     ? counts.taken
+         : told == Feedback::Told::unknown ? counts.unknown
+                                           : counts.repeated);
+      if (told == Feedback::Told::repeated) continue;
       line += ',';
-      append_string(line, label);
+      append_string(line, name);
       line += value > 0 ? ":1" : ":0";
     }
     if (log && !line.empty()) {
       std::string id;
-      append_string(id, fmt::format("{}#{}", of.id, of.row));
+      append_string(id, fmt::format("{}#{}", of.id, row));
       log->labels.write(fmt::format("{{\"_id\":{}{}}}", id, line));
     }
   }

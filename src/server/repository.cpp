@@ -22,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kManifest = "manifest.json";
+constexpr const char* kPolicy = "serving.yaml";
 
 /// Runs on a thread of its own that those which answer requests go before. An exception is thrown here.
 void give_way(const std::function<void()>& work) {
@@ -42,9 +43,9 @@ bool is_number(const std::string& name) {
   return !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
 }
 
-/// Numbers by size, and before names, which go by their letters.
+/// Numbers by size, and behind names, which go by their letters.
 bool older(const std::string& a, const std::string& b) {
-  if (is_number(a) != is_number(b)) return is_number(a);
+  if (is_number(a) != is_number(b)) return is_number(b);
   if (!is_number(a)) return a < b;
   const auto digits = [](const std::string& name) {
     return name.substr(std::min(name.find_first_not_of('0'), name.size() - 1));
@@ -75,7 +76,7 @@ Repository::Repository(fs::path root) : root_(std::move(root)), catalogue_(std::
   INTERPLAY_CHECK_DATA(
       !all->empty(),
       "{}: holds no finished run; expected a run (with manifest.json, which training writes last), or runs "
-      "as MODEL/VERSION/",
+      "as MODEL/VERSION/, where VERSION is a number",
       root_.string());
   for (const auto& [name, model] : *all) {
     INTERPLAY_CHECK_DATA(model.standing || model.problem.empty() || all->size() > 1, "{}", model.problem);
@@ -106,7 +107,11 @@ std::map<std::string, Repository::Versions> Repository::find() const {
   for (const auto& folder : folders_of(root_)) {
     const std::string model = folder.filename().string();
     if (add(model, "1", folder)) continue;
-    for (const auto& run : folders_of(folder)) add(model, run.filename().string(), run);
+    const bool names = fs::exists(folder / kPolicy);  // which may mean what is no number
+    for (const auto& run : folders_of(folder)) {
+      const std::string version = run.filename().string();
+      if (names || is_number(version)) add(model, version, run);
+    }
   }
   for (auto& [model, versions] : out) {
     std::sort(versions.begin(), versions.end(), [](const auto& a, const auto& b) { return older(a.first, b.first); });
@@ -211,49 +216,45 @@ std::shared_ptr<ServedVersion> Repository::load(const std::string& name, const s
   }
 }
 
-/// The newest that can be loaded, or what was served before where that one cannot.
+/// The newest that can be loaded, or what was served before where that one cannot. Names that are no numbers, as a copy
+/// under way or put aside has, are served only where the policy says so.
 void Repository::newest(const std::string& name, const ServingPolicy& policy, const Versions& versions,
                         ServedModel& model) {
   const auto before = model.standing;
   for (size_t i = versions.size(); i-- > 0;) {
     const auto& [version, at] = versions[i];
-    if (!policy.stable.empty() ? version != policy.stable : version == policy.canary || version == policy.shadow)
-      continue;
+    const bool meant = policy.stable.empty()
+                           ? is_number(version) && version != policy.canary && version != policy.shadow
+                           : version == policy.stable;
+    if (!meant) continue;
     if (up_to_date(before, version, at)) return;
     const auto known = model.versions.find(version);  // as a canary, perhaps
     const bool ready = known != model.versions.end() && up_to_date(known->second, version, at);
     if (const auto loaded = ready ? known->second : load(name, version, at, model)) {
       model.standing = loaded;
-      if (!before) return;
-      swaps_.fetch_add(1);
-      log::info("{}: version {} answers, in place of {}", name, version, before->version());
       return;
     }
     if (before && (version == before->version() || older(version, before->version()))) return;
   }
-  if (!policy.stable.empty() && model.problem.empty())
-    model.problem = fmt::format("serving.yaml: stable: there is no finished version {}", policy.stable);
+  if (!model.standing && model.problem.empty() && !versions.empty())
+    model.problem = "no version's name is a number; serving.yaml may say which is `stable`";
 }
 
 /// The canary and the shadow. Where one cannot be had, its requests stay with the standing version.
 void Repository::add_others(const std::string& name, const ServingPolicy& policy, const Versions& versions,
                             const ServedModel& before, ServedModel& model) {
-  const auto find = [&](const char* label, const std::string& version,
+  const auto find = [&](const std::string& version,
                         const std::shared_ptr<ServedVersion>& known) -> std::shared_ptr<ServedVersion> {
     if (version.empty()) return nullptr;
-    const auto place =
+    const auto place =  // which read_policy() made sure of
         std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first == version; });
-    if (place == versions.end()) {
-      model.problem = fmt::format("serving.yaml: {}: there is no finished version {}", label, version);
-      return nullptr;
-    }
     if (up_to_date(known, version, place->second)) return known;
     if (model.standing && up_to_date(model.standing, version, place->second)) return model.standing;
     auto loaded = load(name, version, place->second, model);
     return loaded || !known || known->version() != version ? loaded : known;
   };
-  model.canary = find("canary", policy.canary, before.canary);
-  model.shadow = find("shadow", policy.shadow, before.shadow);
+  model.canary = find(policy.canary, before.canary);
+  model.shadow = find(policy.shadow, before.shadow);
   model.canary_percent = policy.percent;
   model.canary_by = policy.by;
 }
@@ -281,13 +282,21 @@ std::shared_ptr<const RequestColumns> columns_of(const std::vector<const ServedV
   return std::make_shared<const RequestColumns>(names, separators);
 }
 
-ServingPolicy read_policy(const fs::path& file) {
+ServingPolicy read_policy(const fs::path& file, const std::vector<std::string>& versions) {
   ServingPolicy policy;
   if (!fs::exists(file)) return policy;
-  read_options(policy, Config::load(file), "serving.yaml");
+  read_options(policy, Config::load(file), kPolicy);
   INTERPLAY_CHECK_DATA(policy.canary.empty() == policy.by.empty(),
                        "{}: canary and by go together: a column has to say which requests the canary answers",
                        file.string());
+  INTERPLAY_CHECK_DATA(!policy.canary.empty() || policy.percent == 0,
+                       "{}: percent: of the requests to a canary, which is not named", file.string());
+  for (const auto& [label, version] :
+       {std::pair("stable", policy.stable), {"canary", policy.canary}, {"shadow", policy.shadow}}) {
+    INTERPLAY_CHECK_DATA(version.empty() || std::find(versions.begin(), versions.end(), version) != versions.end(),
+                         "{}: {}: there is no finished version {} (versions: {})", file.string(), label, version,
+                         fmt::join(versions, ", "));
+  }
   INTERPLAY_CHECK_DATA(policy.stable.empty() || (policy.stable != policy.canary && policy.stable != policy.shadow),
                        "{}: version {} is stable, and canary or shadow too", file.string(), policy.stable);
   return policy;
@@ -295,11 +304,27 @@ ServingPolicy read_policy(const fs::path& file) {
 
 }  // namespace
 
+void Repository::tell_of_swap(const std::string& name, const ServedModel& before, const ServedModel& after) {
+  if (!before.standing || !after.standing || before.standing == after.standing) return;
+  swaps_.fetch_add(1);
+  log::info("{}: version {} answers, in place of {}", name, after.standing->version(), before.standing->version());
+  const auto& known = before.standing->columns().places;
+  std::vector<std::string> more;
+  for (const auto& column : after.standing->columns().names) {
+    if (!known.contains(column)) more.push_back(column);
+  }
+  if (!more.empty())
+    log::warning("{}: version {} reads {}, which version {} did not: requests without are refused", name,
+                 after.standing->version(), fmt::join(more, ", "), before.standing->version());
+}
+
 ServedModel Repository::update(const std::string& name, const ServedModel& before, const Versions& versions) {
   ServedModel out = before;
   out.problem.clear();
   try {
-    const ServingPolicy policy = read_policy(root_ / name / "serving.yaml");
+    std::vector<std::string> names;
+    for (const auto& [version, at] : versions) names.push_back(version);
+    const ServingPolicy policy = read_policy(root_ / name / kPolicy, names);
     newest(name, policy, versions, out);
     add_others(name, policy, versions, before, out);
     std::vector<const ServedVersion*> all;
@@ -313,6 +338,7 @@ ServedModel Repository::update(const std::string& name, const ServedModel& befor
     INTERPLAY_CHECK_DATA(!out.canary || out.columns->places.contains(out.canary_by),
                          "serving.yaml: by: no version reads a column '{}' (columns: {})", out.canary_by,
                          fmt::join(out.columns->names, ", "));
+    tell_of_swap(name, before, out);
     return out;
   } catch (const Error& error) {
     ServedModel unchanged = before;

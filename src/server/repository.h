@@ -51,10 +51,11 @@ struct ServedModel {
 using Catalogue = std::map<std::string, ServedModel>;
 
 /// `root`/MODEL/VERSION/ are runs, or `root`/MODEL/, or `root` itself is one: version 1 then. Of each model the newest
-/// version is served (the largest number; of names that are none, the last), unless MODEL/serving.yaml says otherwise.
-/// A version is there once its manifest is, which a run writes last: what is half copied or still trains is never
-/// looked at. A version that takes another's place is read whole before, for its checksum; one that would keep a model
-/// from being there is served at once, read meanwhile, and taken away where it is damaged. Thread-safe.
+/// version is served, the largest number, unless MODEL/serving.yaml says otherwise; what is called otherwise is a
+/// version where serving.yaml names it. A version is there once its manifest is, which a run writes last: what is half
+/// copied or still trains is never looked at. A version that takes another's place is read whole before, for its
+/// checksum; one that would keep a model from being there is served at once, read meanwhile, and taken away where it is
+/// damaged. Thread-safe.
 class Repository {
  public:
   /// Loads the newest version of every model; throws Error where there is no run at all.
@@ -82,6 +83,7 @@ class Repository {
   using Versions = std::vector<std::pair<std::string, Found>>;  // the newest last
 
   std::map<std::string, Versions> find() const;
+  void tell_of_swap(const std::string& name, const ServedModel& before, const ServedModel& after);
   ServedModel update(const std::string& name, const ServedModel& before, const Versions& versions);
   void newest(const std::string& name, const ServingPolicy& policy, const Versions& versions, ServedModel& model);
   void add_others(const std::string& name, const ServingPolicy& policy, const Versions& versions,

@@ -63,8 +63,9 @@ struct Server::State {
       return metrics_text(repository, {.connections = http.connections(),
                                        .waiting = http.waiting(),
                                        .dropped = observer.dropped(),
-                                       .labels = feedback.taken(),
-                                       .labels_unknown = feedback.unknown()});
+                                       .labels = feedback.count(Feedback::Told::taken),
+                                       .labels_unknown = feedback.count(Feedback::Told::unknown),
+                                       .labels_repeated = feedback.count(Feedback::Told::repeated)});
     };
     if (options.poll > 0) repository.poll(options.poll);
   }

@@ -187,8 +187,14 @@ HttpResponse Service::route(HttpRequest& request, const Target& target) {
   }
   if (target.is({"v2", "health", "ready"})) {
     only(get, "GET");
-    bool ready = true;
-    for (const auto& [name, model] : *repository_.catalogue()) ready = ready && (model.standing || !model.wanted);
+    bool ready = false;  // as long as nothing can be asked
+    for (const auto& [name, model] : *repository_.catalogue()) {
+      ready = ready || model.standing;
+      if (model.wanted && !model.standing) {
+        ready = false;
+        break;
+      }
+    }
     return json({{"ready", ready}}, ready ? 200 : 503);
   }
   if (target.is({"metrics"})) {
@@ -211,6 +217,10 @@ HttpResponse Service::route(HttpRequest& request, const Target& target) {
   }
   if (target.is({"v1", "score"})) {
     only(post, "POST");
+    for (const auto& [name, value] : target.keys) {
+      if (name != "model" && name != "version")
+        bad_request(fmt::format("'{}' in {}: expected `model` or `version`", name, request.target));
+    }
     const auto key = [&](const char* name) {
       const auto found = target.keys.find(name);
       return found == target.keys.end() ? std::string() : found->second;
@@ -221,7 +231,7 @@ HttpResponse Service::route(HttpRequest& request, const Target& target) {
   if (target.is({"v1", "labels"})) {
     only(post, "POST");
     const LabelCounts counts = take_labels(request.body, afterwards_.feedback, afterwards_.log);
-    return json({{"taken", counts.taken}, {"unknown", counts.unknown}});
+    return json({{"taken", counts.taken}, {"unknown", counts.unknown}, {"repeated", counts.repeated}});
   }
   if (target.parts.empty()) {
     only(get, "GET");
@@ -237,10 +247,11 @@ HttpResponse Service::route(HttpRequest& request, const Target& target) {
 std::string Service::only_model() const {
   const auto all = repository_.catalogue();
   if (all->size() == 1) return all->begin()->first;
+  if (all->empty()) throw RequestError(503, "no model is served");
   std::vector<std::string> names;
   for (const auto& [name, served] : *all) names.push_back(name);
   throw RequestError(400, fmt::format("{} models are served: say which, as /v1/score?model={} (there are {})",
-                                      all->size(), names.empty() ? "NAME" : names[0], fmt::join(names, ", ")));
+                                      all->size(), names[0], fmt::join(names, ", ")));
 }
 
 HttpResponse Service::of_model(HttpRequest& request, const Target& target) {

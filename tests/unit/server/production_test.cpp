@@ -86,6 +86,22 @@ TEST_F(ProductionTest, AVersionCanBePinnedAndRolledBack) {
   EXPECT_TRUE(within_seconds(20, [&] { return version() == "1"; }));
 }
 
+TEST_F(ProductionTest, NamesThatAreNoNumbersAreVersionsWherePolicySaysSo) {
+  const TempDir at;
+  served(at, {{"m/1", "one"}, {"m/backup", "two"}, {"m/7.tmp", "two"}, {"x/latest", "two"}});
+  Running server(at.path(), {.poll = .05});
+  HttpClient client(server.port());
+  EXPECT_EQ(client.post("/v1/score", kRows).json()["version"], "1");
+  EXPECT_EQ(client.get("/v2/models/x").status, 404);
+  EXPECT_EQ(client.get("/v2/health/ready").status, 200);
+  write_file(at / "m" / "serving.yaml", "stable: backup\n");
+  EXPECT_TRUE(within_seconds(20, [&] { return client.post("/v1/score", kRows).json()["version"] == "backup"; }));
+  fs::remove(at / "m" / "serving.yaml");
+  EXPECT_TRUE(within_seconds(20, [&] { return client.post("/v1/score", kRows).json()["version"] == "1"; }));
+  client.post("/v2/repository/models/m/unload", "{}");
+  EXPECT_EQ(client.get("/v2/health/ready").status, 503) << "nothing can be asked";
+}
+
 TEST_F(ProductionTest, APolicyThatMakesNoSenseChangesNothing) {
   const TempDir at;
   served(at, {{"m/1", "one"}, {"m/2", "two"}});
@@ -102,6 +118,9 @@ TEST_F(ProductionTest, APolicyThatMakesNoSenseChangesNothing) {
     return problem;
   };
   EXPECT_THAT(problem_of("stable: 9\n", "version 9"), HasSubstr("there is no finished version 9"));
+  EXPECT_THAT(problem_of("{stable: 1, shadow: 9}\n", "shadow: there"),
+              HasSubstr("no finished version 9 (versions: 1, 2)"));
+  EXPECT_THAT(problem_of("percent: 5\n", "percent"), HasSubstr("of the requests to a canary, which is not named"));
   EXPECT_THAT(problem_of("canary: 1\n", "go together"), HasSubstr("canary and by go together"));
   EXPECT_THAT(problem_of("{canary: 1, by: age, percent: 5}\n", "'age'"), HasSubstr("no version reads a column 'age'"));
   EXPECT_THAT(problem_of("{canry: 1}\n", "canry"), HasSubstr("canary"));
@@ -122,10 +141,12 @@ TEST_F(ProductionTest, LabelsThatArePostedJudgeTheModel) {
     EXPECT_EQ(answer["id"], id);
     p.push_back(answer["p"][0]);
     label.push_back(user % 3 == 0);
-    EXPECT_EQ(client.post("/v1/labels", label_of(id, label.back())).json(), (Json{{"taken", 1}, {"unknown", 0}}));
+    EXPECT_EQ(client.post("/v1/labels", label_of(id, label.back())).json(),
+              (Json{{"taken", 1}, {"unknown", 0}, {"repeated", 0}}));
   }
-  EXPECT_EQ(client.post("/v1/labels", label_of("r5", 1)).json()["unknown"], 1) << "told twice";
+  EXPECT_EQ(client.post("/v1/labels", label_of("r5", 1)).json()["repeated"], 1);
   EXPECT_EQ(client.post("/v1/labels", label_of("nobody", 1)).json()["unknown"], 1);
+  EXPECT_EQ(client.post("/v1/labels", label_of("nobody", 1)).json()["repeated"], 1) << "not told to the log again";
   const std::string page = client.get("/metrics").body;
   double sum = 0;
   for (const float v : p) sum += v;
@@ -133,19 +154,27 @@ TEST_F(ProductionTest, LabelsThatArePostedJudgeTheModel) {
   EXPECT_NEAR(number_behind(page, "interplay_labelled_auc{model=\"one\""), pairs_in_order(p, label), 1e-9);
   EXPECT_NEAR(number_behind(page, "interplay_labelled_calibration{model=\"one\""), sum / 20, 1e-6);
   EXPECT_THAT(page, AllOf(HasSubstr("interplay_labels_total{outcome=\"taken\"} 60\n"),
-                          HasSubstr("interplay_labels_total{outcome=\"unknown\"} 2\n")));
+                          HasSubstr("interplay_labels_total{outcome=\"unknown\"} 1\n"),
+                          HasSubstr("interplay_labels_total{outcome=\"repeated\"} 2\n")));
 }
 
 TEST_F(ProductionTest, WhatIsNoLabelIsRefused) {
   Running server(*dir_ / "one");
   HttpClient client(server.port());
   client.post("/v1/score", row_of(1, "a"));
-  for (const char* body : {"{}x", R"({"labels": 3})", R"({"labels": [{"row": 0, "label": 1}]})",
-                           R"({"labels": [{"id": "a", "row": -1, "label": 1}]})",
-                           R"({"labels": [{"id": "a", "label": 2}]})", R"({"labels": [{"id": "a", "click": 1}]})"}) {
+  Json two = Json::parse(kRows);  // of which a label says the row
+  two["id"] = "b";
+  ASSERT_EQ(client.post("/v1/score", two.dump()).json()["p"].size(), 2);
+  for (const char* body :
+       {"{}x", R"({"labels": 3})", R"({"labels": [{"row": 0, "label": 1}]})",
+        R"({"labels": [{"id": "a", "row": -1, "label": 1}]})", R"({"labels": [{"id": "a", "label": 2}]})",
+        R"({"labels": [{"id": "a", "click": 1}]})", R"({"labels": [{"id": "a", "row": 1, "label": 1}]})",
+        R"({"labels": [{"id": "b", "label": 1}]})",
+        R"({"labels": [{"id": "a", "label": 1}, {"id": "a", "click": 1}]})"}) {
     EXPECT_EQ(client.post("/v1/labels", body).status, 400) << body;
   }
-  EXPECT_EQ(client.post("/v1/labels", R"({"labels": [{"id": "a", "row": 1, "label": 1}]})").json()["unknown"], 1);
+  EXPECT_EQ(client.post("/v1/labels", R"({"labels": [{"id": "a", "label": 1}]})").json()["taken"], 1)
+      << "a body with a mistake is taken in no part";
   EXPECT_EQ(client.post("/v1/labels", R"({"labels": [{"id": "a", "label": null}]})").json()["taken"], 0);
 }
 
@@ -254,6 +283,24 @@ fields: [{{columns: [user_id, item_id, gender]}}]
   const Json answer = client.post("/v1/score", kRows).json();
   EXPECT_EQ(answer["version"], "2");
   EXPECT_EQ(answer["p"].get<std::vector<float>>(), expected_of(models / "m" / "2"));
+}
+
+TEST_F(ProductionTest, ListsAreLoggedAsLists) {
+  const TempDir at;
+  {
+    Running server(*dir_ / "din", {.log = at / "log"});
+    HttpClient client(server.port());
+    for (const char* past : {R"([5, "9", 7])", R"("5^9")", "[]", "null", R"("8")"}) {
+      const auto answer = client.post(
+          "/v1/score", fmt::format(R"({{"rows": [{{"user_id": 3, "item_id": 7, "gender": "M", "past": {}}}]}})", past));
+      ASSERT_EQ(answer.status, 200) << answer.body;
+    }
+  }
+  std::istringstream lines(read_file(files_of(at / "log", "requests-").at(0)));
+  std::vector<Json> pasts;
+  for (std::string line; std::getline(lines, line);) pasts.push_back(Json::parse(line)["past"]);
+  EXPECT_THAT(pasts, ::testing::ElementsAre(Json{"5", "9", "7"}, Json{"5", "9"}, Json::array(), Json::array(),
+                                            Json::array({"8"})));
 }
 
 TEST_F(ProductionTest, WhatAKilledServerLeftIsKeptAsFarAsItIsWhole) {
