@@ -79,7 +79,7 @@ std::function<void()> add(CLI::App& app) {
   struct Arguments {
     std::string data, out, memory = "2G", bad_rows = "stop", vocabulary_from;
     std::vector<std::string> sets;
-    bool force = false, json = false;
+    bool no_new_tokens = false, force = false, json = false;
   };
   auto a = std::make_shared<Arguments>();
   app.add_option("DATA", a->data, "data.yaml: files, label, fields")->required();
@@ -89,6 +89,9 @@ std::function<void()> add(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--vocabulary-from", a->vocabulary_from,
                  "prepared data or run whose ids stay valid; new tokens are appended");
+  app.add_flag("--no-new-tokens", a->no_new_tokens,
+               "what --vocabulary-from does not hold stays unseen, so that the run itself reads the data")
+      ->needs("--vocabulary-from");
   app.add_option("--set", a->sets, "KEY=VALUE, on top of the file (may be given again)")->allow_extra_args(false);
   app.add_flag("--force", a->force, "replace --out if it exists");
   app.add_flag("--json", a->json, "for machines, with the time of every stage");
@@ -98,7 +101,7 @@ std::function<void()> add(CLI::App& app) {
     check_out(a->out, a->force);
     const auto* const threads = app.get_parent()->get_option("--threads");
     const auto r = prepare(data, a->out,
-                           {parse_bytes(a->memory), parse_bad_rows(a->bad_rows), a->vocabulary_from,
+                           {parse_bytes(a->memory), parse_bad_rows(a->bad_rows), a->vocabulary_from, !a->no_new_tokens,
                             threads->count() > 0 ? threads->as<int>() : 0});
     const int64_t rows = r.train_rows + r.valid_rows + r.test_rows;
     if (a->json) {

@@ -236,16 +236,31 @@ std::shared_ptr<const Calibration> Bundle::calibration() const {
   return std::make_shared<const Calibration>(Calibration::load(directory_, schema_));
 }
 
+namespace {
+
+/// Of a table's tokens in the order of their ids; empty: not known.
+std::string tokens_checksum(const Schema& schema, const std::string& table) {
+  for (const Field& field : schema.fields()) {
+    const Config values = field.table == table && field.encoding.is_map() ? field.encoding["values"] : Config();
+    if (values.is_map() && values.has("tokens")) return values["tokens"].as<std::string>();
+  }
+  return "";
+}
+
+}  // namespace
+
 void Bundle::check_data(const fs::path& prepared) const {
   INTERPLAY_CHECK_DATA(fs::is_directory(prepared), "{}: no such directory; make it with `interplay prepare`",
                        prepared.string());
+  const fs::path file = prepared / kSchema;
+  const Schema theirs = fs::exists(file) ? Schema::load(file) : Schema();
   for (const auto& table : schema_.tables()) {
-    const fs::path own = vocabulary_file(directory_, table.name), theirs = vocabulary_file(prepared, table.name);
-    if (!fs::exists(own)) continue;  // hashed, or a bundle without vocabularies
+    if (!fs::exists(vocabulary_file(directory_, table.name))) continue;  // hashed, or a bundle without vocabularies
+    const auto own = tokens_checksum(schema_, table.name);
     INTERPLAY_CHECK_DATA(
-        fs::exists(theirs) && hash64_file(own) == hash64_file(theirs),
-        "{}: its vocabulary '{}' is not the one that {} was trained with, so its ids mean other things; "
-        "prepare it with --vocabulary-from {}",
+        !own.empty() && own == tokens_checksum(theirs, table.name),
+        "{}: its vocabulary '{}' is not the one that {} was trained with, so its ids mean other things, or there are "
+        "more of them; prepare it with --vocabulary-from {} --no-new-tokens",
         prepared.string(), table.name, directory_.string(), directory_.string());
   }
 }

@@ -48,7 +48,7 @@ class Preparation {
     // A quarter for counting: what the batches in flight, Arrow and the finished vocabularies take comes on top.
     threads_ = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
     builder_.emplace(spec_, EncoderBuilder::Options{std::max<int64_t>(options.memory_bytes / 4, 4096), partial_,
-                                                    options.vocabulary_from, threads_});
+                                                    options.vocabulary_from, options.new_tokens, threads_});
     warn_of_labels_among_fields();
     plain_.emplace(spec_.plain_schema(), spec_);
     plan_.emplace(spec_, *plain_);

@@ -10,6 +10,7 @@ struct PrepareOptions {
   int64_t memory_bytes = int64_t(2) << 30;  ///< bound on resident memory; counting spills to disk beyond it
   int64_t bad_rows = 0;                     ///< tolerated, see BadRows
   std::filesystem::path vocabulary_from;    ///< prepared data or a bundle whose ids stay valid: new tokens are appended
+  bool new_tokens = true;                   ///< false: those that vocabulary_from does not hold stay unseen
   int threads = 0;                          ///< 0: one a core
 };
 

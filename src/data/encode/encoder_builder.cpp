@@ -19,7 +19,8 @@ EncoderBuilder::EncoderBuilder(const DataSpec& spec, Options options)
       threads_(options.threads),
       statistics_(spec.fields.size()),
       known_buckets_(spec.fields.size()),
-      counts_(spec.fields.size(), options.memory_bytes, options.temporary) {
+      counts_(spec.fields.size(), options.memory_bytes, options.temporary),
+      new_tokens_(options.new_tokens) {
   for (size_t f = 0; f < spec_.fields.size(); ++f) {
     const std::string& table = parser_.schema().fields()[f].table;
     if (table.empty() || parser_.encoding(f).values.hash_buckets > 0) {

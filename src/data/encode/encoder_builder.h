@@ -30,6 +30,7 @@ class EncoderBuilder {
     int64_t memory_bytes = int64_t(1) << 30;  ///< for counting
     std::filesystem::path temporary;          ///< folder for what does not fit
     std::filesystem::path vocabulary_from;    ///< a directory whose ids and statistics are kept
+    bool new_tokens = true;                   ///< beside those; false: its tables stay as they are
     int threads = 1;                          ///< for build()
   };
   EncoderBuilder(const DataSpec& spec, Options options);
@@ -99,6 +100,7 @@ class EncoderBuilder {
   TokenCounts counts_;
   std::atomic<size_t> first_table_ = 0;  // where the next code() begins, so that threads rarely meet
   std::optional<Encoder> base_;
+  bool new_tokens_;
   std::shared_ptr<const Encoder::State> built_;
   std::unique_ptr<IdCache[]> ids_;  // beside the tables
 };

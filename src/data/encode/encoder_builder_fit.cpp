@@ -37,6 +37,7 @@ Vocabulary EncoderBuilder::build_vocabulary(size_t table, int64_t min_count) {
   const Vocabulary* const base = kept_vocabulary(tables_[table]);
   Vocabulary out;
   for (int64_t id = 1; base && id <= base->size(); ++id) out.add(base->token(id), base->count(id));
+  if (base && !new_tokens_) return out;
   std::string bytes;
   std::vector<uint64_t> ends;
   std::vector<int64_t> counts;

@@ -91,7 +91,7 @@ class BundleOfItems : public ::testing::Test {
 
   /// A row for each letter of `items`. Tokens get ids by falling count, then by bytes.
   fs::path prepare_items(const std::string& name, const std::string& items, const fs::path& vocabulary_from = {},
-                         const std::string& field = "{column: item, kind: categorical}") {
+                         const std::string& field = "{column: item, kind: categorical}", bool new_tokens = true) {
     std::string csv = "click,item\n";
     for (size_t i = 0; i < items.size(); ++i) csv += fmt::format("{},{}\n", i % 2, items[i]);
     dir_.write(name + ".csv", csv);
@@ -99,6 +99,7 @@ class BundleOfItems : public ::testing::Test {
                fmt::format("format: csv\nfiles: {{train: {}.csv}}\nlabel: click\nfields: [{}]\n", name, field));
     PrepareOptions options;
     options.vocabulary_from = vocabulary_from;
+    options.new_tokens = new_tokens;
     prepare(Config::load(dir_ / (name + ".yaml")), dir_ / name, options);
     return dir_ / name;
   }
@@ -186,6 +187,16 @@ TEST_F(BundleOfItems, AcceptsDataWhoseIdsMeanTheSame) {
   const auto bundle = save(prepared);
   EXPECT_NO_THROW(bundle.check_data(prepared));
   EXPECT_NO_THROW(bundle.check_data(prepare_items("again", "aaabbc")));
+  EXPECT_NO_THROW(bundle.check_data(prepare_items("more", "cccba", dir_ / "run")));  // counted otherwise
+  const std::string said = data_error([&] { bundle.check_data(prepare_items("new", "ad", dir_ / "run")); });
+  EXPECT_THAT(said, HasSubstr("--vocabulary-from " + (dir_ / "run").string() + " --no-new-tokens"));
+}
+
+TEST_F(BundleOfItems, WithoutNewTokensTheyAreUnseen) {
+  const auto bundle = save(prepare_items("data", "aaabbc"));
+  const auto day2 = prepare_items("day2", "cda", dir_ / "run", "{column: item, kind: categorical}", false);
+  EXPECT_NO_THROW(bundle.check_data(day2));
+  EXPECT_EQ(Schema::load(day2 / "schema.yaml").fields()[0].rows, 5);
 }
 
 TEST_F(BundleOfItems, RefusesDataWithAnotherVocabulary) {

@@ -637,6 +637,9 @@ TEST_F(Prepare, AWarmStartKeepsIds) {
   EXPECT_EQ(encoder.token("a", 1), "x");
   EXPECT_EQ(encoder.token("a", 2), "w");
   EXPECT_EQ(encoder.token("a", 3), "new");
+  warm.new_tokens = false;
+  EXPECT_DOUBLE_EQ(prepare(of("day2.csv"), directory_ / "three", warm).train_unseen, 2 / 5.);
+  EXPECT_EQ(Encoder::load(directory_ / "three").token("a", 3), "");
 }
 
 TEST_F(Prepare, ThePreparedDirectoryReplacesAnOlderOneWhole) {
