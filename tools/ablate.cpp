@@ -61,8 +61,10 @@ std::function<void()> add(CLI::App& app) {
   app.add_flag("--resume", a->resume, "go on with --out: finished runs stay; seeds and fields may be added");
   app.add_flag("--json", a->json, "print ablate.json");
   return [a, &app] {
-    INTERPLAY_CHECK(a->each == a->drop.empty(),
+    INTERPLAY_CHECK(a->each || !a->drop.empty(),
                     "say what is left out: --drop FIELD, or --each for every field by itself");
+    INTERPLAY_CHECK(!a->each || a->drop.empty(),
+                    "--drop and --each: every field is asked about already; leave one of the two away");
     INTERPLAY_CHECK(a->seed < 0, "--seed: an ablation takes several; say --seeds {}", a->seed);
     const Config experiment = a->load(app);
     use_threads(experiment);

@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kJudged = "test";
 constexpr size_t kShownSlices = 20;
+constexpr int64_t kFew = 100;
 
 struct Arguments {
   std::string run, data;
@@ -137,6 +138,21 @@ void print(const Arguments& a, const CalibrationReport& report) {
   fmt::print("\n{}\n", (fs::path(a.run) / Calibration::kPage).string());
 }
 
+/// A map follows chance where there are few rows of either kind.
+void warn_of_few(const Predictions& fitted, const std::vector<std::string>& labels, const std::string& split) {
+  for (size_t t = 0; t < labels.size(); ++t) {
+    int64_t rows[2] = {};
+    for (size_t i = t; i < fitted.label.size(); i += labels.size()) {
+      if (!std::isnan(fitted.label[i])) ++rows[fitted.label[i] > 0];
+    }
+    if (std::min(rows[0], rows[1]) >= kFew) continue;
+    log::warning(
+        "label {}: {} has {} rows of 1 and {} of 0; a map fitted on fewer than {} of either follows chance; take "
+        "more rows",
+        labels[t], split, rows[1], rows[0], kFew);
+  }
+}
+
 void calibrate(const Arguments& a) {
   if (a.remove) {
     INTERPLAY_CHECK_DATA(fs::is_directory(a.run), "{}: no such run directory", a.run);
@@ -151,6 +167,7 @@ void calibrate(const Arguments& a) {
   if (a.options.split == "train")
     log::warning("--split train: a model is surer of rows it has learnt from than of others");
   const Scored fitted = score(a, bundle, data, a.options.split);
+  warn_of_few(fitted.own, bundle.schema().labels(), a.options.split);
   const auto ids = a.options.by.empty() ? std::vector<int32_t>() : ids_of(fitted.rows, a.options.by);
   const auto calibration = Calibration::fit(fitted.own, ids, bundle.schema(), a.options);
   CalibrationReport report;
@@ -177,13 +194,16 @@ std::function<void()> add(CLI::App& app) {
   app.add_option("--method", o.method,
                  fmt::format("{} (see `interplay models --of calibrator`)", fmt::join(calibrators().names(), ", ")))
       ->capture_default_str();
-  app.add_option("--by", o.by, "a categorical field, each value of which gets a map of its own");
+  auto* const by = app.add_option("--by", o.by, "a categorical field, each value of which gets a map of its own");
   app.add_option("--min-rows", o.min_rows, "with --by: of a value at least; the others share one map")
+      ->needs(by)
       ->capture_default_str()
       ->check(at_least(1));
-  app.add_option("--sampled", o.sampled, "the share of negatives that was kept when the data were made, in all splits")
-      ->capture_default_str();
-  app.add_option("--sampled-label", o.sampled_label, "of several labels, the one whose negatives were sampled");
+  auto* const sampled = app.add_option("--sampled", o.sampled,
+                                       "the share of negatives that was kept when the data were made, in all splits")
+                            ->capture_default_str();
+  app.add_option("--sampled-label", o.sampled_label, "of several labels, the one whose negatives were sampled")
+      ->needs(sampled);
   app.add_flag("--remove", a->remove, "takes the calibration away: the run is as training left it");
   app.add_option("--batch-size", a->batch_size, "rows a batch")->capture_default_str()->check(at_least(1));
   app.add_flag("--json", a->json, "for machines");

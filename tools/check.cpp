@@ -155,7 +155,15 @@ void print(const CheckReport& r) {
              counted(Severity::note, "note"));
 }
 
+/// A page of an earlier check may be replaced, anything else is a user's own.
+void check_report(const std::filesystem::path& file) {
+  if (!std::filesystem::exists(file)) return;
+  INTERPLAY_CHECK(std::filesystem::is_regular_file(file) && read_file(file).starts_with("<!DOCTYPE html>"),
+                  "--report {}: exists already, and is no page; give another file", file.string());
+}
+
 void check(const Arguments& a, int threads) {
+  if (!a.report.empty()) check_report(a.report);
   Config data = Config::load(a.data);
   set_all(data, a.sets);
   const CheckReport report = check_data(data, {a.rows, threads});

@@ -44,7 +44,8 @@ std::string table(const std::vector<std::vector<std::string>>& rows);
 /// The stages of a search and how much it kept, from its search.json.
 std::string search_table(const std::filesystem::path& search);
 
-/// Throws Error where `out` is there already and `force` does not say that it may be replaced.
+/// Throws Error where `out` is there already and `force` does not say that it may be replaced, or where it is a folder
+/// of files that no command made.
 void check_out(const std::filesystem::path& out, bool force);
 
 /// --bad-rows: 0 for stop, N for skip:N. Throws Error for anything else.

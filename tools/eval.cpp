@@ -389,6 +389,7 @@ void check_results(const std::vector<Result>& results, const Arguments& a) {
 void evaluate_all(const Arguments& a) {
   INTERPLAY_CHECK(!a.compare || a.runs.size() > 1, "--compare: there is one run; name two or more");
   INTERPLAY_CHECK(a.scores.empty() || a.runs.size() == 1, "--scores: there are {} runs; name one", a.runs.size());
+  if (!a.scores.empty()) check_scores_file(a.scores);
   std::vector<std::vector<float>> scores;
   for (const auto& file : a.against) scores.push_back(read_scores(file));  // before the long part
   std::vector<Result> results;

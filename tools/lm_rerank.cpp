@@ -8,6 +8,7 @@
 #include <interplay/systems/rerank.h>
 
 #include "command.h"
+#include "scores.h"
 
 namespace interplay::tool::lm_rerank_command {
 namespace {
@@ -77,6 +78,7 @@ std::vector<float> pick(const std::vector<float>& values, const std::vector<int6
 void run(Arguments& a) {
   INTERPLAY_CHECK(a.band.size() == 2, "--band: {} numbers; expected two, as 0.4,0.6", a.band.size());
   a.options.low = a.band[0], a.options.high = a.band[1];
+  if (!a.scores.empty()) check_scores_file(a.scores);
   Side first(a.first, a.data, a.split), second(a.second, a.data, a.split);
   const auto offsets = first.bundle.logit_offsets();
   const Reranking r = rerank(*first.model, first.rows, *second.model, second.rows, a.options,

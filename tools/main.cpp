@@ -115,8 +115,13 @@ std::string table(const std::vector<std::vector<std::string>>& texts) {
 }
 
 void check_out(const std::filesystem::path& out, bool force) {
-  INTERPLAY_CHECK(force || !std::filesystem::exists(out),
-                  "{}: exists already; give another --out, or --force to replace it", out.string());
+  namespace fs = std::filesystem;
+  INTERPLAY_CHECK(force || !fs::exists(out), "{}: exists already; give another --out, or --force to replace it",
+                  out.string());
+  if (!fs::is_directory(out) || fs::is_empty(out)) return;
+  INTERPLAY_CHECK(fs::exists(out / "manifest.json"),
+                  "{}: holds files that no command made, which --force does not replace; give another --out",
+                  out.string());
 }
 
 void set_all(Config& config, const std::vector<std::string>& sets) {

@@ -23,7 +23,6 @@ struct Arguments {
 };
 
 void compare(const Arguments& a, const Bundle& before) {
-  before.check_data(a.data);
   const Dataset rows = Dataset::open(a.data, a.split);
   const auto& names = before.schema().labels();
   const auto told = [&](const std::string& run) {
@@ -44,8 +43,14 @@ void compare(const Arguments& a, const Bundle& before) {
 }
 
 void run(const Arguments& a) {
+  std::error_code ignored;
+  INTERPLAY_CHECK(!fs::equivalent(a.run, a.out, ignored), "--out {}: is the run itself; give another --out", a.out);
   check_out(a.out, a.force);
   const Bundle before = Bundle::open(a.run);
+  if (!a.data.empty()) {
+    before.check_data(a.data);
+    Dataset::open(a.data, a.split);
+  }
   const QuantisedBytes tables = quantise_bundle(before, a.tables, a.out);
   const auto size = [](const std::string& run) { return fs::file_size(fs::path(run) / Bundle::kWeights); };
   const auto line = [](const char* what, auto was, auto is) -> std::vector<std::string> {

@@ -52,4 +52,11 @@ std::vector<float> read_scores(const std::string& file) {
   return scores;
 }
 
+void check_scores_file(const std::string& file) {
+  std::ifstream in(file);
+  std::string line;
+  if (!in.good() || !std::getline(in, line)) return;
+  INTERPLAY_CHECK(to_score(line), "--scores {}: exists already, and holds no scores; give another file", file);
+}
+
 }  // namespace interplay::tool

@@ -9,4 +9,7 @@ namespace interplay::tool {
 /// is one, as `predict` writes them. Throws Error(data) naming the line.
 std::vector<float> read_scores(const std::string& file);
 
+/// Throws Error where the file that `--scores` names holds something else than scores, which may be replaced.
+void check_scores_file(const std::string& file);
+
 }  // namespace interplay::tool

@@ -168,8 +168,10 @@ class Drift final : public Check {
     }
     finding.remedy =
         "see that it means the same in all files; where the world has moved, later rows will be scored "
-        "worse than these. To try without it:";
+        "worse than these.";
     finding.yaml = fields_without(facts.data, f);
+    finding.remedy +=
+        finding.yaml.empty() ? " To try without it, leave its entry in `fields` out." : " To try without it:";
   }
 
   /// Rows of a split whose value is in this bin.
