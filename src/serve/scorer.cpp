@@ -266,6 +266,10 @@ Scorer Scorer::of(const Bundle& bundle) {
 
 const Schema& Scorer::schema() const { return state_->encoder.schema(); }
 std::vector<std::string> Scorer::columns() const { return state_->columns; }
+bool Scorer::holds_whole_numbers(const std::string& column) const {
+  return state_->encoder.holds_whole_numbers(column);
+}
+
 std::string Scorer::separator(const std::string& column) const { return state_->encoder.separator(column); }
 const std::string& Scorer::fallback_reason() const { return state_->fallback_reason; }
 

@@ -264,6 +264,7 @@ namespace {
 /// Columns of all of them. One that parts the entries of a column as none before it did cannot be told apart.
 std::shared_ptr<const RequestColumns> columns_of(const std::vector<const ServedVersion*>& versions) {
   std::vector<std::string> names, separators;
+  std::vector<bool> whole;
   for (const ServedVersion* version : versions) {
     const RequestColumns& own = version->columns();
     for (size_t c = 0; c < own.names.size(); ++c) {
@@ -271,15 +272,19 @@ std::shared_ptr<const RequestColumns> columns_of(const std::vector<const ServedV
       if (known == names.end()) {
         names.push_back(own.names[c]);
         separators.push_back(own.separators[c]);
+        whole.push_back(own.whole[c]);
         continue;
       }
+      whole[size_t(known - names.begin())] = whole[size_t(known - names.begin())] && own.whole[c];
       const std::string& separator = separators[size_t(known - names.begin())];
       INTERPLAY_CHECK_DATA(separator == own.separators[c],
                            "version {} parts the entries of column '{}' by '{}', others by '{}'", version->version(),
                            own.names[c], own.separators[c], separator);
     }
   }
-  return std::make_shared<const RequestColumns>(names, separators);
+  const auto out = std::make_shared<RequestColumns>(names, separators);
+  out->whole = whole;
+  return out;
 }
 
 ServingPolicy read_policy(const fs::path& file, const std::vector<std::string>& versions) {

@@ -1,5 +1,8 @@
 #include "server/request_cells.h"
 
+#include <charconv>
+#include <cmath>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -11,7 +14,7 @@ void bad_request(const std::string& message) { throw RequestError(400, message);
 void too_much(const std::string& message) { throw RequestError(413, message); }
 
 RequestColumns::RequestColumns(std::vector<std::string> n, std::vector<std::string> s)
-    : names(std::move(n)), separators(std::move(s)) {
+    : names(std::move(n)), separators(std::move(s)), whole(names.size()) {
   for (size_t c = 0; c < names.size(); ++c) places.emplace(names[c], c);
 }
 
@@ -48,6 +51,16 @@ void RequestCells::finish(const CellLimits& limits) {
   if (rows_ > limits.rows) too_much(fmt::format("{} rows; {} are the most that is taken", rows_, limits.rows));
 }
 
+std::string_view RequestCells::cell_text(JsonTape::Value value, const RequestColumns& columns, size_t c) {
+  const std::string_view text = plain_cell(value, columns.names[c]);
+  constexpr double kExact = 9007199254740992;  // 2^53
+  if (!columns.whole[c] || !value.is(Kind::number) || text.find_first_of(".eE") == text.npos) return text;
+  double number = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (status != std::errc() || number != std::trunc(number) || std::abs(number) > kExact) return text;
+  return keep(fmt::format("{}", int64_t(number)));
+}
+
 std::string_view RequestCells::keep(std::string text) { return kept_.emplace_back(std::move(text)); }
 
 void RequestCells::append_entry(std::string& list, std::string_view entry, const RequestColumns& columns, size_t c,
@@ -62,13 +75,13 @@ void RequestCells::append_entry(std::string& list, std::string_view entry, const
 }
 
 std::string_view RequestCells::read_cell(JsonTape::Value value, const RequestColumns& columns, size_t c) {
-  if (!value.is(Kind::array)) return plain_cell(value, columns.names[c]);
+  if (!value.is(Kind::array)) return cell_text(value, columns, c);
   if (columns.separators[c].empty())
     bad_request(fmt::format("column '{}': a list, where a cell is one value", columns.names[c]));
   std::string joined;
   bool first = true;
   for (const auto entry : value.values()) {
-    append_entry(joined, plain_cell(entry, columns.names[c]), columns, c, first);
+    append_entry(joined, cell_text(entry, columns, c), columns, c, first);
     first = false;
   }
   return keep(std::move(joined));

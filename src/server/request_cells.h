@@ -37,6 +37,7 @@ struct RequestColumns {
 
   std::vector<std::string> names;
   std::vector<std::string> separators;  ///< beside names: between the entries of a cell; "": a cell is one value
+  std::vector<bool> whole;              ///< beside names: whether 7.0 means 7
   std::map<std::string, size_t, std::less<>> places;
 };
 
@@ -78,6 +79,7 @@ class RequestCells final : public ColumnCells {
   std::string_view keep(std::string text);
   static void append_entry(std::string& list, std::string_view entry, const RequestColumns& columns, size_t column,
                            bool first);
+  std::string_view cell_text(JsonTape::Value value, const RequestColumns& columns, size_t column);
   std::string_view read_cell(JsonTape::Value value, const RequestColumns& columns, size_t column);
   void read_user(JsonTape::Members user, const RequestColumns& columns);
   void read_candidate(JsonTape::Members row, const RequestColumns& columns);

@@ -58,7 +58,9 @@ ServedVersion::ServedVersion(std::string model, std::string version, fs::path ru
       scorer_(std::move(scorer)),
       columns_(scorer_.columns(), separators_of(scorer_)),
       outputs_(outputs_of(scorer_.schema())),
-      stats_(std::make_unique<VersionStats>(columns_.names.size(), outputs_.size())) {}
+      stats_(std::make_unique<VersionStats>(columns_.names.size(), outputs_.size())) {
+  for (size_t c = 0; c < columns_.names.size(); ++c) columns_.whole[c] = scorer_.holds_whole_numbers(columns_.names[c]);
+}
 
 std::shared_ptr<ServedVersion> ServedVersion::load(const std::string& model, const std::string& version,
                                                    const fs::path& run, bool unread) {

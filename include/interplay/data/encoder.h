@@ -48,6 +48,9 @@ class INTERPLAY_API Encoder {
 
   /// What parts the entries of a raw column's plain cells; "" where a cell is one value.
   std::string separator(const std::string& column) const;
+  /// Whether the tokens of a raw column that are numbers are whole ones, written without a point, as far as the most
+  /// frequent 1,000 of each of its fields tell. False where they are hashed, or where no tokens are made of it.
+  bool holds_whole_numbers(const std::string& column) const;
 
   /// The raw columns that encode() reads.
   std::vector<std::string> columns(Want want) const;

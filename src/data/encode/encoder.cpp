@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <interplay/base/files.h>
+#include <interplay/data/number.h>
 
 #include "data/encode/encoder_state.h"
 
@@ -155,6 +156,24 @@ std::string Encoder::separator(const std::string& column) const {
       return encoding.separator;
   }
   return "";
+}
+
+bool Encoder::holds_whole_numbers(const std::string& column) const {
+  constexpr int64_t kLooked = 1000;
+  bool whole = false;
+  for (size_t f = 0; f < state_->schema.fields().size(); ++f) {
+    if (state_->parser.encoding(f).column != column) continue;
+    const auto vocabulary = state_->vocabularies.find(state_->schema.fields()[f].table);
+    if (vocabulary == state_->vocabularies.end()) return false;
+    const Vocabulary& tokens = *vocabulary->second;
+    for (int64_t id = 1; id <= std::min(tokens.size(), kLooked); ++id) {
+      double value;
+      if (!parse_number(tokens.token(id), value)) continue;
+      if (tokens.token(id).find_first_of(".eE") != std::string_view::npos) return false;
+      whole = true;
+    }
+  }
+  return whole;
 }
 
 std::vector<std::string> Encoder::columns(Want want) const { return state_->parser.columns(want.labels); }

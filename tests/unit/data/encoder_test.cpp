@@ -70,6 +70,19 @@ TEST(Encoder, IdsFallByCountThenByBytes) {
   EXPECT_EQ(encoder.token("f", 5), "");
 }
 
+TEST(Encoder, ColumnsSayWhetherTheirNumbersAreWhole) {
+  const auto raw = batch({make_raw_column("y", labels(3)), make_raw_column("whole", {"7", "-12", "none"}),
+                          make_raw_column("point", {"7", "8.0", "9"}), make_raw_column("words", {"a", "b", "c"}),
+                          make_raw_column("hashed", {"1", "2", "3"}), make_raw_column("number", {"1", "2", "3"})});
+  const Encoder encoder =
+      fit("  - {columns: [whole, point, words]}\n  - {column: hashed, hash_buckets: 9}\n"
+          "  - {column: number, kind: numeric}",
+          raw);
+  EXPECT_TRUE(encoder.holds_whole_numbers("whole"));
+  for (const char* column : {"point", "words", "hashed", "number", "none"})
+    EXPECT_FALSE(encoder.holds_whole_numbers(column)) << column;
+}
+
 TEST(Encoder, RareMissingAndNewTokensAreUnseen) {
   const auto raw = batch({make_raw_column("y", labels(4)), make_raw_column("f", {"a", "a", "b", ""})});
   const Encoder encoder = fit("  - {column: f, min_count: 2}", raw, "missing_tokens: [\"NULL\"]");

@@ -50,6 +50,18 @@ TEST_F(ServerTest, HistoriesAreLists) {
   EXPECT_NEAR(list.json()["p"][0].get<float>(), expected[0], 1e-6);
 }
 
+TEST_F(ServerTest, WholeNumbersMayBeWrittenWithAPoint) {
+  Running server(*dir_ / "din");
+  HttpClient client(server.port());
+  const auto of = [&](const std::string& cells) {
+    return client.post("/v1/score", "{\"rows\": [{" + cells + ", \"gender\": \"M\"}]}").json()["p"];
+  };
+  const auto whole = of(R"("user_id": 3, "item_id": 7, "past": [5, 9, 7])");
+  EXPECT_EQ(of(R"("user_id": 3.0, "item_id": 0.7e1, "past": [5.0, 9.00, "7"])"), whole);
+  EXPECT_NE(of(R"("user_id": "3.0", "item_id": 7, "past": [5, 9, 7])"), whole) << "text is as it is written";
+  EXPECT_EQ(of(R"("user_id": 3.5, "item_id": 7, "past": [])"), of(R"("user_id": "3.5", "item_id": 7, "past": [])"));
+}
+
 TEST_F(ServerTest, ProtocolV2GivesTheSameInJsonAndInBytes) {
   Running server(*dir_ / "one");
   HttpClient client(server.port());
