@@ -14,9 +14,12 @@ void SideTable::load(const std::vector<std::string>& columns, const std::functio
   keys_ = std::move(table_.columns.back());
   table_.columns.pop_back();
   rows_.reserve(size_t(table_.rows));
-  for (int64_t row = 0; row < table_.rows; ++row) {
-    if (rows_.emplace(keys_.cell(row), row).second) continue;
-    bad_rows.report(table_.file, table_.lines[size_t(row)], key_, keys_.cell(row), "has a row already");
+  int64_t row = 0;
+  for (const RawBatch& part : parts) {
+    for (int64_t r = 0; r < part.rows; ++r, ++row) {
+      if (rows_.emplace(keys_.cell(row), row).second) continue;
+      bad_rows.report(part.file, part.lines[size_t(r)], key_, keys_.cell(row), "has a row already");
+    }
   }
 }
 

@@ -486,6 +486,12 @@ TEST_F(Prepare, WhatCannotBeJoinedIsNamed) {
   EXPECT_THAT(complaint(kJoined), HasSubstr("movies.dat: no such file"));
   file("movies.dat", "10::One::Drama\n10::Two::War\n");
   EXPECT_THAT(complaint(kJoined), HasSubstr("movies.dat:2: i = '10' has a row already"));
+  std::string both = kJoined;
+  both.replace(both.find("movies.dat"), 10, "mo*.dat");
+  file("more.dat", "10::Two::War\n");
+  file("movies.dat", "11::Three::War\n10::One::Drama\n");
+  EXPECT_THAT(complaint(both), HasSubstr("movies.dat:2: i = '10' has a row already"));
+  fs::remove(directory_ / "more.dat");
   file("movies.dat", "10::One\n");
   EXPECT_THAT(complaint(kJoined), HasSubstr("movies.dat:1: '10::One' has 2 values, but there are 3 columns"));
   file("movies.dat", "10::One::Drama\n");
