@@ -61,8 +61,10 @@ Json metadata(const std::string& name, const ServedModel& model) {
   out["versions"] = versions;
   out["platform"] = "interplay";
   Json inputs = Json::array(), outputs = Json::array();
-  for (const auto& column : model.standing->columns().names) {
-    inputs.push_back({{"name", column}, {"datatype", "BYTES"}, {"shape", {-1}}});
+  const RequestColumns& columns = model.standing->columns();
+  for (size_t c = 0; c < columns.names.size(); ++c) {
+    const Json shape = columns.separators[c].empty() ? Json::array({-1}) : Json::array({-1, -1});
+    inputs.push_back({{"name", columns.names[c]}, {"datatype", "BYTES"}, {"shape", shape}});
   }
   for (const auto& output : model.standing->outputs()) {
     outputs.push_back({{"name", output}, {"datatype", "FP32"}, {"shape", {-1}}});
