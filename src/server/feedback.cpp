@@ -42,7 +42,7 @@ Feedback::Known Feedback::known(const std::string& id) const {
   const auto place = requests_.find(id);
   if (place == requests_.end()) return {};
   const auto& of = place->second;
-  return {of.version->labels(), int64_t(of.p.size() / of.version->labels().size())};
+  return {of.version->labels(), int64_t(of.p.size() / of.version->outputs().size())};
 }
 
 Feedback::Told Feedback::take(const std::string& id, int64_t row, uint64_t label, float value) {

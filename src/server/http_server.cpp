@@ -37,8 +37,9 @@ HttpResponse refusal(int status, std::string_view text) {
   return out;
 }
 
-HttpResponse busy(std::string_view text) {
-  HttpResponse out = refusal(503, text);
+/// 429 of too many requests, 503 of too many connections: to be tried again.
+HttpResponse busy(int status, std::string_view text) {
+  HttpResponse out = refusal(status, text);
   out.headers.emplace_back("Retry-After", "1");
   return out;
 }
@@ -247,7 +248,7 @@ class HttpServer::State::Session : public std::enable_shared_from_this<Session> 
     const Lane lane = server_->handler.lane(*request);
     if (lane == Lane::now) return write(answer_to(*request));
     if (server_->waiting.load() >= int64_t(server_->limits.queue))
-      return write(busy("too many requests wait already; try again"));
+      return write(busy(429, "too many requests wait already; try again"));
     server_->waiting.fetch_add(1);
     auto& pool = lane == Lane::score ? server_->scoring : server_->slow;
     asio::post(pool, [self = this->shared_from_this(), request]() mutable {
@@ -308,7 +309,7 @@ void HttpServer::State::accept() {
       const bool full = self->sessions.size() >= self->limits.connections;
       const auto session = std::make_shared<Session>(self, std::move(socket));
       if (full) {
-        session->refuse(busy("too many connections are open; try again"));
+        session->refuse(busy(503, "too many connections are open; try again"));
       } else {
         session->wait();
       }

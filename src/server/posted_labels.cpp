@@ -52,7 +52,8 @@ void check_label(PostedLabel& of, const Feedback::Known& known, size_t place) {
   if (!known.labels.empty()) {
     if (!of.row && known.rows > 1)
       bad(fmt::format("no row, from 0 to {}, which one of them is told of", known.rows - 1));
-    if (of.row.value_or(0) >= known.rows) bad(fmt::format("row {}: the request had {}", *of.row, known.rows));
+    if (of.row.value_or(0) >= known.rows)
+      bad(fmt::format("row {}: the request had {}", of.row.value_or(0), known.rows));
   }
   for (auto& [name, value] : of.values) {
     if (known.labels.size() == 1 && name == "label") name = known.labels[0];

@@ -207,7 +207,7 @@ TEST(HttpServer, AFullQueueSaysTryAgain) {
   while (running.server().waiting() < 1) std::this_thread::yield();
   third.send(post("/c", ""));
   const std::string refused = third.next();
-  EXPECT_THAT(refused, StartsWith("HTTP/1.1 503"));
+  EXPECT_THAT(refused, StartsWith("HTTP/1.1 429"));
   EXPECT_THAT(refused, HasSubstr("Retry-After: 1"));
   fourth.send(get("/d"));
   EXPECT_THAT(fourth.next(), HasSubstr("GET /d "));
@@ -224,7 +224,7 @@ TEST(HttpServer, OneConnectionTooManyIsToldSo) {
   first.send(get("/a"));
   EXPECT_THAT(first.next(), HasSubstr("GET /a "));
   Client second(running);
-  EXPECT_THAT(second.next(), StartsWith("HTTP/1.1 503"));
+  EXPECT_THAT(second.next(), ::testing::AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("Retry-After: 1")));
   EXPECT_TRUE(second.ended());
 }
 
