@@ -43,7 +43,7 @@ class INTERPLAY_API Scorer {
 
   const Schema& schema() const;
   std::vector<std::string> columns() const;  ///< raw columns that a row must have, named as in the raw files
-  std::string separator(const std::string& column) const;  ///< between entries of a cell; "" where it is one value
+  std::string separator(const std::string& column) const;     ///< between entries of a cell; "" where it is one value
   bool holds_whole_numbers(const std::string& column) const;  ///< see Encoder
   /// Empty where the model runs compiled, else what stands against it ("aten::bmm has no step").
   const std::string& fallback_reason() const;
