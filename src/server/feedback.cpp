@@ -1,5 +1,7 @@
 #include "server/feedback.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <interplay/base/files.h>
@@ -45,14 +47,14 @@ Feedback::Known Feedback::known(const std::string& id) const {
   return {of.version->labels(), int64_t(of.p.size() / of.version->outputs().size())};
 }
 
-Feedback::Told Feedback::take(const std::string& id, int64_t row, uint64_t label, float value) {
+Feedback::Told Feedback::take(const std::string& id, int64_t row, const std::string& label, float value) {
   const std::lock_guard lock(mutex_);
   const Told told = judge(id, row, label, value);
   ++counts_[size_t(told)];
   return told;
 }
 
-Feedback::Told Feedback::judge(const std::string& id, int64_t row, uint64_t label, float value) {
+Feedback::Told Feedback::judge(const std::string& id, int64_t row, const std::string& label, float value) {
   const auto place = requests_.find(id);
   if (place == requests_.end()) {
     const uint64_t told = hash64(fmt::format("{}\n{}\n{}", row, label, id));
@@ -65,13 +67,14 @@ Feedback::Told Feedback::judge(const std::string& id, int64_t row, uint64_t labe
     return Told::unknown;
   }
   Remembered& of = place->second;
-  const size_t labels = of.version->outputs().size();
-  const size_t i = size_t(row) * labels + size_t(label);
-  if (i >= of.told.size()) return Told::unknown;  // another request took the id meanwhile
+  const auto& labels = of.version->labels();
+  const auto which = size_t(std::find(labels.begin(), labels.end(), label) - labels.begin());
+  const size_t i = size_t(row) * labels.size() + which;
+  if (which >= labels.size() || i >= of.told.size()) return Told::unknown;  // another request took the id meanwhile
   if (of.told[i]) return Told::repeated;
   of.told[i] = true;
-  of.version->stats().labelled[size_t(label)].add({of.p[i], of.p[i], value});
-  if (of.shadow) of.shadow->stats().labelled[size_t(label)].add({of.of_shadow[i], of.p[i], value});
+  of.version->stats().labelled[which].add({of.p[i], of.p[i], value});
+  if (of.shadow) of.shadow->stats().labelled[which].add({of.of_shadow[i], of.p[i], value});
   return Told::taken;
 }
 

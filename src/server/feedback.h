@@ -30,8 +30,7 @@ class Feedback {
   };
   Known known(const std::string& id) const;
   enum class Told { taken, unknown, repeated };  ///< unknown: the request is not remembered; repeated: told before
-  /// `label`: by its place among the model's, or, of a request that is not remembered, its name's hash.
-  Told take(const std::string& id, int64_t row, uint64_t label, float value);
+  Told take(const std::string& id, int64_t row, const std::string& label, float value);
 
   int64_t count(Told what) const;
 
@@ -42,7 +41,7 @@ class Feedback {
     std::vector<bool> told;
   };
   void forget_oldest();
-  Told judge(const std::string& id, int64_t row, uint64_t label, float value);
+  Told judge(const std::string& id, int64_t row, const std::string& label, float value);
 
   const int64_t most_;
   mutable std::mutex mutex_;

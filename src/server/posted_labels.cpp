@@ -7,8 +7,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <interplay/base/files.h>
-
 #include "server/json_out.h"
 
 namespace interplay::server {
@@ -49,15 +47,12 @@ PostedLabel posted_label(JsonTape::Value value, size_t place) {
 /// Makes sure that the labels and the row are those of the request, where it is remembered.
 void check_label(PostedLabel& of, const Feedback::Known& known, size_t place) {
   const auto bad = [&](const std::string& what) { bad_request(fmt::format("labels: entry {}: {}", place, what)); };
-  if (!known.labels.empty()) {
-    if (!of.row && known.rows > 1)
-      bad(fmt::format("no row, from 0 to {}, which one of them is told of", known.rows - 1));
-    if (of.row.value_or(0) >= known.rows)
-      bad(fmt::format("row {}: the request had {}", of.row.value_or(0), known.rows));
-  }
+  if (known.labels.empty()) return;
+  if (!of.row && known.rows > 1) bad(fmt::format("no row, from 0 to {}, which one of them is told of", known.rows - 1));
+  if (of.row.value_or(0) >= known.rows) bad(fmt::format("row {}: the request had {}", of.row.value_or(0), known.rows));
   for (auto& [name, value] : of.values) {
     if (known.labels.size() == 1 && name == "label") name = known.labels[0];
-    if (!known.labels.empty() && std::find(known.labels.begin(), known.labels.end(), name) == known.labels.end())
+    if (std::find(known.labels.begin(), known.labels.end(), name) == known.labels.end())
       bad(fmt::format("label '{}': the model has {}", name, fmt::join(known.labels, ", ")));
   }
 }
@@ -67,25 +62,20 @@ void check_label(PostedLabel& of, const Feedback::Known& known, size_t place) {
 LabelCounts take_labels(std::string& body, Feedback& feedback, RequestLog* log) {
   JsonTape tape;
   std::vector<PostedLabel> posted;
-  std::vector<Feedback::Known> known;
   for (const auto [key, value] : parse_object(tape, body)) {
     if (key != "labels" || !value.is(JsonTape::Kind::array))
       bad_request("expected {\"labels\": [{\"id\": ..., \"row\": ..., \"label\": 0 or 1}]}");
     for (const auto entry : value.values()) {
       posted.push_back(posted_label(entry, posted.size() + 1));
-      known.push_back(feedback.known(posted.back().id));
-      check_label(posted.back(), known.back(), posted.size());
+      check_label(posted.back(), feedback.known(posted.back().id), posted.size());
     }
   }
   LabelCounts counts;  // from here on nothing is refused: all are taken, or none
-  for (size_t i = 0; i < posted.size(); ++i) {
-    const PostedLabel& of = posted[i];
-    const auto& names = known[i].labels;
+  for (const PostedLabel& of : posted) {
     const int64_t row = of.row.value_or(0);
     std::string line;  // of what is new, as far as can be told: a row that is told of twice would be a bad one
     for (const auto& [name, value] : of.values) {
-      const auto place = uint64_t(std::find(names.begin(), names.end(), name) - names.begin());
-      const auto told = feedback.take(of.id, row, names.empty() ? hash64(name) : place, value);
+      const auto told = feedback.take(of.id, row, name, value);
       ++(told == Feedback::Told::taken     ? counts.taken
          : told == Feedback::Told::unknown ? counts.unknown
                                            : counts.repeated);

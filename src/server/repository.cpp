@@ -275,16 +275,15 @@ std::shared_ptr<const RequestColumns> columns_of(const std::vector<const ServedV
         whole.push_back(own.whole[c]);
         continue;
       }
-      whole[size_t(known - names.begin())] = whole[size_t(known - names.begin())] && own.whole[c];
-      const std::string& separator = separators[size_t(known - names.begin())];
+      const auto place = size_t(known - names.begin());
+      whole[place] = whole[place] && own.whole[c];
+      const std::string& separator = separators[place];
       INTERPLAY_CHECK_DATA(separator == own.separators[c],
                            "version {} parts the entries of column '{}' by '{}', others by '{}'", version->version(),
                            own.names[c], own.separators[c], separator);
     }
   }
-  const auto out = std::make_shared<RequestColumns>(names, separators);
-  out->whole = whole;
-  return out;
+  return std::make_shared<const RequestColumns>(names, separators, whole);
 }
 
 ServingPolicy read_policy(const fs::path& file, const std::vector<std::string>& versions) {

@@ -13,8 +13,9 @@ using Kind = JsonTape::Kind;
 void bad_request(const std::string& message) { throw RequestError(400, message); }
 void too_much(const std::string& message) { throw RequestError(413, message); }
 
-RequestColumns::RequestColumns(std::vector<std::string> n, std::vector<std::string> s)
-    : names(std::move(n)), separators(std::move(s)), whole(names.size()) {
+RequestColumns::RequestColumns(std::vector<std::string> n, std::vector<std::string> s, std::vector<bool> w)
+    : names(std::move(n)), separators(std::move(s)), whole(std::move(w)) {
+  whole.resize(names.size());
   for (size_t c = 0; c < names.size(); ++c) places.emplace(names[c], c);
 }
 

@@ -33,11 +33,12 @@ struct CellLimits {
 
 /// The raw columns of a model, as a request has to name them.
 struct RequestColumns {
-  explicit RequestColumns(std::vector<std::string> names, std::vector<std::string> separators);
+  explicit RequestColumns(std::vector<std::string> names, std::vector<std::string> separators,
+                          std::vector<bool> whole = {});
 
   std::vector<std::string> names;
   std::vector<std::string> separators;  ///< beside names: between the entries of a cell; "": a cell is one value
-  std::vector<bool> whole;              ///< beside names: whether 7.0 means 7
+  std::vector<bool> whole;              ///< beside names: whether 7.0 means 7; {}: in none
   std::map<std::string, size_t, std::less<>> places;
 };
 

@@ -22,6 +22,12 @@ std::vector<std::string> separators_of(const Scorer& scorer) {
   return out;
 }
 
+std::vector<bool> whole_of(const Scorer& scorer) {
+  std::vector<bool> out;
+  for (const auto& column : scorer.columns()) out.push_back(scorer.holds_whole_numbers(column));
+  return out;
+}
+
 std::vector<std::string> outputs_of(const Schema& schema) {
   std::vector<std::string> out;
   if (schema.labels().size() < 2) return {"p"};
@@ -56,11 +62,9 @@ ServedVersion::ServedVersion(std::string model, std::string version, fs::path ru
       version_(std::move(version)),
       run_(std::move(run)),
       scorer_(std::move(scorer)),
-      columns_(scorer_.columns(), separators_of(scorer_)),
+      columns_(scorer_.columns(), separators_of(scorer_), whole_of(scorer_)),
       outputs_(outputs_of(scorer_.schema())),
-      stats_(std::make_unique<VersionStats>(columns_.names.size(), outputs_.size())) {
-  for (size_t c = 0; c < columns_.names.size(); ++c) columns_.whole[c] = scorer_.holds_whole_numbers(columns_.names[c]);
-}
+      stats_(std::make_unique<VersionStats>(columns_.names.size(), outputs_.size())) {}
 
 std::shared_ptr<ServedVersion> ServedVersion::load(const std::string& model, const std::string& version,
                                                    const fs::path& run, bool unread) {

@@ -189,14 +189,12 @@ HttpResponse Service::route(HttpRequest& request, const Target& target) {
   }
   if (target.is({"v2", "health", "ready"})) {
     only(get, "GET");
-    bool ready = false;  // as long as nothing can be asked
+    bool some = false, all = true;
     for (const auto& [name, model] : *repository_.catalogue()) {
-      ready = ready || model.standing;
-      if (model.wanted && !model.standing) {
-        ready = false;
-        break;
-      }
+      some = some || model.standing;
+      all = all && (model.standing || !model.wanted);
     }
+    const bool ready = some && all;
     return json({{"ready", ready}}, ready ? 200 : 503);
   }
   if (target.is({"metrics"})) {
