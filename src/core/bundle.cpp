@@ -11,6 +11,7 @@
 #include <interplay/core/calibration.h>
 #include <interplay/core/generators.h>
 #include <interplay/core/vector_table.h>
+#include <interplay/data/field_encoding.h>
 #include <interplay/data/loader.h>
 #include <interplay/nn/blank_tables.h>
 #include <interplay/nn/safetensors.h>
@@ -241,8 +242,10 @@ namespace {
 /// Of a table's tokens in the order of their ids; empty: not known.
 std::string tokens_checksum(const Schema& schema, const std::string& table) {
   for (const Field& field : schema.fields()) {
-    const Config values = field.table == table && field.encoding.is_map() ? field.encoding["values"] : Config();
-    if (values.is_map() && values.has("tokens")) return values["tokens"].as<std::string>();
+    if (field.table != table || field.encoding.is_null()) continue;
+    FieldEncoding encoding;
+    read_options(encoding, field.encoding);
+    return encoding.values.tokens;
   }
   return "";
 }
