@@ -1,5 +1,6 @@
 // interplay quantize RUN --tables TYPE --out RUN: a run whose tables take fewer bits.
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include <interplay/base/log.h>
@@ -22,8 +23,7 @@ struct Arguments {
   bool force = false;
 };
 
-void compare(const Arguments& a, const Bundle& before) {
-  const Dataset rows = Dataset::open(a.data, a.split);
+void compare(const Arguments& a, const Bundle& before, const Dataset& rows) {
   const auto& names = before.schema().labels();
   const auto told = [&](const std::string& run) {
     return Predictions{.logit = Scorer::load(run).logits(rows),
@@ -47,9 +47,10 @@ void run(const Arguments& a) {
   INTERPLAY_CHECK(!fs::equivalent(a.run, a.out, ignored), "--out {}: is the run itself; give another --out", a.out);
   check_out(a.out, a.force);
   const Bundle before = Bundle::open(a.run);
+  std::optional<Dataset> rows;  // opened before anything is written
   if (!a.data.empty()) {
     before.check_data(a.data);
-    Dataset::open(a.data, a.split);
+    rows = Dataset::open(a.data, a.split);
   }
   const QuantisedBytes tables = quantise_bundle(before, a.tables, a.out);
   const auto size = [](const std::string& run) { return fs::file_size(fs::path(run) / Bundle::kWeights); };
@@ -60,7 +61,7 @@ void run(const Arguments& a) {
              table({{"bytes", "before", "after", "times smaller"},
                     line("tables", tables.before, tables.after),
                     line("all weights", size(a.run), size(a.out))}));
-  if (!a.data.empty()) compare(a, before);
+  if (rows) compare(a, before, *rows);
 }
 
 std::function<void()> add(CLI::App& app) {
